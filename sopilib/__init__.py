@@ -1,0 +1,2 @@
+from sopilib.errors import SopiError
+from sopilib.model import Config, Model

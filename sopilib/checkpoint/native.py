@@ -1,0 +1,119 @@
+"""Our file: one .safetensors with the weights and, as JSON metadata, everything else.
+
+Metadata: `format` ("sopilib"), `version` ("1"), `config` (JSON of `Config`), `about` (JSON: provenance, licence).
+Weights are float32, float16, or int8 with a float32 `<name>.scale` of one factor per row (all axes but the last).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from sopilib.errors import SopiError
+from sopilib.model import Config, Model, shapes
+
+FORMAT, VERSION = "sopilib", "1"
+SCALE = ".scale"
+
+
+def save(model: Model, path: str | Path, precision: str = "float32") -> None:
+    """Writes `path` atomically. precision: "float32", "float16", or "int8" (matrices as int8, the rest float32)."""
+    path = Path(path)
+    arrays: dict[str, np.ndarray] = {}
+    for name, w in model.weights.items():
+        if precision == "int8" and w.ndim > 1:
+            scale = np.abs(w).max(axis=-1, keepdims=True).astype(np.float32) / 127
+            arrays[name + SCALE] = scale
+            arrays[name] = np.rint(np.divide(w, scale, out=np.zeros_like(w), where=scale > 0)).astype(np.int8)
+        elif precision in ("float32", "float16", "int8"):
+            arrays[name] = np.ascontiguousarray(w, np.float16 if precision == "float16" else np.float32)
+        else:
+            raise SopiError(f"precision is {precision!r}, expected float32, float16 or int8")
+    metadata = {
+        "format": FORMAT,
+        "version": VERSION,
+        "config": json.dumps(model.config.to_dict()),
+        "about": json.dumps(model.about),
+    }
+    half = path.with_name(path.name + ".part")
+    try:
+        save_file(arrays, str(half), metadata)
+        os.replace(half, path)
+    except (OSError, SafetensorError) as e:
+        half.unlink(missing_ok=True)
+        raise SopiError(f"{path}: could not be written ({e})") from None
+
+
+def load(path: str | Path) -> Model:
+    """Reads a file that `save` wrote. Raises SopiError with what is wrong if it is anything else."""
+    path = Path(path)
+    _check_header(path)
+    try:
+        with safe_open(str(path), framework="numpy") as f:
+            metadata: dict[str, str] = f.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise SopiError(f"{path}: a safetensors file, but not a sopilib model (its metadata has no format {FORMAT!r})")
+            if metadata.get("version") != VERSION:
+                raise SopiError(f"{path}: written by another sopilib (version {metadata.get('version')}, this one reads {VERSION})")
+            config = Config.from_dict(_json(path, metadata, "config"))
+            names = set(f.keys())
+            want = shapes(config)
+            weights = {}
+            for name in names:
+                if name.endswith(SCALE) and name.removesuffix(SCALE) in want:
+                    continue
+                if name in want and tuple(f.get_slice(name).get_shape()) != want[name]:
+                    raise SopiError(f"{path}: {name} has shape {f.get_slice(name).get_shape()}, expected {list(want[name])}")
+                weights[name] = _weight(f, name, names)
+    except (SafetensorError, OSError) as e:
+        raise SopiError(f"{path}: not a readable safetensors file ({e})") from None
+    try:
+        return Model(config, weights, _json(path, metadata, "about"), name=path.stem)
+    except SopiError as e:
+        raise SopiError(f"{path}: {e}") from None
+
+
+def _weight(f: Any, name: str, names: set[str]) -> np.ndarray:
+    w = f.get_tensor(name)
+    if w.dtype == np.int8:
+        if name + SCALE not in names:
+            raise SopiError(f"{name} is int8 but its scales {name + SCALE} are missing")
+        scale = f.get_tensor(name + SCALE)
+        if scale.shape != (*w.shape[:-1], 1):
+            raise SopiError(f"{name}{SCALE} has shape {scale.shape}, expected {(*w.shape[:-1], 1)}")
+        w = w.astype(np.float32) * scale
+    w = w.astype(np.float32, copy=False)
+    if not np.isfinite(w).all():
+        raise SopiError(f"{name} holds values that are not finite: the file is damaged or its training failed")
+    return w
+
+
+def _json(path: Path, metadata: dict[str, str], key: str) -> dict[str, Any]:
+    try:
+        value = json.loads(metadata.get(key, "{}"))
+    except ValueError as e:
+        raise SopiError(f"{path}: its {key} is not JSON ({e})") from None
+    if not isinstance(value, dict):
+        raise SopiError(f"{path}: its {key} is not a JSON object")
+    return value
+
+
+def _check_header(path: Path) -> None:
+    """Clear words for the usual accidents, before the reader sees the file."""
+    if not path.is_file():
+        raise SopiError(f"{path}: no such file")
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(8)
+    if len(head) < 8:
+        raise SopiError(f"{path}: only {size} bytes, not a model file")
+    (length,) = struct.unpack("<Q", head)
+    if length > min(size - 8, 100_000_000):
+        raise SopiError(f"{path}: not a safetensors file, or cut short ({size} bytes)")

@@ -1,0 +1,129 @@
+"""What a model is, in the words of the course's `*.config.json`."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from sopilib.errors import SopiError
+from sopilib.model.quantise import QUANTISERS
+
+RNN_TYPES = ("gru", "lstm")
+SKIP_STYLES = ("output", "full")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The shape of a SampleRNN.
+
+    `frame_sizes` are samples per frame of each frame tier, ascending, each a multiple of the one before.
+    The sample level looks back `frame_sizes[0]` samples; a model looks back `lookback` = `frame_sizes[-1]`.
+    """
+
+    seq_len: int = 1024
+    """Samples per truncated back-propagation, a multiple of the largest frame."""
+    frame_sizes: list[int] = field(default_factory=lambda: [16, 64])
+    dim: int = 1024
+    """Width of every frame tier's RNN."""
+    rnn_type: str = "gru"
+    num_rnn_layers: int = 1
+    """RNN layers in each tier."""
+    q_type: str = "mu-law"
+    q_levels: int = 256
+    emb_size: int = 256
+    """Width of the code embedding that training folds into the first sample layer; 0: the tables are trained directly."""
+    skip_conn: bool = False
+    sample_rate: int = 16000
+    """Hz. Not in the older systems' files, hence their octave errors."""
+    mlp_dim: int | None = None
+    """Width of the sample level; None: `dim`."""
+    skip_style: str = "output"
+    """With `skip_conn`: "output" sums every layer into the tier's output (PRiSM); "full" also feeds the tier's
+    input to every layer (Theano)."""
+    gru_reset_after: bool = True
+    """The reset gate multiplies after the recurrent matmul (PyTorch, Keras) or before it (Theano)."""
+    input_layer: bool = True
+    """A linear layer takes the frame (and the upper tier's output is added to it); False: the frame goes straight
+    into the RNN (Theano's two-tier model; only for a single tier)."""
+    frame_scale: float | None = None
+    frame_offset: float = -2.0
+    """The RNN sees a code q as u = frame_scale * q + frame_offset. Default scale: 4 / q_levels, so u is in [-2, 2)."""
+    sample_relu: list[bool] = field(default_factory=lambda: [True, True, False])
+    """ReLU after the sum of tables and conditioning, then after each layer of the sample level."""
+
+    def __post_init__(self) -> None:
+        def need(ok: bool, what: str) -> None:
+            if not ok:
+                raise SopiError(f"config: {what}")
+
+        set_ = object.__setattr__
+        set_(self, "rnn_type", str(self.rnn_type).lower())
+        set_(self, "frame_sizes", [int(n) for n in self.frame_sizes])
+        set_(self, "sample_relu", [bool(r) for r in self.sample_relu])
+        if self.mlp_dim is None:
+            set_(self, "mlp_dim", self.dim)
+        if self.frame_scale is None and self.q_levels:
+            set_(self, "frame_scale", 4.0 / self.q_levels)
+        for name in ("seq_len", "dim", "num_rnn_layers", "q_levels", "sample_rate", "mlp_dim"):
+            value = getattr(self, name)
+            need(isinstance(value, int) and 0 < value <= 1 << 20, f"{name} is {value!r}, expected a positive integer")
+        need(isinstance(self.emb_size, int) and self.emb_size >= 0, f"emb_size is {self.emb_size!r}, expected 0 or more")
+        sizes = self.frame_sizes
+        need(
+            bool(sizes) and all(n > 0 for n in sizes) and all(b % a == 0 and b > a for a, b in zip(sizes, sizes[1:])),
+            f"frame_sizes is {sizes}, expected ascending sizes, each a multiple of the one before",
+        )
+        need(self.lookback <= 1 << 16, f"frame_sizes is {sizes}, expected at most 65536 samples in a frame")
+        need(self.rnn_type in RNN_TYPES, f"rnn_type is {self.rnn_type!r}, expected one of {', '.join(RNN_TYPES)}")
+        need(self.q_type in QUANTISERS, f"q_type is {self.q_type!r}, expected one of {', '.join(QUANTISERS)}")
+        need(2 <= self.q_levels <= 4096, f"q_levels is {self.q_levels}, expected 2 to 4096")
+        need(self.skip_style in SKIP_STYLES, f"skip_style is {self.skip_style!r}, expected {' or '.join(SKIP_STYLES)}")
+        need(self.input_layer or len(sizes) == 1, "input_layer false is only possible with a single frame tier")
+        need(len(self.sample_relu) >= 2, "sample_relu needs an entry for the sum and one for each layer after it")
+
+    @property
+    def lookback(self) -> int:
+        """Samples of past that a model needs before it can predict: the largest frame."""
+        return self.frame_sizes[-1]
+
+    @property
+    def q_zero(self) -> int:
+        """The code of silence."""
+        return self.q_levels // 2
+
+    @property
+    def gates(self) -> int:
+        """Row blocks of an RNN matrix: GRU r, z, n; LSTM i, f, g, o."""
+        return 3 if self.rnn_type == "gru" else 4
+
+    @property
+    def state_size(self) -> int:
+        """Floats of state per RNN layer: h, or h then c."""
+        return self.dim if self.rnn_type == "gru" else 2 * self.dim
+
+    def ratio(self, tier: int) -> int:
+        """Vectors that tier `tier` (0 = the smallest frames) hands down per frame."""
+        return self.frame_sizes[tier] // (self.frame_sizes[tier - 1] if tier else 1)
+
+    def width_below(self, tier: int) -> int:
+        """Width of the vectors that tier `tier` hands down."""
+        if tier:
+            return self.dim
+        assert self.mlp_dim is not None
+        return self.mlp_dim
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Config:
+        """From JSON. Unknown names are an error, except those that the course's files hold and nothing needs."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known - {"rnn_dropout"})
+        if unknown:
+            raise SopiError(f"config: unknown field {unknown[0]!r}, expected only {', '.join(sorted(known))}")
+        try:
+            return cls(**{k: v for k, v in values.items() if k in known})
+        except TypeError as e:
+            raise SopiError(f"config: {e}") from None

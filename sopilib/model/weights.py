@@ -1,0 +1,140 @@
+"""The canonical model: numpy arrays plus a config. Every checkpoint, ours or a peer's, becomes one of these.
+
+Tier 0 has the smallest frames. D = dim, W = mlp_dim, n = frame size, G = gates (GRU r z n, LSTM i f g o),
+r = vectors a tier hands down per frame, V = width of those (D, or W from tier 0), q = q_levels, f = frame_sizes[0].
+
+    tier{i}.input.weight      [D, n]      the frame u = frame_scale * q + frame_offset, if config.input_layer
+    tier{i}.input.bias        [D]
+    tier{i}.rnn{l}.input      [G*D, D|n]  from the tier's input: layer 0, and every layer if skip_style is "full"
+    tier{i}.rnn{l}.below      [G*D, D]    from the layer below: layers 1 and up
+    tier{i}.rnn{l}.recurrent  [G*D, D]
+    tier{i}.rnn{l}.bias       [G*D]
+    tier{i}.rnn{l}.candidate  [D]         GRU with reset after: the recurrent bias of n, inside the reset's product
+    tier{i}.rnn{l}.initial    [D | 2D]    state at the start: h, or h then c
+    tier{i}.rnn{l}.output     [D, D]      to the tier's output, with skip_conn; else the last layer is the output
+    tier{i}.output_bias       [D]         with skip_conn
+    tier{i}.up.weight         [r, V, D]   vector k of the frame conditions the k-th part of the next frame
+    tier{i}.up.bias           [r, V]
+    sample.tables             [f, q, W]   row of each of the f codes before, oldest first; they are summed
+    sample.layer{k}.weight    [out, in]
+    sample.layer{k}.bias      [out]       the last layer's outputs are the q logits
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sopilib.errors import SopiError
+from sopilib.model import quantise
+from sopilib.model.config import Config
+
+Array = NDArray[Any]
+
+
+def shapes(config: Config) -> dict[str, tuple[int, ...]]:
+    """Every weight of a model with this config, in the order in which they are stored."""
+    c, out = config, {}
+    assert c.mlp_dim is not None
+    for i, n in enumerate(c.frame_sizes):
+        t = f"tier{i}"
+        d_in = c.dim if c.input_layer else n
+        if c.input_layer:
+            out[f"{t}.input.weight"] = (c.dim, n)
+            out[f"{t}.input.bias"] = (c.dim,)
+        for layer in range(c.num_rnn_layers):
+            r = f"{t}.rnn{layer}"
+            if layer == 0 or (c.skip_conn and c.skip_style == "full"):
+                out[f"{r}.input"] = (c.gates * c.dim, d_in)
+            if layer:
+                out[f"{r}.below"] = (c.gates * c.dim, c.dim)
+            out[f"{r}.recurrent"] = (c.gates * c.dim, c.dim)
+            out[f"{r}.bias"] = (c.gates * c.dim,)
+            if c.rnn_type == "gru" and c.gru_reset_after:
+                out[f"{r}.candidate"] = (c.dim,)
+            out[f"{r}.initial"] = (c.state_size,)
+            if c.skip_conn:
+                out[f"{r}.output"] = (c.dim, c.dim)
+        if c.skip_conn:
+            out[f"{t}.output_bias"] = (c.dim,)
+        out[f"{t}.up.weight"] = (c.ratio(i), c.width_below(i), c.dim)
+        out[f"{t}.up.bias"] = (c.ratio(i), c.width_below(i))
+    out["sample.tables"] = (c.frame_sizes[0], c.q_levels, c.mlp_dim)
+    count = len(c.sample_relu) - 1
+    for k in range(count):
+        rows = c.q_levels if k == count - 1 else c.mlp_dim
+        out[f"sample.layer{k}.weight"] = (rows, c.mlp_dim)
+        out[f"sample.layer{k}.bias"] = (rows,)
+    return out
+
+
+@dataclass
+class Model:
+    """A trained SampleRNN: `config`, `weights` (float32, named and shaped as in this module's docstring), and
+    `about`: free text fields such as licence and training provenance, kept in the file."""
+
+    config: Config
+    weights: dict[str, Array]
+    about: dict[str, Any] = field(default_factory=dict)
+    name: str = "model"
+
+    def __post_init__(self) -> None:
+        want = shapes(self.config)
+        missing, extra = [k for k in want if k not in self.weights], [k for k in self.weights if k not in want]
+        if missing or extra:
+            what = f"weight {missing[0]!r} is missing" if missing else f"weight {extra[0]!r} is unknown"
+            raise SopiError(f"{self.name}: {what}, so the weights don't fit the config")
+        for key, shape in want.items():
+            if self.weights[key].shape != shape:
+                raise SopiError(f"{self.name}: {key} has shape {self.weights[key].shape}, expected {shape} by the config")
+        self.weights = {key: self.weights[key] for key in want}
+        self._decode = quantise.decode_table(self.config.q_type, self.config.q_levels)
+
+    @classmethod
+    def random(cls, config: Config, seed: int = 0) -> Model:
+        """Weights of a plausible size, for tests and benchmarks. Same seed, same weights."""
+        rng = np.random.default_rng(seed)
+        weights: dict[str, Array] = {}
+        for key, shape in shapes(config).items():
+            fan_in = shape[-1] if len(shape) > 1 else 16
+            scale = 0.3 if key == "sample.tables" else 0.1 if len(shape) == 1 else 1.0
+            weights[key] = (scale * rng.standard_normal(shape, dtype=np.float32) * np.float32(fan_in**-0.5)).astype(np.float32)
+        return cls(config, weights, name="random")
+
+    def encode(self, audio: object) -> quantise.Codes:
+        """float audio in [-1, 1] at `config.sample_rate`, any shape -> int32 codes, same shape."""
+        return quantise.encode(audio, self.config.q_type, self.config.q_levels)
+
+    def decode(self, codes: object) -> quantise.Floats:
+        """int codes, any shape -> float32 audio in [-1, 1], same shape. Codes outside [0, q_levels) raise."""
+        return self._decode[self.check_codes(codes)]
+
+    @property
+    def decode_table(self) -> quantise.Floats:
+        """float32 [q_levels]: the audio value of each code."""
+        return self._decode
+
+    def check_codes(self, codes: object) -> quantise.Codes:
+        """int32 copy-if-needed of `codes`; raises SopiError if one is outside [0, q_levels) or is no integer."""
+        array = np.asarray(codes)
+        if array.size and array.dtype.kind not in "iu":
+            raise SopiError(f"codes are {array.dtype}, expected integers in [0, {self.config.q_levels}): use model.encode(audio)")
+        if array.size and (array.min() < 0 or array.max() >= self.config.q_levels):
+            raise SopiError(f"codes span {array.min()} to {array.max()}, expected [0, {self.config.q_levels})")
+        return np.ascontiguousarray(array, np.int32)
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return sum(w.size for w in self.weights.values())
+
+    def __repr__(self) -> str:
+        c = self.config
+        skip = f", skip {c.skip_style}" if c.skip_conn else ""
+        return (
+            f"<Model {self.name}: {c.num_rnn_layers} {c.rnn_type} layer(s) of {c.dim} at {c.frame_sizes}{skip}, "
+            f"sample level {c.mlp_dim}, {c.q_type} {c.q_levels}, {c.sample_rate} Hz, {self.parameters / 1e6:.1f} M weights>"
+        )

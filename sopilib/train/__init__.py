@@ -1,0 +1,1 @@
+"""Training, which needs the `train` extra (torch): `python -m sopilib.train AUDIO... -o RUN`."""

@@ -1,0 +1,5 @@
+import sys
+
+from sopilib.train.loop import main
+
+sys.exit(main())
