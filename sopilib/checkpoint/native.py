@@ -59,9 +59,13 @@ def load(path: str | Path) -> Model:
         with safe_open(str(path), framework="numpy") as f:
             metadata: dict[str, str] = f.metadata() or {}
             if metadata.get("format") != FORMAT:
-                raise SopiError(f"{path}: a safetensors file, but not a sopilib model (its metadata has no format {FORMAT!r})")
+                raise SopiError(
+                    f"{path}: a safetensors file, but not a sopilib model (its metadata has no format {FORMAT!r})"
+                )
             if metadata.get("version") != VERSION:
-                raise SopiError(f"{path}: written by another sopilib (version {metadata.get('version')}, this one reads {VERSION})")
+                raise SopiError(
+                    f"{path}: written by another sopilib (version {metadata.get('version')}, this one reads {VERSION})"
+                )
             config = Config.from_dict(_json(path, metadata, "config"))
             names = set(f.keys())
             want = shapes(config)
@@ -70,7 +74,9 @@ def load(path: str | Path) -> Model:
                 if name.endswith(SCALE) and name.removesuffix(SCALE) in want:
                     continue
                 if name in want and tuple(f.get_slice(name).get_shape()) != want[name]:
-                    raise SopiError(f"{path}: {name} has shape {f.get_slice(name).get_shape()}, expected {list(want[name])}")
+                    raise SopiError(
+                        f"{path}: {name} has shape {f.get_slice(name).get_shape()}, expected {list(want[name])}"
+                    )
                 weights[name] = _weight(f, name, names)
     except (SafetensorError, OSError) as e:
         raise SopiError(f"{path}: not a readable safetensors file ({e})") from None

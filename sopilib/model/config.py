@@ -68,7 +68,9 @@ class Config:
         for name in ("seq_len", "dim", "num_rnn_layers", "q_levels", "sample_rate", "mlp_dim"):
             value = getattr(self, name)
             need(isinstance(value, int) and 0 < value <= 1 << 20, f"{name} is {value!r}, expected a positive integer")
-        need(isinstance(self.emb_size, int) and self.emb_size >= 0, f"emb_size is {self.emb_size!r}, expected 0 or more")
+        need(
+            isinstance(self.emb_size, int) and self.emb_size >= 0, f"emb_size is {self.emb_size!r}, expected 0 or more"
+        )
         sizes = self.frame_sizes
         need(
             bool(sizes) and all(n > 0 for n in sizes) and all(b % a == 0 and b > a for a, b in zip(sizes, sizes[1:])),

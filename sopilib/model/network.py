@@ -35,7 +35,9 @@ class SampleRNN(nn.Module):
             if name == "sample.tables" and config.emb_size:
                 f, q, width = shape
                 self._add("sample.embedding", _embedding(q, config.emb_size, generator))
-                self._add("sample.convolution", _normal((f, width, config.emb_size), (f * config.emb_size) ** -0.5, generator))
+                self._add(
+                    "sample.convolution", _normal((f, width, config.emb_size), (f * config.emb_size) ** -0.5, generator)
+                )
             else:
                 self._add(name, _initial(name, shape, config, generator))
 
@@ -99,7 +101,10 @@ class SampleRNN(nn.Module):
             if layer == 0:
                 w, into = self._get(f"{name}.input"), x
             elif c.skip_conn and c.skip_style == "full":
-                w, into = torch.cat([self._get(f"{name}.below"), self._get(f"{name}.input")], 1), torch.cat([below, x], 2)
+                w, into = (
+                    torch.cat([self._get(f"{name}.below"), self._get(f"{name}.input")], 1),
+                    torch.cat([below, x], 2),
+                )
             else:
                 w, into = self._get(f"{name}.below"), below
             below, last = self._rnn(name, w, into, state[layer])
@@ -114,11 +119,15 @@ class SampleRNN(nn.Module):
         u, bias = self._get(f"{name}.recurrent"), self._get(f"{name}.bias")
         if c.rnn_type == "lstm":
             h, cell = (s.contiguous()[None] for s in state.split(c.dim, 1))
-            out, h, cell = torch.lstm(x, (h, cell), [w, u, bias, torch.zeros_like(bias)], True, 1, 0.0, self.training, False, True)
+            out, h, cell = torch.lstm(
+                x, (h, cell), [w, u, bias, torch.zeros_like(bias)], True, 1, 0.0, self.training, False, True
+            )
             return out, torch.cat([h[0], cell[0]], 1)
         if c.gru_reset_after:
             hidden_bias = torch.cat([bias.new_zeros(2 * c.dim), self._get(f"{name}.candidate")])
-            out, h = torch.gru(x, state[None].contiguous(), [w, u, bias, hidden_bias], True, 1, 0.0, self.training, False, True)
+            out, h = torch.gru(
+                x, state[None].contiguous(), [w, u, bias, hidden_bias], True, 1, 0.0, self.training, False, True
+            )
             return out, h[0]
         h, outs = state, []
         for xr, xz, xn in (step.chunk(3, 1) for step in F.linear(x, w, bias).unbind(1)):
@@ -173,7 +182,9 @@ def _initial(name: str, shape: tuple[int, ...], config: Config, generator: torch
     if len(shape) == 1 or name.endswith("up.bias"):
         return torch.zeros(shape)
     if name.endswith(".recurrent"):
-        blocks = [torch.linalg.qr(torch.randn(config.dim, config.dim, generator=generator))[0] for _ in range(config.gates)]
+        blocks = [
+            torch.linalg.qr(torch.randn(config.dim, config.dim, generator=generator))[0] for _ in range(config.gates)
+        ]
         return torch.cat(blocks)
     if name == "sample.tables":
         return _normal(shape, shape[0] ** -0.5, generator)

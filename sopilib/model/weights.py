@@ -89,7 +89,9 @@ class Model:
             raise SopiError(f"{self.name}: {what}, so the weights don't fit the config")
         for key, shape in want.items():
             if self.weights[key].shape != shape:
-                raise SopiError(f"{self.name}: {key} has shape {self.weights[key].shape}, expected {shape} by the config")
+                raise SopiError(
+                    f"{self.name}: {key} has shape {self.weights[key].shape}, expected {shape} by the config"
+                )
         self.weights = {key: self.weights[key] for key in want}
         self._decode = quantise.decode_table(self.config.q_type, self.config.q_levels)
 
@@ -101,7 +103,9 @@ class Model:
         for key, shape in shapes(config).items():
             fan_in = shape[-1] if len(shape) > 1 else 16
             scale = 0.3 if key == "sample.tables" else 0.1 if len(shape) == 1 else 1.0
-            weights[key] = (scale * rng.standard_normal(shape, dtype=np.float32) * np.float32(fan_in**-0.5)).astype(np.float32)
+            weights[key] = (scale * rng.standard_normal(shape, dtype=np.float32) * np.float32(fan_in**-0.5)).astype(
+                np.float32
+            )
         return cls(config, weights, name="random")
 
     def encode(self, audio: object) -> quantise.Codes:
@@ -121,7 +125,9 @@ class Model:
         """int32 copy-if-needed of `codes`; raises SopiError if one is outside [0, q_levels) or is no integer."""
         array = np.asarray(codes)
         if array.size and array.dtype.kind not in "iu":
-            raise SopiError(f"codes are {array.dtype}, expected integers in [0, {self.config.q_levels}): use model.encode(audio)")
+            raise SopiError(
+                f"codes are {array.dtype}, expected integers in [0, {self.config.q_levels}): use model.encode(audio)"
+            )
         if array.size and (array.min() < 0 or array.max() >= self.config.q_levels):
             raise SopiError(f"codes span {array.min()} to {array.max()}, expected [0, {self.config.q_levels})")
         return np.ascontiguousarray(array, np.int32)

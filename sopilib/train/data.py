@@ -94,7 +94,12 @@ class Lanes:
         return out, jumped
 
     def state_dict(self) -> dict[str, object]:
-        return {"file": self.file.tolist(), "at": self.at.tolist(), "left": self.left.tolist(), "rng": self.rng.bit_generator.state}
+        return {
+            "file": self.file.tolist(),
+            "at": self.at.tolist(),
+            "left": self.left.tolist(),
+            "rng": self.rng.bit_generator.state,
+        }
 
     def load_state_dict(self, state: dict[str, object]) -> None:
         for name in ("file", "at", "left"):

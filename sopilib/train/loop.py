@@ -86,7 +86,9 @@ class Run:
         torch.manual_seed(settings.seed)
         self.network = SampleRNN(config, settings.seed).to(settings.device)
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=settings.lr, betas=(0.9, 0.99))
-        self.lanes = Lanes(self.corpus, config, settings.batch, round(settings.excerpt * config.sample_rate), settings.seed)
+        self.lanes = Lanes(
+            self.corpus, config, settings.batch, round(settings.excerpt * config.sample_rate), settings.seed
+        )
         self.state: State | None = None
         self.step, self.seconds, self.best = 0, 0.0, math.inf
         self.files = [{"file": f.name, "sha256": hashlib.sha256(f.read_bytes()).hexdigest()} for f in files]
@@ -187,13 +189,21 @@ class Run:
         path = self.folder / "log.csv"
         # a killed run may have logged steps that its last checkpoint does not hold
         rows = [r for r in csv.DictReader(path.open())] if path.exists() else []
-        row = {"step": self.step, "seconds": f"{self.seconds:.0f}", "train_bits": f"{train:.4f}", "held_out_bits": f"{held_out:.4f}"}
+        row = {
+            "step": self.step,
+            "seconds": f"{self.seconds:.0f}",
+            "train_bits": f"{train:.4f}",
+            "held_out_bits": f"{held_out:.4f}",
+        }
         rows = [r for r in rows if int(r["step"]) < self.step] + [row]
         with path.open("w", newline="") as f:
             writer = csv.DictWriter(f, row)
             writer.writeheader()
             writer.writerows(rows)
-        print(f"step {self.step}: train {train:.3f}, held out {held_out:.3f} bits per sample, {rate / 1000:.1f} k samples/s", flush=True)
+        print(
+            f"step {self.step}: train {train:.3f}, held out {held_out:.3f} bits per sample, {rate / 1000:.1f} k samples/s",
+            flush=True,
+        )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -202,16 +212,24 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("-o", "--output", required=True, type=Path, help="folder of the run; its name is the model's")
     config, settings = Config(dim=448, mlp_dim=256, emb_size=64), Settings()
     for name in ("seq_len", "dim", "mlp_dim", "num_rnn_layers", "q_levels", "emb_size", "sample_rate"):
-        parser.add_argument("--" + name.replace("_", "-"), type=int, default=getattr(config, name), help="default %(default)s")
+        parser.add_argument(
+            "--" + name.replace("_", "-"), type=int, default=getattr(config, name), help="default %(default)s"
+        )
     parser.add_argument("--frame-sizes", type=int, nargs="+", default=config.frame_sizes, help="default %(default)s")
     parser.add_argument("--rnn-type", default=config.rnn_type, choices=("gru", "lstm"))
     parser.add_argument("--q-type", default=config.q_type, choices=("mu-law", "linear"))
     parser.add_argument("--skip-conn", action="store_true", help="every RNN layer reaches the tier's output")
     for name in ("steps", "batch", "every", "seed", "warm_up"):
-        parser.add_argument("--" + name.replace("_", "-"), type=int, default=getattr(settings, name), help="default %(default)s")
+        parser.add_argument(
+            "--" + name.replace("_", "-"), type=int, default=getattr(settings, name), help="default %(default)s"
+        )
     for name in ("lr", "clip", "excerpt", "held_out"):
-        parser.add_argument("--" + name.replace("_", "-"), type=float, default=getattr(settings, name), help="default %(default)s")
-    parser.add_argument("--bf16", action="store_true", help="matrix products in bfloat16: faster where the processor has it")
+        parser.add_argument(
+            "--" + name.replace("_", "-"), type=float, default=getattr(settings, name), help="default %(default)s"
+        )
+    parser.add_argument(
+        "--bf16", action="store_true", help="matrix products in bfloat16: faster where the processor has it"
+    )
     parser.add_argument("--device", default=settings.device)
     args = vars(parser.parse_args(argv))
     try:

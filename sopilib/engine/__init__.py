@@ -1,0 +1,150 @@
+"""Weights + state -> codes.
+
+`Engine(model)` runs on the CPU in C++ (`backend="native"`), or step by step in torch (`backend="torch"`): slow, on any
+torch device, and the reference that the native one is tested against.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sopilib.engine import pack
+from sopilib.errors import SopiError
+from sopilib.model import Model
+
+__all__ = ["Engine"]
+
+PRECISIONS = ("auto", "f32", "int8")
+State = dict[str, Any]
+
+
+class Engine:
+    """A model that runs: its weights, and `voices` independent states.
+
+    precision  "f32"; "int8": weights and vectors in 8 bits with a scale per row, sums exact; "auto": int8.
+    threads    cores that one call may use. Their number changes no bit of the result.
+    instruction_set  native only: "auto", or "avx512", "avx2", "plain" to ask for one.
+    device     torch only.
+
+    The same seed gives the same codes for any split into calls, any number of threads, whatever the other voices do.
+    Errors are SopiError.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        voices: int = 1,
+        backend: str = "native",
+        precision: str = "auto",
+        threads: int = 1,
+        instruction_set: str = "auto",
+        device: str = "cpu",
+    ) -> None:
+        if not 1 <= voices <= 1024:
+            raise SopiError(f"voices is {voices}, expected 1 to 1024")
+        if not 1 <= threads <= 64:
+            raise SopiError(f"threads is {threads}, expected 1 to 64")
+        if precision not in PRECISIONS:
+            raise SopiError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}")
+        self.model, self.config, self.voices, self.backend = model, model.config, voices, backend
+        self.source: Any
+        if backend == "native":
+            from sopilib.native import _native
+
+            if _native.instruction_set(instruction_set) is None:
+                raise SopiError(f"instruction_set is {instruction_set!r}: not known or not in this processor")
+            self.precision = "int8" if precision == "auto" else precision
+            weights = pack.native_weights(model, quantised=self.precision == "int8")
+            self.source = _native.NativeEngine(weights, voices, threads, instruction_set)
+        elif backend == "torch":
+            from sopilib.engine.reference import ReferenceEngine
+
+            if precision == "int8":
+                raise SopiError("the torch backend computes in f32, expected precision f32 or auto")
+            self.precision = "f32"
+            self.source = ReferenceEngine(model, voices, device)
+        else:
+            raise SopiError(f"backend is {backend!r}, expected native or torch")
+
+    def clone(self) -> Engine:
+        """A second engine with the same weights (shared, not copied) and a fresh state."""
+        twin = object.__new__(Engine)
+        twin.__dict__.update(self.__dict__)
+        twin.source = self.source.clone()
+        return twin
+
+    def reset(self, seed: int = 0) -> None:
+        """Starts anew: `lookback` codes of silence as history, frame phase 0, initial RNN states, and for each voice
+        its own random stream of `seed` (0 to 2**64 - 1)."""
+        if not 0 <= seed < 1 << 64:
+            raise SopiError(f"seed is {seed}, expected 0 to 2**64 - 1")
+        self.source.reset(int(seed))
+
+    def teacher_force(self, codes: object, features: object = None) -> np.ndarray:
+        """int (voices, lookback + n) -> float32 logits (voices, n, q_levels) for codes[:, lookback:].
+
+        The first `lookback` codes replace the history without running through the RNN; frames begin anew there. A
+        sequence and the next one that overlaps it by `lookback` (n a multiple of it) carry on exactly.
+        """
+        if features is not None:
+            raise SopiError("features given, but this model has no conditioning")
+        checked = self._codes(codes)
+        if checked.shape[1] < self.config.lookback:
+            raise SopiError(f"{checked.shape[1]} codes, expected at least the lookback of {self.config.lookback}")
+        return self.source.teacher_force(checked)
+
+    def prime(self, codes: object) -> None:
+        """int (voices, n): appends any length of past and runs it through all tiers; no logits."""
+        self.source.prime(self._codes(codes))
+
+    def generate(self, n: int, temperature: object = 1.0) -> np.ndarray:
+        """-> int32 codes (voices, n). temperature > 0: a number, (voices, 1), (1, n) or (voices, n)."""
+        if n < 0:
+            raise SopiError(f"n is {n}, expected 0 or more samples")
+        t = np.asarray(temperature, np.float32)
+        if not (np.isfinite(t).all() and (t > 0).all()):
+            raise SopiError("temperature must be a number above 0")
+        try:
+            full = np.ascontiguousarray(np.broadcast_to(t, (self.voices, n)))
+        except ValueError:
+            raise SopiError(
+                f"temperature has shape {t.shape}, expected a number, ({self.voices}, 1), (1, {n}) or ({self.voices}, {n})"
+            ) from None
+        return self.source.generate(full)
+
+    def state(self) -> State:
+        """Everything that a bit-exact continuation needs, as numpy arrays; both backends use the same names.
+
+        position (samples since frames began, modulo lookback), history int32 (voices, lookback), seed and drawn
+        uint64 (voices,), tier{i}.rnn{l} float32 (voices, D or 2D), tier{i}.output float32 (voices, D).
+        """
+        return self.source.state()
+
+    def set_state(self, state: State) -> None:
+        """Goes on from what `state` gave, of this engine or another one of the same shape and number of voices."""
+        mine = self.source.state()
+        if set(state) != set(mine):
+            raise SopiError("this state is of a model of another shape")
+        checked: State = {}
+        for name, value in mine.items():
+            if name == "position":
+                checked[name] = int(state[name]) % self.config.lookback
+                continue
+            array = np.ascontiguousarray(state[name], value.dtype)
+            if array.shape != value.shape:
+                raise SopiError(f"state {name} has shape {array.shape}, expected {value.shape}")
+            checked[name] = array
+        self.model.check_codes(checked["history"])
+        self.source.set_state(checked)
+
+    def _codes(self, codes: object) -> np.ndarray:
+        checked = self.model.check_codes(codes)
+        if checked.ndim != 2 or checked.shape[0] != self.voices:
+            raise SopiError(f"codes have shape {checked.shape}, expected ({self.voices}, n)")
+        return checked
+
+    def __repr__(self) -> str:
+        where = getattr(self.source, "instruction_set", "torch")
+        return f"<Engine {self.model.name}: {self.backend} ({where}), {self.precision}, {self.voices} voice(s)>"

@@ -1,0 +1,177 @@
+"""The readable engine: one voice-batch, one sample at a time, in torch. What the native one is tested against.
+
+Equations: docs/model.md. Shapes: B voices, D dim, W mlp_dim, n samples in a frame.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sopilib.model import Model
+
+GAMMA, MASK = 0x9E3779B97F4A7C15, (1 << 64) - 1
+
+
+def _mix(z: int) -> int:
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & MASK
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB & MASK
+    return z ^ (z >> 31)
+
+
+def coin(seed: int, voice: int, counter: int) -> float:
+    """Number `counter` of a voice's random stream, in [0, 1): SplitMix64's output function over a counter."""
+    key = _mix(seed + GAMMA * (voice + 1) & MASK)
+    return (_mix(key + GAMMA * (counter + 1) & MASK) >> 40) / (1 << 24)
+
+
+def draw(probabilities: Tensor, u: float) -> int:
+    """The code whose share of [0, 1) holds u; probabilities [q], need not sum to 1."""
+    edges = probabilities.double().cumsum(0)
+    return min(int(torch.searchsorted(edges, u * edges[-1], right=True)), int(probabilities.nonzero()[-1]))
+
+
+class ReferenceEngine:
+    """Same methods as the native engine; `sopilib.Engine` checks their arguments."""
+
+    def __init__(self, model: Model, voices: int, device: str = "cpu") -> None:
+        self.model, self.config, self.voices, self.device = model, model.config, voices, device
+        self.w = {name: torch.tensor(w, dtype=torch.float32, device=device) for name, w in model.weights.items()}
+        self.reset(0)
+
+    def clone(self) -> ReferenceEngine:
+        return ReferenceEngine(self.model, self.voices, self.device)
+
+    def reset(self, seed: int) -> None:
+        c = self.config
+        self.position = 0  # samples since frames began, modulo lookback
+        self.history = torch.full((self.voices, c.lookback), c.q_zero, device=self.device)
+        self.rnn = {
+            f"tier{i}.rnn{k}": self.w[f"tier{i}.rnn{k}.initial"].repeat(self.voices, 1)
+            for i in range(len(c.frame_sizes))
+            for k in range(c.num_rnn_layers)
+        }
+        self.output = [torch.zeros(self.voices, c.dim, device=self.device) for _ in c.frame_sizes]
+        self.seed = np.full(self.voices, seed, np.uint64)
+        self.drawn = np.zeros(self.voices, np.uint64)
+
+    # ------------------------------------------------------------ one sample
+
+    def run_tiers(self) -> None:
+        """Every tier whose frame is complete consumes it."""
+        for i in reversed(range(len(self.config.frame_sizes))):
+            if self.position % self.config.frame_sizes[i] == 0:
+                self.output[i] = self.run_tier(i)
+
+    def run_tier(self, i: int) -> Tensor:
+        c, w = self.config, self.w
+        n = c.frame_sizes[i]
+        x = self.history[:, -n:].float() * c.frame_scale + c.frame_offset  # [B, n]
+        if c.input_layer:
+            x = F.linear(x, w[f"tier{i}.input.weight"], w[f"tier{i}.input.bias"])  # [B, D]
+        if i + 1 < len(c.frame_sizes):
+            x = x + self.hand_down(i + 1, self.position % c.frame_sizes[i + 1] // n)
+        below, total = x, torch.zeros(self.voices, c.dim, device=self.device)
+        for k in range(c.num_rnn_layers):
+            name = f"tier{i}.rnn{k}"
+            gates = w[f"{name}.bias"]
+            if f"{name}.input" in w:
+                gates = gates + F.linear(x, w[f"{name}.input"])
+            if f"{name}.below" in w:
+                gates = gates + F.linear(below, w[f"{name}.below"])
+            self.rnn[name] = self.cell(name, gates, self.rnn[name])
+            below = self.rnn[name][:, : c.dim]
+            if c.skip_conn:
+                total = total + F.linear(below, w[f"{name}.output"])
+        return total + w[f"tier{i}.output_bias"] if c.skip_conn else below
+
+    def cell(self, name: str, x: Tensor, state: Tensor) -> Tensor:
+        """x [B, G*D] from the input, bias included; state [B, D or 2D] -> the new state."""
+        d, u = self.config.dim, self.w[f"{name}.recurrent"]
+        h = state[:, :d]
+        if self.config.rnn_type == "lstm":
+            i, f, g, o = (x + F.linear(h, u)).chunk(4, 1)
+            cell = torch.sigmoid(f) * state[:, d:] + torch.sigmoid(i) * torch.tanh(g)
+            return torch.cat([torch.sigmoid(o) * torch.tanh(cell), cell], 1)
+        r, z = torch.sigmoid(x[:, : 2 * d] + F.linear(h, u[: 2 * d])).chunk(2, 1)
+        if self.config.gru_reset_after:
+            n = torch.tanh(x[:, 2 * d :] + r * (F.linear(h, u[2 * d :]) + self.w[f"{name}.candidate"]))
+        else:
+            n = torch.tanh(x[:, 2 * d :] + F.linear(r * h, u[2 * d :]))
+        return (1 - z) * n + z * h
+
+    def hand_down(self, i: int, part: int) -> Tensor:
+        """[B, V]: part `part` of what tier i's present frame gives to the level below."""
+        return F.linear(self.output[i], self.w[f"tier{i}.up.weight"][part], self.w[f"tier{i}.up.bias"][part])
+
+    def logits(self) -> Tensor:
+        """[B, q] for the next code."""
+        c, w = self.config, self.w
+        f = c.frame_sizes[0]
+        codes = self.history[:, -f:]
+        h = w["sample.tables"][torch.arange(f, device=self.device), codes].sum(1) + self.hand_down(0, self.position % f)
+        h = F.relu(h) if c.sample_relu[0] else h
+        for k, relu in enumerate(c.sample_relu[1:]):
+            h = F.linear(h, w[f"sample.layer{k}.weight"], w[f"sample.layer{k}.bias"])
+            h = F.relu(h) if relu else h
+        return h
+
+    def push(self, codes: Tensor) -> None:
+        """codes [B]"""
+        self.history = torch.cat([self.history[:, 1:], codes[:, None]], 1)
+        self.position = (self.position + 1) % self.config.lookback
+
+    # ------------------------------------------------------------ sequences
+
+    @torch.no_grad()
+    def teacher_force(self, codes: np.ndarray) -> np.ndarray:
+        lookback = self.config.lookback
+        given = torch.as_tensor(codes, dtype=torch.int64, device=self.device)
+        self.history, self.position = given[:, :lookback], 0
+        out = torch.empty(self.voices, given.shape[1] - lookback, self.config.q_levels)
+        for t in range(out.shape[1]):
+            self.run_tiers()
+            out[:, t] = self.logits().cpu()
+            self.push(given[:, lookback + t])
+        return out.numpy()
+
+    @torch.no_grad()
+    def prime(self, codes: np.ndarray) -> None:
+        given = torch.as_tensor(codes, dtype=torch.int64, device=self.device)
+        for t in range(given.shape[1]):
+            self.run_tiers()
+            self.push(given[:, t])
+
+    @torch.no_grad()
+    def generate(self, temperature: np.ndarray) -> np.ndarray:
+        out = np.empty(temperature.shape, np.int32)
+        for t in range(out.shape[1]):
+            self.run_tiers()
+            logits = self.logits().cpu()
+            for v in range(self.voices):
+                row = logits[v] - logits[v].max()
+                u = coin(int(self.seed[v]), v, int(self.drawn[v]))
+                self.drawn[v] += np.uint64(1)
+                out[v, t] = draw(torch.exp(row / float(temperature[v, t])), u)
+            self.push(torch.as_tensor(out[:, t], dtype=torch.int64, device=self.device))
+        return out
+
+    # ------------------------------------------------------------ state
+
+    def state(self) -> dict[str, Any]:
+        out: dict[str, Any] = {"position": self.position, "history": self.history.cpu().numpy().astype(np.int32)}
+        out |= {"seed": self.seed.copy(), "drawn": self.drawn.copy()}
+        out |= {name: h.cpu().numpy().copy() for name, h in self.rnn.items()}
+        return out | {f"tier{i}.output": y.cpu().numpy().copy() for i, y in enumerate(self.output)}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.position = state["position"]
+        self.history = torch.as_tensor(state["history"], dtype=torch.int64, device=self.device)
+        self.seed, self.drawn = state["seed"].copy(), state["drawn"].copy()
+        for name in self.rnn:
+            self.rnn[name] = torch.tensor(state[name], device=self.device)
+        self.output = [torch.tensor(state[f"tier{i}.output"], device=self.device) for i in range(len(self.output))]

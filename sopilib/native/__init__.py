@@ -1,0 +1,1 @@
+"""The C++ part. `_native` is built by the package's installation."""

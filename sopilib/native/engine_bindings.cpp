@@ -1,0 +1,229 @@
+// The engine as Python sees it: arrays in, arrays out, the GIL released for the whole of every call that computes.
+#include "engine.hpp"
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace sopi {
+namespace {
+
+using Floats = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
+using Codes = nb::ndarray<const int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+// New arrays that own their memory.
+template <typename T, typename... Sizes> auto new_array(T **data, Sizes... sizes)
+{
+    const size_t shape[] = {static_cast<size_t>(sizes)...};
+    size_t total = 1;
+    for (size_t s : shape) total *= s;
+    *data = new T[total];
+    nb::capsule owner(*data, [](void *p) noexcept { delete[] static_cast<T *>(p); });
+    return nb::ndarray<nb::numpy, T>(*data, sizeof...(sizes), shape, owner);
+}
+
+struct Reader {
+    const nb::dict &weights;
+    bool quantised;
+
+    Floats array(const std::string &name) const { return nb::cast<Floats>(weights[name.c_str()]); }
+    Vec<float> vector(const std::string &name) const
+    {
+        if (!weights.contains(name.c_str())) return {};
+        const Floats a = array(name);
+        return Vec<float>(a.data(), a.data() + a.size());
+    }
+    Matrix matrix(const std::string &name, bool quantise) const
+    {
+        if (!weights.contains(name.c_str())) return {};
+        const Floats a = array(name);
+        return Matrix(a.data(), static_cast<int>(a.shape(0)), static_cast<int>(a.shape(1)), quantise);
+    }
+};
+
+std::shared_ptr<Weights> make_weights(const nb::dict &config, const nb::dict &weights, bool quantised)
+{
+    const auto get = [&config](const char *name) { return config[name]; };
+    auto out = std::make_shared<Weights>();
+    Weights &w = *out;
+    const Reader read{weights, quantised};
+    w.dim = nb::cast<int>(get("dim"));
+    w.width = nb::cast<int>(get("mlp_dim"));
+    w.levels = nb::cast<int>(get("q_levels"));
+    w.sample_rate = nb::cast<int>(get("sample_rate"));
+    w.lstm = nb::cast<std::string>(get("rnn_type")) == "lstm";
+    w.gates = w.lstm ? 4 : 3;
+    w.state_size = w.lstm ? 2 * w.dim : w.dim;
+    w.skip = nb::cast<bool>(get("skip_conn"));
+    w.reset_after = nb::cast<bool>(get("gru_reset_after"));
+    w.frame_scale = nb::cast<float>(get("frame_scale"));
+    w.frame_offset = nb::cast<float>(get("frame_offset"));
+    w.quantised = quantised;
+    const nb::list sizes = nb::cast<nb::list>(get("frame_sizes")), relu = nb::cast<nb::list>(get("sample_relu"));
+    w.sum_relu = nb::cast<bool>(relu[0]);
+    const int layers = nb::cast<int>(get("num_rnn_layers"));
+    for (size_t i = 0; i < sizes.size(); i++) {
+        const std::string name = "tier" + std::to_string(i);
+        Tier t;
+        t.frame = nb::cast<int>(sizes[i]);
+        t.ratio = i ? t.frame / w.tiers[i - 1].frame : t.frame;
+        t.below = i ? w.dim : w.width;
+        // the frame itself has few columns and needs all of its bits
+        t.input = read.matrix(name + ".input.weight", false);
+        t.input_bias = read.vector(name + ".input.bias");
+        for (int l = 0; l < layers; l++) {
+            const std::string rnn = name + ".rnn" + std::to_string(l);
+            Layer layer;
+            layer.input = read.matrix(rnn + ".input", quantised && t.input);
+            layer.below = read.matrix(rnn + ".below", quantised);
+            const Floats u = read.array(rnn + ".recurrent");
+            const int whole = w.gates * w.dim, rows = !w.lstm && !w.reset_after ? 2 * w.dim : whole;
+            layer.recurrent = Matrix(u.data(), rows, w.dim, quantised);
+            if (rows < whole) layer.reset = Matrix(u.data() + static_cast<size_t>(rows) * w.dim, w.dim, w.dim, quantised);
+            layer.output = read.matrix(rnn + ".output", quantised);
+            layer.bias = read.vector(rnn + ".bias");
+            layer.candidate = read.vector(rnn + ".candidate");
+            layer.initial = read.vector(rnn + ".initial");
+            t.layers.push_back(std::move(layer));
+        }
+        t.output_bias = read.vector(name + ".output_bias");
+        const Floats up = read.array(name + ".up.weight");
+        for (int k = 0; k < t.ratio; k++)
+            t.up.emplace_back(up.data() + static_cast<size_t>(k) * t.below * w.dim, t.below, w.dim, quantised);
+        t.up_bias = read.vector(name + ".up.bias");
+        w.tiers.push_back(std::move(t));
+    }
+    w.tables = read.vector("sample.tables");
+    if (quantised) {
+        float largest = 0;
+        for (float x : w.tables) largest = std::max(largest, std::fabs(x));
+        w.tables_scale = largest / 32767.0f;
+        for (float x : w.tables)
+            w.tables16.push_back(static_cast<int16_t>(largest > 0 ? std::lrint(x / largest * 32767.0f) : 0));
+        w.tables = {};
+    }
+    for (size_t k = 0; k + 1 < relu.size(); k++) {
+        const std::string name = "sample.layer" + std::to_string(k);
+        w.sample.push_back({read.matrix(name + ".weight", quantised), read.vector(name + ".bias"), nb::cast<bool>(relu[k + 1])});
+    }
+    w.decode = read.vector("decode");
+    return out;
+}
+
+auto teacher_force(NativeEngine &e, const Codes &codes)
+{
+    const int lookback = e.weights().lookback(), q = e.weights().levels;
+    const int64_t stride = codes.shape(1), n = stride - lookback;
+    float *logits;
+    auto out = new_array<float>(&logits, e.voices(), n, q);
+    {
+        nb::gil_scoped_release released;
+        e.replace_history(codes.data(), stride);
+        e.teacher_force(codes.data() + lookback, stride, n, logits);
+    }
+    return out;
+}
+
+auto generate(NativeEngine &e, const nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu> &temperature)
+{
+    const int64_t n = temperature.shape(1);
+    int32_t *codes;
+    auto out = new_array<int32_t>(&codes, e.voices(), n);
+    {
+        nb::gil_scoped_release released;
+        e.generate(codes, n, temperature.data());
+    }
+    return out;
+}
+
+// The state as plain arrays: sopilib.engine documents them.
+nb::dict state(NativeEngine &e)
+{
+    const Weights &w = e.weights();
+    nb::dict out;
+    const int voices = e.voices();
+    int32_t *history;
+    float *values;
+    uint64_t *numbers;
+    out["position"] = e.position();
+    out["history"] = new_array<int32_t>(&history, voices, w.lookback());
+    for (int v = 0; v < voices; v++) std::copy_n(e.history(v), w.lookback(), history + static_cast<size_t>(v) * w.lookback());
+    out["seed"] = new_array<uint64_t>(&numbers, voices);
+    for (int v = 0; v < voices; v++) numbers[v] = e.voice_states()[v].seed;
+    out["drawn"] = new_array<uint64_t>(&numbers, voices);
+    for (int v = 0; v < voices; v++) numbers[v] = e.voice_states()[v].drawn;
+    for (size_t t = 0; t < w.tiers.size(); t++) {
+        const std::string tier = "tier" + std::to_string(t);
+        for (size_t l = 0; l < w.tiers[t].layers.size(); l++) {
+            out[(tier + ".rnn" + std::to_string(l)).c_str()] = new_array<float>(&values, voices, w.state_size);
+            std::copy_n(e.rnn(t, l), static_cast<size_t>(voices) * w.state_size, values);
+        }
+        out[(tier + ".output").c_str()] = new_array<float>(&values, voices, w.dim);
+        for (int v = 0; v < voices; v++) std::copy_n(e.output(t, v), w.dim, values + static_cast<size_t>(v) * w.dim);
+    }
+    return out;
+}
+
+void set_state(NativeEngine &e, const nb::dict &in)
+{
+    const Weights &w = e.weights();
+    const int voices = e.voices();
+    // Python has checked names, types, shapes and ranges
+    e.set_position(nb::cast<int>(in["position"]));
+    const auto history = nb::cast<Codes>(in["history"]);
+    const auto seed = nb::cast<nb::ndarray<const uint64_t, nb::c_contig>>(in["seed"]);
+    const auto drawn = nb::cast<nb::ndarray<const uint64_t, nb::c_contig>>(in["drawn"]);
+    for (int v = 0; v < voices; v++) {
+        e.set_history(v, history.data() + static_cast<size_t>(v) * w.lookback());
+        e.voice_states()[v].seed = seed.data()[v];
+        e.voice_states()[v].drawn = drawn.data()[v];
+    }
+    for (size_t t = 0; t < w.tiers.size(); t++) {
+        const std::string tier = "tier" + std::to_string(t);
+        for (size_t l = 0; l < w.tiers[t].layers.size(); l++) {
+            const auto values = nb::cast<Floats>(in[(tier + ".rnn" + std::to_string(l)).c_str()]);
+            std::copy_n(values.data(), static_cast<size_t>(voices) * w.state_size, e.rnn(t, l));
+        }
+        const auto values = nb::cast<Floats>(in[(tier + ".output").c_str()]);
+        for (int v = 0; v < voices; v++) std::copy_n(values.data() + static_cast<size_t>(v) * w.dim, w.dim, e.output(t, v));
+        e.refresh_output(t);
+    }
+}
+
+} // namespace
+
+void bind_engine(nb::module_ &m)
+{
+    nb::class_<Source>(m, "Source");
+    nb::class_<Weights>(m, "Weights").def_prop_ro("bytes", &Weights::bytes);
+    m.def("make_weights", &make_weights, "config"_a, "weights"_a, "quantised"_a);
+    m.def("instruction_set", [](const std::string &name) -> nb::object {
+        const Kernels *k = find_kernels(name.c_str());
+        return k ? nb::object(nb::str(k->name)) : nb::none();
+    }, "name"_a = "auto", "The set of that name if this processor has it, else None; \"auto\": the best one.");
+    nb::class_<NativeEngine, Source>(m, "NativeEngine")
+        .def("__init__", [](NativeEngine *self, std::shared_ptr<Weights> weights, int voices, int threads, const std::string &set) {
+            new (self) NativeEngine(std::move(weights), voices, threads, find_kernels(set.c_str()));
+        }, "weights"_a, "voices"_a, "threads"_a, "instruction_set"_a)
+        .def("clone", &NativeEngine::clone, nb::call_guard<nb::gil_scoped_release>())
+        .def("reset", &NativeEngine::reset, "seed"_a)
+        .def("teacher_force", &teacher_force, "codes"_a)
+        .def("prime", [](NativeEngine &e, const Codes &codes) {
+            nb::gil_scoped_release released;
+            e.prime(codes.data(), codes.shape(1));
+        }, "codes"_a)
+        .def("generate", &generate, "temperature"_a)
+        .def("state", &state)
+        .def("set_state", &set_state, "state"_a)
+        .def_prop_ro("threads", &NativeEngine::threads)
+        .def_prop_ro("instruction_set", [](const NativeEngine &e) { return std::string(e.kernels().name); });
+}
+
+} // namespace sopi
