@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import soundfile
-import soxr
 
 from sopilib.errors import SopiError
 from sopilib.model import Config
 from sopilib.model.quantise import Codes, encode
+from sopilib.sound import read_audio
 
 SUFFIXES = {".wav", ".flac", ".ogg", ".aif", ".aiff", ".mp3"}
 
@@ -29,16 +28,6 @@ def find_audio(paths: Sequence[str | Path]) -> list[Path]:
     if not found:
         raise SopiError(f"no audio found in {', '.join(map(str, paths))}, expected {', '.join(sorted(SUFFIXES))} files")
     return found
-
-
-def read_audio(path: str | Path, sample_rate: int) -> np.ndarray:
-    """float32 [samples], mono (channels averaged), resampled to `sample_rate`."""
-    try:
-        audio, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError, OSError) as e:
-        raise SopiError(f"{path}: not a readable sound file ({e})") from None
-    mono = audio.mean(axis=1)
-    return mono if rate == sample_rate else soxr.resample(mono, rate, sample_rate, quality="VHQ")
 
 
 class Corpus:

@@ -1,0 +1,92 @@
+"""The `sopi` command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import sopilib
+from sopilib import checkpoint
+from sopilib.cli import bench, doctor, play
+from sopilib.errors import SopiError
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="sopi", description="SampleRNN as an instrument.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    play.add_parser(commands)
+    _models(commands)
+    _info(commands)
+    _generate(commands)
+    bench.add_parser(commands)
+    doctor.add_parser(commands)
+    flags = commands.add_parser("pd-flags", help="the flags with which a pd command line finds the external and the classes")
+    flags.set_defaults(run=lambda args: print(" ".join(play.pd_flags(quote=True))))
+
+    args = parser.parse_args(argv)
+    try:
+        return int(args.run(args) or 0)
+    except SopiError as e:
+        print(f"sopi {args.command}: {e}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _models(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    def run(args: argparse.Namespace) -> None:
+        found = checkpoint.available()
+        if not found:
+            raise SopiError(f"no models in {', '.join(map(str, checkpoint.models_folders()))}")
+        for name, path in found.items():
+            print(f"{name:16} {sopilib.load(path)!r}")
+
+    commands.add_parser("models", help="the models that load by name").set_defaults(run=run)
+
+
+def _info(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    def run(args: argparse.Namespace) -> None:
+        path = checkpoint.find(args.model)
+        model = sopilib.load(path)
+        print(f"{model!r}\n{path}, {path.stat().st_size / 1e6:.1f} MB\n")
+        for title, values in (("config", model.config.to_dict()), ("about", model.about)):
+            print(f"{title}:")
+            _print_values(values, "  ")
+
+    parser = commands.add_parser("info", help="what a model is: config, training, licence")
+    parser.add_argument("model", help="a name under models/, or a file")
+    parser.set_defaults(run=run)
+
+
+def _print_values(values: dict[str, object], indent: str) -> None:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            print(f"{indent}{key}:")
+            _print_values(value, indent + "  ")
+        else:
+            print(f"{indent}{key}: {value}")
+
+
+def _generate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    def run(args: argparse.Namespace) -> None:
+        from sopilib import render, sound
+
+        model = sopilib.load(args.model)
+        engine = sopilib.Engine(model, precision=args.precision, threads=args.threads)
+        heard = model.encode(sound.read_audio(args.prime, model.config.sample_rate)) if args.prime else None
+        made = render.blocks(engine, args.seconds, args.temperature, args.seed, heard)
+        seconds = sound.write_audio(args.output, made, model.config.sample_rate)
+        print(f"{args.output}: {seconds:g} s at {model.config.sample_rate} Hz")
+
+    parser = commands.add_parser("generate", help="a sound file from a model")
+    parser.add_argument("model", help="a name under models/, or a file")
+    parser.add_argument("-o", "--output", type=Path, default=Path("out.wav"), help="WAV or FLAC, default %(default)s")
+    parser.add_argument("--seconds", type=float, default=10, help="default %(default)s")
+    parser.add_argument("--temperature", type=float, default=0.95, help="default %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same music; default %(default)s")
+    parser.add_argument("--prime", type=Path, metavar="AUDIO", help="a sound that the model hears first, and goes on from")
+    parser.add_argument("--precision", default="auto", help="auto, f32 or int8; default %(default)s")
+    parser.add_argument("--threads", type=int, default=1, help="default %(default)s")
+    parser.set_defaults(run=run)

@@ -1,0 +1,5 @@
+import sys
+
+from sopilib.cli import main
+
+sys.exit(main())

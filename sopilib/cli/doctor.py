@@ -1,0 +1,94 @@
+"""`sopi doctor`: what is missing on this machine, and how to get it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sopilib import checkpoint
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    what: str
+    found: str | None
+    """None: missing."""
+    how: str
+    """How to get it."""
+    needed_for: str = "playing"
+
+
+def findings() -> Iterator[Finding]:
+    from sopilib.cli.play import EXTERNAL, INSTRUMENT
+
+    version = platform.python_version()
+    right = (3, 10) <= sys.version_info[:2] <= (3, 13)
+    yield Finding("Python 3.10 to 3.13", f"{version} at {sys.executable}" if right else None, "install such a Python")
+    try:
+        from sopilib.native import _native
+
+        yield Finding("native engine", f"built, {_native.instruction_set('auto')}", "")
+    except ImportError as e:
+        yield Finding("native engine", None, f"run make play ({e})")
+    yield Finding("Pure Data", shutil.which("pd"), "apt install puredata")
+    there = f"{EXTERNAL} (starts {_interpreter()})" if EXTERNAL.is_file() else None
+    yield Finding("pyext external", there, "run make play (it needs puredata-dev and g++)")
+    yield Finding("instrument", str(INSTRUMENT) if INSTRUMENT.is_file() else None, "use sopilib from its repository")
+    models = ", ".join(checkpoint.available())
+    yield Finding("models", models or None, "set SOPI_MODELS to a folder of models")
+    display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    yield Finding("display", display, "without one, make play renders to a file", "the window")
+    yield Finding("sound card", _sound(), "without one, make play renders to a file", "hearing it live")
+    limit = _real_time_priority()
+    yield Finding(
+        "real-time priority", limit, "add your user to the audio group (apt install jackd2 sets its limits)", "steady sound under load"
+    )
+    for module, use in (("torch", "training"), ("matplotlib", "pictures of sounds")):
+        have = importlib.util.find_spec(module) is not None
+        yield Finding(module, "installed" if have else None, "pip install 'sopilib[train]'", use)
+
+
+def _interpreter() -> str:
+    return str(Path(sys.prefix) / "bin" / "python")
+
+
+def _sound() -> str | None:
+    cards = Path("/proc/asound/cards")
+    if cards.is_file() and "no soundcards" not in (text := cards.read_text()):
+        return text.strip().splitlines()[0].strip()
+    return None
+
+
+def _real_time_priority() -> str | None:
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_RTPRIO)[0]
+    if os.geteuid() == 0:
+        return "allowed (root)"
+    return f"up to {limit}" if limit > 0 else None
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("doctor", help="what is missing on this machine, and how to get it")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 if nothing that playing needs is missing."""
+    missing = 0
+    for f in findings():
+        if f.found is not None:
+            print(f"  ok       {f.what}: {f.found}")
+        else:
+            missing += f.needed_for == "playing"
+            print(f"  MISSING  {f.what}, for {f.needed_for}: {f.how}")
+    return 1 if missing else 0

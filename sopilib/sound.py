@@ -1,0 +1,52 @@
+"""Sound files in and out (libsndfile), resampled with soxr."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from sopilib.errors import SopiError
+
+
+def read_audio(path: str | Path, sample_rate: int) -> np.ndarray:
+    """float32 [n] at `sample_rate`, channels averaged. Raises SopiError if it is no readable sound file."""
+    if not Path(path).is_file():
+        raise SopiError(f"{path}: no such sound file")
+    try:
+        audio, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError, OSError) as e:
+        raise SopiError(f"{path}: not a readable sound file ({e})") from None
+    mono = audio.mean(axis=1)
+    return mono if rate == sample_rate else soxr.resample(mono, rate, sample_rate, quality="VHQ")
+
+
+def write_audio(path: str | Path, blocks: Iterable[np.ndarray], sample_rate: int) -> float:
+    """Writes float blocks (channels, n) as a 24-bit file of the kind its suffix says; returns its seconds.
+
+    The file appears under its name when it is complete; one that could not be finished leaves nothing behind.
+    """
+    path = Path(path)
+    half = path.with_name(f".{path.stem}.part{path.suffix}")
+    frames, file = 0, None
+    try:
+        for block in blocks:
+            if file is None:
+                file = soundfile.SoundFile(str(half), "w", sample_rate, len(block), "PCM_24")
+            file.write(block.T)
+            frames += block.shape[1]
+        if file is None:
+            raise SopiError(f"{path}: nothing to write, give a length above 0 seconds")
+        file.close()
+        os.replace(half, path)
+    except (soundfile.LibsndfileError, RuntimeError, OSError, ValueError, TypeError) as e:
+        raise SopiError(f"{path}: could not be written ({e})") from None
+    finally:
+        if file is not None:
+            file.close()
+        half.unlink(missing_ok=True)
+    return frames / sample_rate
