@@ -1,0 +1,168 @@
+/* audio.cpp: the audio of [pyext~]. With a ring it is a copy; without, `_signal` with the GIL. */
+#include "py.hpp"
+
+#include <cmath>
+#include <cstring>
+#include <ctime>
+
+bool Object::freewheel() const
+{
+    const sopi_ring *ring = clock_ring();
+    return ring && sopi_load(&ring->freewheel);
+}
+
+int64_t Object::frame_now() const
+{
+    const int64_t now = static_cast<int64_t>(sopi_ring_now(clock_ring()));
+    if (!performed || !pd_getdspstate()) return now;
+    /* Logical time now lies between two performs; the next one plays the frames from `now`. */
+    const double frames = clock_gettimesince(last_end) * 0.001 * rate;
+    return now + static_cast<int64_t>(std::llround(frames < 0 ? 0 : frames > block ? block : frames));
+}
+
+/* ------------------------------------------------------------------ rings */
+
+static void tell_host(Object &o, sopi_ring *ring, bool running)
+{
+    const double rate = o.rate > 0 ? o.rate : static_cast<double>(sys_getsr());
+    const int block = o.block > 0 ? o.block : sys_getblksize();
+    sopi_ring_host(ring, rate, static_cast<uint32_t>(block), running);
+}
+
+void set_rings(Object &o, RingRef &out, RingRef &in, int tick_outlet)
+{
+    for (const RingRef *old : {&o.out_ring, &o.in_ring})
+        if (*old) tell_host(o, old->get(), false);
+    std::swap(o.out_ring, out);
+    std::swap(o.in_ring, in);
+    o.tick_outlet = tick_outlet;
+    o.had_ring = o.had_ring || o.has_ring();
+    for (const RingRef *ring : {&o.out_ring, &o.in_ring})
+        if (*ring) tell_host(o, ring->get(), o.performed && pd_getdspstate());
+}
+
+void watch_dsp()
+{
+    const bool running = pd_getdspstate() != 0;
+    for (Object *o : objects) {
+        if (o->was_running && !running) {
+            o->performed = false;
+            for (const RingRef *ring : {&o->out_ring, &o->in_ring})
+                if (*ring) tell_host(*o, ring->get(), false);
+        }
+        o->was_running = running;
+    }
+}
+
+/* ------------------------------------------------------------------ ticks */
+
+static void arm_tick(Object &o)
+{
+    if (o.tick_read != o.tick_write) clock_set(o.tick_clock, o.ticks[o.tick_read % o.ticks.size()]);
+}
+
+void tick_due(Object *o)
+{
+    PdScope scope;
+    const HandlePtr handle = o->handle;
+    o->tick_read++;
+    arm_tick(*o); /* before sending: what receives the tick may delete the object */
+    if (o->tick_outlet > 0 && o->tick_outlet <= static_cast<int>(o->outlets.size()))
+        outlet_anything(o->outlets[static_cast<size_t>(o->tick_outlet - 1)], gensym("tick"), 0, nullptr);
+}
+
+/* The block that starts at `position` has just been handed out. The next one, already in the ring,
+ * sounds from this logical time on: a tick in it gets its exact moment. */
+static void look_for_ticks(Object &o, uint64_t position)
+{
+    const uint64_t end = position + static_cast<uint64_t>(o.block);
+    const bool idle = o.tick_read == o.tick_write;
+    uint64_t tick;
+    while (o.tick_write - o.tick_read < o.ticks.size()
+        && sopi_ring_tick(o.out_ring.get(), position, end + static_cast<uint64_t>(o.block), &tick)) {
+        const double ms = tick > end ? static_cast<double>(tick - end) * 1000 / o.rate : 0;
+        o.ticks[o.tick_write++ % o.ticks.size()] = clock_getsystimeafter(ms);
+    }
+    if (idle) arm_tick(o);
+}
+
+/* ------------------------------------------------------------------ DSP */
+
+static void silence(Object &o)
+{
+    for (t_sample *out : o.out) std::memset(out, 0, static_cast<size_t>(o.block) * sizeof(t_sample));
+}
+
+static void perform_rings(Object &o)
+{
+    const uint32_t n = static_cast<uint32_t>(o.block);
+    /* Pd's in and out vectors may be the same memory: all input is taken before any output is put. */
+    if (o.in_ring) sopi_ring_write(o.in_ring.get(), o.in.data(), static_cast<uint32_t>(o.in.size()), n);
+    if (!o.out_ring) {
+        silence(o);
+        return;
+    }
+    timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    const uint64_t ns = static_cast<uint64_t>(now.tv_sec) * 1000000000u + static_cast<uint64_t>(now.tv_nsec);
+    const uint64_t position = sopi_ring_now(o.out_ring.get());
+    sopi_ring_read(o.out_ring.get(), o.out.data(), static_cast<uint32_t>(o.out.size()), n, ns);
+    if (o.tick_outlet > 0) look_for_ticks(o, position);
+}
+
+static void perform_python(Object &o)
+{
+    const Gil gil;
+    const Ref signal(Py_NewRef(o.signal));
+    const Ref done(PyObject_CallNoArgs(signal));
+    if (done) return;
+    PyObject *type, *error, *trace;
+    PyErr_Fetch(&type, &error, &trace);
+    PyErr_NormalizeException(&type, &error, &trace);
+    if (error && trace) PyException_SetTraceback(error, trace);
+    const Ref owned_type(type), owned_error(error), owned_trace(trace);
+    Py_CLEAR(o.signal); /* reported once, then silent until DSP is rebuilt */
+    const Ref reported(PyObject_CallMethod(o.handle->box, "signal_failed", "O", error ? error : Py_None));
+    report_fault();
+    silence(o);
+}
+
+static t_int *perform(t_int *w)
+{
+    Object &o = *reinterpret_cast<Object *>(w[1]);
+    PdScope scope(true);
+    o.last_end = clock_getlogicaltime();
+    o.performed = true;
+    if (o.has_ring()) perform_rings(o);
+    else if (o.signal) perform_python(o);
+    else silence(o);
+    return w + 2;
+}
+
+void build_dsp(Object &o, t_signal **sp)
+{
+    const size_t inlets = o.in.size(), outlets = o.out.size();
+    if (inlets + outlets == 0) return;
+    for (size_t i = 0; i < inlets; i++) o.in[i] = sp[i]->s_vec;
+    for (size_t i = 0; i < outlets; i++) o.out[i] = sp[inlets + i]->s_vec;
+    o.block = sp[0]->s_n;
+    o.rate = static_cast<double>(sp[0]->s_sr);
+    if (o.has_ring()) {
+        for (const RingRef *ring : {&o.out_ring, &o.in_ring})
+            if (*ring) tell_host(o, ring->get(), true);
+    } else {
+        const Gil gil;
+        Py_CLEAR(o.signal);
+        const Ref signal(PyObject_CallMethod(o.handle->box, "dsp", nullptr));
+        report_fault();
+        if (signal && signal != Py_None) o.signal = Py_NewRef(signal);
+    }
+    dsp_add(perform, 1, reinterpret_cast<t_int>(&o));
+}
+
+void free_audio(Object &o)
+{
+    if (o.tick_clock) clock_free(o.tick_clock);
+    for (const RingRef *ring : {&o.out_ring, &o.in_ring})
+        if (*ring) tell_host(o, ring->get(), false);
+}

@@ -1,0 +1,123 @@
+/* interpreter.cpp: starts the Python that this library was built for. */
+#include "py.hpp"
+
+#include <dlfcn.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+
+PyObject *host = nullptr;
+
+static const char module_source[] = {
+#include "pyext_module.inc"
+    , 0};
+
+namespace {
+
+std::string parent(const std::string &path) { return path.substr(0, path.find_last_of('/')); }
+
+/* "3.11" of the Python at `program`: a venv says it in its pyvenv.cfg, an installation by its lib folder. */
+std::string version_at(const std::string &program)
+{
+    const std::string prefix = parent(parent(program));
+    std::ifstream config(prefix + "/pyvenv.cfg");
+    for (std::string line; std::getline(config, line);) {
+        if (line.rfind("version", 0) != 0) continue;
+        const size_t first = line.find_first_of("0123456789"), dot = line.find('.', first);
+        if (dot != std::string::npos) return line.substr(first, line.find_first_not_of("0123456789", dot + 1) - first);
+    }
+    const std::string ours = std::to_string(PY_MAJOR_VERSION) + "." + std::to_string(PY_MINOR_VERSION);
+    return access((prefix + "/lib/python" + ours).c_str(), R_OK) == 0 ? ours : "";
+}
+
+std::string own_directory()
+{
+    Dl_info info;
+    if (!dladdr(reinterpret_cast<void *>(&start_python), &info)) return ".";
+    char *path = realpath(info.dli_fname, nullptr);
+    const std::string directory = parent(path ? path : info.dli_fname);
+    std::free(path);
+    return directory;
+}
+
+/* False after one clear line. */
+bool initialize(const std::string &program)
+{
+    if (Py_IsInitialized()) {
+        post("py: another library has started Python already; its interpreter is used, not %s", program.c_str());
+        return true;
+    }
+    const std::string runtime = std::string(Py_GetVersion()).substr(0, std::string(Py_GetVersion()).find(' '));
+    if (access(program.c_str(), X_OK) != 0) {
+        pd_error(nullptr, "py: there is no Python at %s: build pd/pyext again, or set SOPI_PYTHON to the python of a venv",
+            program.c_str());
+        return false;
+    }
+    const std::string found = version_at(program);
+    if (runtime.rfind(found + ".", 0) != 0) {
+        pd_error(nullptr, "py: built for Python %s, but %s is Python %s: build pd/pyext again with PYTHON=%s",
+            runtime.c_str(), program.c_str(), found.empty() ? "of an unknown version" : found.c_str(), program.c_str());
+        return false;
+    }
+
+    /* Extension modules look for Python's symbols globally. */
+    Dl_info info;
+    if (dladdr(reinterpret_cast<void *>(&Py_GetVersion), &info)) dlopen(info.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
+
+    PyPreConfig before;
+    PyPreConfig_InitPythonConfig(&before);
+    before.utf8_mode = 1;         /* files are UTF-8 whatever locale Pd was started in */
+    before.configure_locale = 0;  /* the locale is Pd's */
+    before.coerce_c_locale = 0;
+    PyStatus status = Py_PreInitialize(&before);
+
+    PyConfig config;
+    PyConfig_InitPythonConfig(&config);
+    config.install_signal_handlers = 0;
+    config.configure_c_stdio = 0;
+    config.parse_argv = 0;
+    char name[] = "py/pyext", *argv[] = {name};
+    if (!PyStatus_Exception(status)) status = PyConfig_SetBytesString(&config, &config.program_name, program.c_str());
+    if (!PyStatus_Exception(status)) status = PyConfig_SetBytesString(&config, &config.executable, program.c_str());
+    if (!PyStatus_Exception(status)) status = PyConfig_SetBytesArgv(&config, 1, argv);
+    if (!PyStatus_Exception(status)) status = Py_InitializeFromConfig(&config);
+    PyConfig_Clear(&config);
+    if (PyStatus_Exception(status)) {
+        pd_error(nullptr, "py: cannot start %s: %s", program.c_str(), status.err_msg ? status.err_msg : "unknown reason");
+        return false;
+    }
+    return true;
+}
+
+/* With the GIL: the module `pyext`, from the source compiled in. */
+bool make_module(const std::string &library)
+{
+    const Ref natives(make_natives());
+    PyObject *modules = PyImport_GetModuleDict();
+    if (!natives || PyDict_SetItemString(modules, "_pyext", natives) != 0) return false;
+    const Ref code(Py_CompileString(module_source, "<pyext>", Py_file_input));
+    host = code ? PyImport_ExecCodeModule("pyext", code) : nullptr;
+    if (!host) return false;
+    const Ref done(PyObject_CallMethod(host, "_start", "s", library.c_str()));
+    return done.o != nullptr;
+}
+
+} // namespace
+
+bool start_python()
+{
+    const char *chosen = std::getenv("SOPI_PYTHON");
+    const std::string program = chosen && *chosen ? chosen : PYEXT_PYTHON;
+    const bool shared = Py_IsInitialized();
+    if (!initialize(program)) return false;
+    const PyGILState_STATE state = PyGILState_Ensure();
+    const bool made = make_module(own_directory());
+    if (!made) {
+        PyErr_Print();
+        pd_error(nullptr, "py: the module `pyext` could not be made: build pd/pyext again");
+    } else post("py: [pyext] and [pyext~] with Python %s of %s", PY_VERSION, program.c_str());
+    PyGILState_Release(state);
+    if (!shared) PyEval_SaveThread();
+    return made;
+}

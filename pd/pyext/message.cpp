@@ -1,0 +1,152 @@
+/* message.cpp: messages from Pd to Python values and back. */
+#include "py.hpp"
+
+#include <cmath>
+
+/* ------------------------------------------------------------------ Pd to Python */
+
+PyObject *python_symbol(const t_symbol *s)
+{
+    static PyObject *type = PyObject_GetAttrString(host, "Symbol");
+    const Ref text(PyUnicode_DecodeUTF8(s->s_name, static_cast<Py_ssize_t>(std::char_traits<char>::length(s->s_name)),
+        "surrogateescape"));
+    return text ? PyObject_CallFunctionObjArgs(type, text.o, nullptr) : nullptr;
+}
+
+static PyObject *python_atom(const t_atom &a)
+{
+    if (a.a_type == A_SYMBOL || a.a_type == A_DOLLSYM) return python_symbol(a.a_w.w_symbol);
+    if (a.a_type != A_FLOAT) {
+        print_error(nullptr, "pyext: a pointer cannot be passed to Python, it gets None");
+        Py_RETURN_NONE;
+    }
+    const double f = a.a_w.w_float;
+    return std::isfinite(f) && f == std::trunc(f) ? PyLong_FromDouble(f) : PyFloat_FromDouble(f);
+}
+
+PyObject *python_atoms(int argc, const t_atom *argv)
+{
+    PyObject *tuple = PyTuple_New(argc);
+    for (int i = 0; tuple && i < argc; i++) {
+        PyObject *item = python_atom(argv[i]);
+        if (item) PyTuple_SET_ITEM(tuple, i, item);
+        else Py_CLEAR(tuple);
+    }
+    return tuple;
+}
+
+/* ------------------------------------------------------------------ Python to Pd */
+
+/* Anything that is a number, numpy scalars too. */
+static bool as_number(PyObject *o, double *value)
+{
+    Ref number;
+    if (PyFloat_Check(o)) *value = PyFloat_AS_DOUBLE(o);
+    else if (PyIndex_Check(o) && (number.o = PyNumber_Index(o))) *value = PyLong_AsDouble(number);
+    else if (PyErr_Clear(), Py_TYPE(o)->tp_as_number && Py_TYPE(o)->tp_as_number->nb_float
+        && (number.o = PyNumber_Float(o)))
+        *value = PyFloat_AS_DOUBLE(number.o);
+    else {
+        PyErr_Clear();
+        return false;
+    }
+    if (PyErr_Occurred()) { /* an int beyond any double */
+        PyErr_Clear();
+        *value = HUGE_VAL;
+    }
+    return true;
+}
+
+/* New reference to a list or tuple, or null if `o` is not a sequence (text is none). */
+static PyObject *as_sequence(PyObject *o)
+{
+    if (PyUnicode_Check(o) || !PySequence_Check(o)) return nullptr;
+    PyObject *sequence = PySequence_Fast(o, "");
+    if (!sequence) PyErr_Clear();
+    return sequence;
+}
+
+void Outgoing::append_text(PyObject *text)
+{
+    t_atom a;
+    a.a_type = A_SYMBOL;
+    a.a_w.w_index = static_cast<int>(text_.size());
+    const Ref bytes(text ? PyUnicode_AsEncodedString(text, "utf-8", "surrogateescape") : nullptr);
+    PyErr_Clear();
+    if (bytes) text_ += PyBytes_AS_STRING(bytes.o);
+    text_ += '\0';
+    atoms_.push_back(a);
+}
+
+void Outgoing::append(PyObject *item, const HandlePtr &handle)
+{
+    double number;
+    if (PyUnicode_Check(item)) append_text(item);
+    else if (as_number(item, &number)) {
+        t_atom a;
+        SETFLOAT(&a, static_cast<t_float>(number));
+        atoms_.push_back(a);
+    } else {
+        print_error(handle, (handle ? handle->name : std::string("pyext")) + ": cannot send a " + Py_TYPE(item)->tp_name
+            + " to Pd, only numbers, text and sequences of these; sent an empty symbol instead");
+        append_text(nullptr);
+    }
+}
+
+Outgoing::Outgoing(PyObject *args, const HandlePtr &handle)
+{
+    PyObject *value = PyTuple_GET_SIZE(args) == 1 ? PyTuple_GET_ITEM(args, 0) : args;
+    const auto select = [this](const char *name) { text_ = name; text_ += '\0'; };
+    const Ref sequence(as_sequence(value));
+    const Py_ssize_t n = sequence ? PySequence_Fast_GET_SIZE(sequence.o) : 1;
+    PyObject **items = sequence ? PySequence_Fast_ITEMS(sequence.o) : &value;
+
+    if (value == Py_None || n == 0) {
+        select("bang");
+        return;
+    }
+    if (n == 2 && PyUnicode_Check(items[0])) { /* ("selector", (arguments)) */
+        const Ref arguments(as_sequence(items[1]));
+        if (arguments) {
+            append_text(items[0]);
+            atoms_.clear();
+            for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(arguments.o); i++)
+                append(PySequence_Fast_GET_ITEM(arguments.o, i), handle);
+            return;
+        }
+    }
+    select(n > 1 ? "list" : "float");
+    for (Py_ssize_t i = 0; i < n; i++) append(items[i], handle);
+    if (n == 1 && atoms_[0].a_type == A_SYMBOL) {
+        text_.replace(0, sizeof "float", std::string("symbol", sizeof "symbol"));
+        atoms_[0].a_w.w_index++;
+    }
+}
+
+t_symbol *Outgoing::resolve()
+{
+    if (!selector_) {
+        selector_ = gensym(text_.c_str());
+        for (t_atom &a : atoms_)
+            if (a.a_type == A_SYMBOL) a.a_w.w_symbol = gensym(text_.c_str() + a.a_w.w_index);
+    }
+    return selector_;
+}
+
+void Outgoing::to_outlet(t_outlet *outlet)
+{
+    t_symbol *s = resolve();
+    const int argc = static_cast<int>(atoms_.size());
+    if (s == &s_bang && argc == 0) outlet_bang(outlet);
+    else if (s == &s_float && argc == 1 && atoms_[0].a_type == A_FLOAT) outlet_float(outlet, atoms_[0].a_w.w_float);
+    else if (s == &s_symbol && argc == 1 && atoms_[0].a_type == A_SYMBOL)
+        outlet_symbol(outlet, atoms_[0].a_w.w_symbol);
+    else if (s == &s_list) outlet_list(outlet, s, argc, atoms_.data());
+    else outlet_anything(outlet, s, argc, atoms_.data());
+}
+
+void Outgoing::to_receiver(t_pd *receiver)
+{
+    t_symbol *s = resolve();
+    pd_typedmess(receiver, s, static_cast<int>(atoms_.size()), atoms_.data());
+}

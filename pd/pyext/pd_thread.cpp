@@ -1,0 +1,209 @@
+/* pd_thread.cpp: how other threads reach Pd. They post functions; a Pd clock runs them on Pd's thread. */
+#include "py.hpp"
+
+#include <cstring>
+#include <ctime>
+
+namespace {
+
+constexpr int most_pending = 8192; /* posts that Pd has not run yet */
+constexpr int most_per_poll = 512; /* so that a flood cannot hold up audio */
+constexpr double poll_ms = 1;
+
+struct Post {
+    std::function<void()> run;
+    Post *next = nullptr;
+};
+
+Stack<Post> posted, discarded;
+Post *ready = nullptr; /* taken from `posted`, not run yet; Pd's thread only */
+Post *ready_last = nullptr;
+std::atomic<int> pending{0};
+std::atomic<uint32_t> dropped{0}; /* of no particular object */
+std::atomic<bool> any_dropped{false};
+std::atomic<bool> pd_waits{false};
+sem_t pd_wake;
+
+thread_local int pd_depth __attribute__((tls_model("initial-exec"))) = 0;
+thread_local bool dsp_now __attribute__((tls_model("initial-exec"))) = false;
+
+t_clock *poll_clock;
+double last_report;
+
+void push(std::function<void()> run)
+{
+    posted.push(new Post{std::move(run)});
+    if (pd_waits) sem_post(&pd_wake);
+}
+
+timespec in_milliseconds(long ms)
+{
+    timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    t.tv_nsec += ms * 1000000;
+    t.tv_sec += t.tv_nsec / 1000000000;
+    t.tv_nsec %= 1000000000;
+    return t;
+}
+
+/* One line a second and object, however much was lost. */
+void report_dropped()
+{
+    if (!any_dropped || sys_getrealtime() - last_report < 1) return;
+    last_report = sys_getrealtime();
+    any_dropped = false;
+    if (const unsigned n = dropped.exchange(0))
+        pd_error(nullptr, "py: dropped %u messages from Python threads: they come faster than Pd takes them", n);
+    for (Object *o : objects) {
+        if (const unsigned n = o->handle->dropped_out.exchange(0))
+            pd_error(o->pd, "%s: dropped %u messages from Python: they come faster than Pd takes them",
+                o->handle->name.c_str(), n);
+        if (const unsigned n = o->handle->dropped_in.exchange(0))
+            pd_error(o->pd, "%s: dropped %u messages to Python: it is busy and the queue is full",
+                o->handle->name.c_str(), n);
+    }
+}
+
+void poll(void *)
+{
+    PdScope scope;
+    clock_delay(poll_clock, poll_ms);
+    drain(most_per_poll);
+    watch_dsp();
+    report_dropped();
+}
+
+} // namespace
+
+PdScope::PdScope(bool dsp) : dsp_before(dsp_now)
+{
+    pd_depth++;
+    dsp_now = dsp_now || dsp;
+}
+
+PdScope::~PdScope()
+{
+    pd_depth--;
+    dsp_now = dsp_before;
+}
+
+bool on_pd_thread() { return pd_depth > 0; }
+bool in_dsp() { return dsp_now; }
+
+void note_dropped() { any_dropped = true; }
+
+bool post_to_pd(const HandlePtr &handle, std::function<void()> run)
+{
+    if (!on_pd_thread()) collect_discarded();
+    if (pending.fetch_add(1) >= most_pending) {
+        pending--;
+        (handle ? handle->dropped_out : dropped)++;
+        note_dropped();
+        return false;
+    }
+    push(std::move(run));
+    return true;
+}
+
+bool call_on_pd(std::function<void()> run)
+{
+    if (on_pd_thread()) {
+        run();
+        return true;
+    }
+    struct Call {
+        std::function<void()> run;
+        sem_t done;
+        ~Call() { sem_destroy(&done); }
+    };
+    auto call = std::make_shared<Call>();
+    call->run = std::move(run);
+    sem_init(&call->done, 0, 0);
+    pending++;
+    push([call] {
+        call->run();
+        sem_post(&call->done);
+    });
+    GilReleased released;
+    for (;;) {
+        const timespec limit = in_milliseconds(20);
+        if (sem_timedwait(&call->done, &limit) == 0) return true;
+        if (quitting) return false;
+    }
+}
+
+void drain(int most)
+{
+    Post *taken = posted.take();
+    if (taken) {
+        (ready ? ready_last->next : ready) = taken;
+        while (taken->next) taken = taken->next;
+        ready_last = taken;
+    }
+    bool any = false;
+    /* `ready` is global: what a post sends may come back here, and goes on with the next one. */
+    while (ready && most-- > 0) {
+        Post *post = ready;
+        ready = post->next;
+        post->run();
+        pending--;
+        discarded.push(post);
+        any = true;
+    }
+    if (any) ring_worker.wake(); /* it frees them */
+}
+
+void discard(std::function<void()> held)
+{
+    discarded.push(new Post{std::move(held)});
+    ring_worker.wake();
+}
+
+void collect_discarded()
+{
+    if (discarded.empty()) return;
+    for (Post *post = discarded.take(); post;) {
+        Post *next = post->next;
+        delete post;
+        post = next;
+    }
+}
+
+void wait_for_post()
+{
+    pd_waits = true;
+    if (posted.empty()) {
+        const timespec limit = in_milliseconds(2);
+        sem_timedwait(&pd_wake, &limit);
+    }
+    pd_waits = false;
+}
+
+void wake_pd()
+{
+    if (pd_waits) sem_post(&pd_wake);
+}
+
+void start_poll()
+{
+    sem_init(&pd_wake, 0, 0);
+    poll_clock = clock_new(nullptr, reinterpret_cast<t_method>(poll));
+    clock_delay(poll_clock, poll_ms);
+}
+
+/* ------------------------------------------------------------------ console */
+
+void print_error(const HandlePtr &handle, std::string line)
+{
+    if (on_pd_thread()) pd_error(handle && handle->object ? handle->object->pd : nullptr, "%s", line.c_str());
+    else
+        post_to_pd(handle, [handle, line = std::move(line)] {
+            pd_error(handle && handle->object ? handle->object->pd : nullptr, "%s", line.c_str());
+        });
+}
+
+void print_line(std::string line)
+{
+    if (on_pd_thread()) post("%s", line.c_str());
+    else post_to_pd(nullptr, [line = std::move(line)] { post("%s", line.c_str()); });
+}
