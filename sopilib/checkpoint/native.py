@@ -47,7 +47,8 @@ def save(model: Model, path: str | Path, precision: str = "float32") -> None:
         save_file(arrays, str(half), metadata)
         os.replace(half, path)
     except (OSError, SafetensorError) as e:
-        half.unlink(missing_ok=True)
+        if half.is_file():
+            half.unlink()
         raise SopiError(f"{path}: could not be written ({e})") from None
 
 
@@ -79,7 +80,7 @@ def load(path: str | Path) -> Model:
                     )
                 weights[name] = _weight(f, name, names)
     except (SafetensorError, OSError) as e:
-        raise SopiError(f"{path}: not a readable safetensors file ({e})") from None
+        raise SopiError(f"{path}: not a safetensors file, or cut short or damaged ({e})") from None
     try:
         return Model(config, weights, _json(path, metadata, "about"), name=path.stem)
     except SopiError as e:

@@ -22,7 +22,9 @@ def main(argv: list[str] | None = None) -> int:
     _generate(commands)
     bench.add_parser(commands)
     doctor.add_parser(commands)
-    flags = commands.add_parser("pd-flags", help="the flags with which a pd command line finds the external and the classes")
+    flags = commands.add_parser(
+        "pd-flags", help="the flags with which a pd command line finds the external and the classes"
+    )
     flags.set_defaults(run=lambda args: print(" ".join(play.pd_flags(quote=True))))
 
     args = parser.parse_args(argv)
@@ -86,7 +88,9 @@ def _generate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("--seconds", type=float, default=10, help="default %(default)s")
     parser.add_argument("--temperature", type=float, default=0.95, help="default %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same music; default %(default)s")
-    parser.add_argument("--prime", type=Path, metavar="AUDIO", help="a sound that the model hears first, and goes on from")
+    parser.add_argument(
+        "--prime", type=Path, metavar="AUDIO", help="a sound that the model hears first, and goes on from"
+    )
     parser.add_argument("--precision", default="auto", help="auto, f32 or int8; default %(default)s")
     parser.add_argument("--threads", type=int, default=1, help="default %(default)s")
     parser.set_defaults(run=run)

@@ -50,7 +50,10 @@ def findings() -> Iterator[Finding]:
     yield Finding("sound card", _sound(), "without one, make play renders to a file", "hearing it live")
     limit = _real_time_priority()
     yield Finding(
-        "real-time priority", limit, "add your user to the audio group (apt install jackd2 sets its limits)", "steady sound under load"
+        "real-time priority",
+        limit,
+        "add your user to the audio group (apt install jackd2 sets its limits)",
+        "steady sound under load",
     )
     for module, use in (("torch", "training"), ("matplotlib", "pictures of sounds")):
         have = importlib.util.find_spec(module) is not None

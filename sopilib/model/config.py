@@ -11,6 +11,14 @@ from sopilib.model.quantise import QUANTISERS
 
 RNN_TYPES = ("gru", "lstm")
 SKIP_STYLES = ("output", "full")
+_LARGEST = {
+    "seq_len": 1 << 20,
+    "dim": 1 << 14,
+    "num_rnn_layers": 64,
+    "q_levels": 4096,
+    "sample_rate": 1 << 20,
+    "mlp_dim": 1 << 14,
+}
 
 
 @dataclass(frozen=True)
@@ -65,9 +73,12 @@ class Config:
             set_(self, "mlp_dim", self.dim)
         if self.frame_scale is None and self.q_levels:
             set_(self, "frame_scale", 4.0 / self.q_levels)
-        for name in ("seq_len", "dim", "num_rnn_layers", "q_levels", "sample_rate", "mlp_dim"):
+        for name, most in _LARGEST.items():
             value = getattr(self, name)
-            need(isinstance(value, int) and 0 < value <= 1 << 20, f"{name} is {value!r}, expected a positive integer")
+            need(
+                isinstance(value, int) and 0 < value <= most,
+                f"{name} is {value!r}, expected a whole number from 1 to {most}",
+            )
         need(
             isinstance(self.emb_size, int) and self.emb_size >= 0, f"emb_size is {self.emb_size!r}, expected 0 or more"
         )
@@ -127,5 +138,5 @@ class Config:
             raise SopiError(f"config: unknown field {unknown[0]!r}, expected only {', '.join(sorted(known))}")
         try:
             return cls(**{k: v for k, v in values.items() if k in known})
-        except TypeError as e:
+        except (TypeError, ValueError) as e:
             raise SopiError(f"config: {e}") from None

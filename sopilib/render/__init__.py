@@ -9,7 +9,9 @@ import numpy as np
 from sopilib.engine import Engine
 
 
-def blocks(engine: Engine, seconds: float, temperature: float, seed: int, heard: np.ndarray | None = None) -> Iterator[np.ndarray]:
+def blocks(
+    engine: Engine, seconds: float, temperature: float, seed: int, heard: np.ndarray | None = None
+) -> Iterator[np.ndarray]:
     """float32 (voices, n) audio in blocks of at most a second until `seconds` are done. `heard`: codes [n] of a sound
     that every voice hears first; it is not part of the output."""
     engine.reset(seed)
