@@ -22,6 +22,7 @@ constexpr double kLongestFade = 0.1;     // s
 constexpr double kMostSlack = 0.008;     // s that Python may take over a message
 constexpr double kLeastSlack = 0.001;    // s
 constexpr double kPi = 3.14159265358979323846;
+constexpr uint32_t kBurstWindow = 2;     // s
 constexpr uint32_t kHeadStart = 128;     // frames of silence made before the host's rate is known, beside the reserve
 
 int64_t now_ns()
@@ -319,18 +320,20 @@ void Stream::rest(uint64_t read)
     }
 }
 
-// The largest burst of the last five to ten seconds: a host that stumbled once is not held to it for ever.
+// A host that stumbled once is not held to it for ever, nor called too slow for its latency.
 void Stream::measure_burst(uint64_t read)
 {
     sopi_ring &r = shared_->ring;
-    const uint64_t present = sopi_load(&r.burst);
+    const uint64_t present = sopi_load(&r.burst), block = sopi_load(&r.block);
     if (read >= burst_until_) {
-        burst_before_ = present;
+        std::copy_backward(bursts_, bursts_ + 2, bursts_ + 3);
+        bursts_[0] = present;
         sopi_store(&r.burst, uint64_t(0));
-        burst_until_ = read + uint64_t(host_rate_) * 5;
+        burst_until_ = read + uint64_t(host_rate_) * kBurstWindow;
     }
-    const uint64_t burst = std::max({burst_before_, present, uint64_t(sopi_load(&r.block))});
-    stats_.burst.store(burst, std::memory_order_relaxed);
+    const auto [least, most] = std::minmax_element(bursts_, bursts_ + 3);
+    stats_.burst.store(std::max({*most, present, block}), std::memory_order_relaxed);
+    stats_.usual_burst.store(std::max(*least, block), std::memory_order_relaxed);
 }
 
 // The host has read past what was made. The model goes on where it was, at a later position.
@@ -351,7 +354,6 @@ void Stream::publish(uint64_t write)
 {
     at_ = write;
     sopi_store(&shared_->ring.write, write);
-    stats_.position.store(write, std::memory_order_relaxed);
     if (sopi_load(&shared_->ring.freewheel)) {
         std::lock_guard<std::mutex> lock(shared_->mutex); // so that the notice can't fall between test and wait
         shared_->ready.notify_all();

@@ -116,7 +116,8 @@ struct Event {
 };
 
 struct Stats {
-    std::atomic<uint64_t> late{0}, worst_late{0}, burst{0}, position{0}; // frames but for `late`
+    std::atomic<uint64_t> late{0}, worst_late{0}; // messages; frames
+    std::atomic<uint64_t> burst{0}, usual_burst{0};   // frames: the largest of late, and what the host reaches again and again
     std::atomic<double> real_time_factor{0}; // seconds of sound per busy second; 0: not known yet
 };
 
@@ -198,7 +199,7 @@ private:
     std::vector<float *> lines_;           // [channels], into out_ or the tail
     uint64_t seen_read_ = 0;               // and since when, to sleep longer while DSP is off
     int64_t read_moved_ns_ = 0;
-    uint64_t burst_before_ = 0, burst_until_ = 0; // the host's burst in the last seconds
+    uint64_t bursts_[3] = {}, burst_until_ = 0; // the host's bursts of the last windows, and the present one's end
 };
 
 // Closes all streams, together within `timeout` seconds.

@@ -216,7 +216,7 @@ public:
         d["late"] = s.late.load();
         d["worst_late"] = s.worst_late.load();
         d["rtf"] = s.real_time_factor.load();
-        d["burst"] = s.burst.load();
+        d["burst"] = s.usual_burst.load();
         d["reserve"] = r->reserve;
         d["peak"] = peak;
         d["sample_rate"] = r->sample_rate;

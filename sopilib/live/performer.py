@@ -1,0 +1,474 @@
+"""`Performer`: messages in, sound out, and what happens told as status events. Knows no Pd and no OSC."""
+
+from __future__ import annotations
+
+import atexit
+import math
+import os
+import sys
+import threading
+import time
+import traceback
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sopilib import checkpoint
+from sopilib.engine import Engine
+from sopilib.errors import SopiError
+from sopilib.live.commands import parse
+from sopilib.live.sound import read_sound, to_model_rate
+from sopilib.model import Model
+from sopilib.native import _native
+
+__all__ = ["Performer"]
+
+Status = Callable[..., None]
+Arrays = Callable[[str], "np.ndarray | None"]
+
+POLLS = 15  # a second
+WARM_UP = 0.05  # seconds of sound: touches every weight before the stream does
+SETTLED = 1.0  # seconds without a block after which DSP counts as off
+SILENCE = -100.0  # dB
+
+atexit.register(_native.close_all_streams)
+
+
+@dataclass
+class State:
+    """What a performer is set to. Prints itself."""
+
+    model: str | None = None
+    sample_rate: int = 0
+    playing: bool = False
+    temperature: float = 1.0
+    gain: float = 1.0
+    seed: int = 0
+    latency: float = 20.0
+    """ms"""
+    tick: bool = False
+
+
+class Performer:
+    """One instrument: a stream, the model it plays, and the messages that steer it.
+
+    name         stands before its lines where the host prints them
+    sample_rate  Hz, of the host, as long as it hasn't said it itself through the ring
+    latency      seconds from a message to the sound it changes
+    freewheel    the callback waits for the sound, and `load` and priming are done when `handle` returns
+    voices       channels of the stream
+    threads, precision  as `Engine` has them
+    status       called with a kind of `commands.STATUS` and its values, from several threads, one at a time
+    arrays       gives the host's array of a name as float samples at the host's rate, or None
+    folder       where relative paths are looked up first
+
+    The host takes the sound from `ring` (a capsule, for our external) or from `read`.
+    """
+
+    def __init__(
+        self,
+        name: str = "samplernn",
+        sample_rate: float = 48000.0,
+        latency: float = 0.020,
+        freewheel: bool = False,
+        voices: int = 1,
+        threads: int = 1,
+        precision: str = "auto",
+        status: Status | None = None,
+        arrays: Arrays | None = None,
+        folder: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self.name, self.sample_rate = name, sample_rate
+        self.voices, self.threads, self.precision = voices, threads, precision
+        self.folder = Path(folder) if folder is not None else None
+        self.state = State(latency=latency * 1000)
+        self.stream = _native.Stream(voices, latency, freewheel)
+        self._status, self._arrays = status, arrays
+        self._lock, self._status_lock = threading.RLock(), threading.RLock()
+        self._closed = False
+        self._engine: Engine | None = None  # never plays: the stream gets clones of it
+        self._load_job = self._prime_job = 0  # the newest wins; older ones drop what they made
+        self._loading: str | None = None
+        self._primes_after_load: Callable[[], None] | None = None
+        self._told: dict[str, Any] = {}
+        self._moved = (0, time.monotonic())  # host position, and since when it stands there
+        self._said_off = False
+        self._warned_latency: float | None = None
+        self.stream.start()
+        threading.Thread(target=_poll, args=(weakref.ref(self),), daemon=True, name=f"{name}-status").start()
+
+    # ---------------------------------------------------------------- host side
+
+    @property
+    def ring(self) -> object:
+        """A capsule of the stream's ring (native/ring.h)."""
+        return self.stream.ring
+
+    @property
+    def now(self) -> int:
+        """Host frames handed out so far."""
+        return int(self.stream.now)
+
+    @property
+    def freewheel(self) -> bool:
+        return bool(self.stream.freewheel)
+
+    def host(self, sample_rate: float, block: int) -> None:
+        """How the host runs, in Hz and frames: for hosts that use `read`, before they do."""
+        self.stream.host(sample_rate, block)
+
+    def read(self, n: int) -> np.ndarray:
+        """The callback of hosts without the ring: the next n frames, float32 (voices, n)."""
+        return np.asarray(self.stream.read(n))
+
+    def handle(self, selector: str, *atoms: Any, t: int | None = None) -> bool:
+        """Runs one message that arrived at host frame t (None: now). False if it was wrong: that is told as a status
+        `error`, the sound goes on, nothing is raised."""
+        try:
+            with self._lock:
+                if self._closed:
+                    return False
+                command, values = parse(str(selector), atoms)
+                if values is None:
+                    self._tell_setting(command.name)
+                else:
+                    getattr(self, f"do_{command.name}")(self.now if t is None else int(t), *values)
+            return True
+        except (SopiError, RuntimeError, ValueError) as e:
+            self._tell("error", str(e))
+        except Exception as e:  # a fault of ours must not stop the host either
+            traceback.print_exc()
+            self._tell("error", f"{selector}: {type(e).__name__}: {e}")
+        return False
+
+    def settings(self) -> dict[str, Any]:
+        """What is to be remembered with a patch."""
+        s = self.state
+        return {"model": s.model, "temperature": s.temperature, "gain": s.gain, "seed": s.seed, "latency": s.latency}
+
+    def restore(self, settings: dict[str, Any]) -> None:
+        """Sets what `settings` gave; unknown names are left alone, wrong values are told like those of a message."""
+        for name in ("latency", "gain", "temperature", "seed"):
+            if settings.get(name) is not None:
+                self.handle(name, settings[name])
+        if settings.get("model"):
+            self.handle("load", settings["model"])
+
+    def close(self) -> None:
+        """Stops the sound's thread, at once. A load that is under way is abandoned."""
+        self._closed = True  # without the lock: whoever holds it may be busy
+        self._load_job += 1
+        self._prime_job += 1
+        self.stream.close(1.0)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_prime_job"):
+            self.close()
+
+    def __repr__(self) -> str:
+        s = self.state
+        what = f"{s.model} at {s.sample_rate} Hz" if s.model else "no model"
+        does = "plays" if s.playing else "is silent"
+        return (
+            f"<Performer {self.name}: {what}, {does}, temperature {s.temperature:g}, gain {s.gain:g}, seed {s.seed}, "
+            f"latency {s.latency:g} ms>"
+        )
+
+    # ---------------------------------------------------------------- the messages
+
+    def do_load(self, t: int, model: str) -> None:
+        if self._loading is not None:
+            self._tell("warning", f"load {self._loading} was dropped for load {model}")
+        self._load_job += 1
+        self._prime_job += 1
+        self._primes_after_load = None
+        self._loading = model
+        self._tell("loading", model)
+        self._run(self._load, self._load_job, model, t)
+
+    def do_generate(self, t: int, on: int) -> None:
+        self._check_dsp("generate")
+        if on and self._engine is None and self._loading is None:
+            self._tell("warning", "no model is loaded: the sound starts when one is, send load <name or path>")
+        self.stream.play(t, bool(on))
+        self.state.playing = bool(on)
+        self._tell("playing", on)
+
+    def do_stop(self, t: int) -> None:
+        self.do_generate(t, 0)
+
+    def do_temperature(self, t: int, temperature: float, ms: float) -> None:
+        self._check_dsp("temperature")
+        self.stream.temperature(t, temperature, ms / 1000)
+        self.state.temperature = temperature
+        self._tell("temperature", temperature, ms)
+
+    def do_gain(self, t: int, gain: float, ms: float) -> None:
+        self._check_dsp("gain")
+        self.stream.gain(t, gain, ms / 1000)
+        self.state.gain = gain
+        self._tell("gain", gain, ms)
+
+    def do_seed(self, t: int, sound: int | str, offset: float, length: float | None) -> None:
+        self._check_dsp("seed")
+        if isinstance(sound, str):
+            self._prime_from(t, sound, offset, length)
+            return
+        self._prime_job += 1
+        self._primes_after_load = None
+        self.state.seed = sound
+        self.stream.seed(t, sound)
+        self._tell("seed", sound)
+
+    def do_reset(self, t: int) -> None:
+        self.do_seed(t, self.state.seed, 0, None)
+
+    def do_latency(self, t: int, ms: float) -> None:
+        self.stream.latency(t, ms / 1000)
+        self.state.latency = ms
+        self._tell_setting("latency")
+        self._check_latency(self.stream.stats())
+
+    def do_freewheel(self, t: int, on: int) -> None:
+        self.stream.freewheel = bool(on)
+        self._tell("freewheel", on)
+
+    def do_tick(self, t: int, on: int) -> None:
+        self.state.tick = bool(on)
+        self._tell("tick", on)
+
+    def do_models(self, t: int) -> None:
+        self._tell("models", *checkpoint.available())
+
+    def do_status(self, t: int) -> None:
+        s, stats = self.state, self.stream.stats()
+        if s.model is not None:
+            self._tell("model", s.model, s.sample_rate)
+        self._tell("playing", int(s.playing))
+        for name in ("temperature", "gain", "seed", "latency", "freewheel"):
+            self._tell_setting(name)
+        self._told.clear()
+        self._tell_stats(stats)
+        self._tell("burst", int(stats["burst"]))
+
+    # ---------------------------------------------------------------- in the background
+
+    def _run(self, work: Callable[..., None], *arguments: Any) -> None:
+        """In freewheel now, else in a thread of ordinary priority."""
+        if self.freewheel:
+            work(*arguments)
+            return
+
+        def run() -> None:
+            _ordinary_priority()
+            work(*arguments)
+
+        threading.Thread(target=run, daemon=True, name=f"{self.name}-{work.__name__.strip('_')}").start()
+
+    def _load(self, job: int, wanted: str, t: int) -> None:
+        """Everything that takes time before the lock is taken: file, engine, first touch of all weights."""
+
+        def stale() -> bool:
+            return self._closed or job != self._load_job
+
+        try:
+            model = checkpoint.load(self._path(wanted))
+            if stale():
+                return
+            engine = Engine(model, voices=self.voices, precision=self.precision, threads=self.threads)
+            speed = _warm_up(engine)
+            failure = None
+        except (SopiError, OSError, MemoryError) as e:
+            failure = str(e) or type(e).__name__
+        except Exception as e:
+            traceback.print_exc()
+            failure = f"{type(e).__name__}: {e}"
+        with self._lock:
+            if stale():
+                return
+            self._loading = None
+            primes, self._primes_after_load = self._primes_after_load, None
+            if failure is not None:
+                self._tell("error", f"load {wanted}: {failure}")
+                return
+            self._engine = engine
+            self.state.model, self.state.sample_rate = wanted, model.config.sample_rate
+            self._swap(self._fresh(engine), t)
+            self._tell("loaded", model.name, model.config.sample_rate)
+            if speed < 1.2:
+                self._tell("warning", f"{model.name} runs at {speed:.2g}x real time here: expect gaps below 1.2x")
+        if primes is not None:
+            primes()
+
+    def _fresh(self, engine: Engine) -> Engine:
+        fresh = engine.clone()
+        fresh.reset(self.state.seed)
+        return fresh
+
+    def _swap(self, engine: Engine, t: int) -> None:
+        # what is ready later than asked for counts from the moment that it is ready
+        self.stream.swap(t if self.freewheel else self.now, engine.source)
+
+    def _path(self, wanted: str) -> str | Path:
+        if self.folder is not None and not Path(wanted).is_absolute() and (self.folder / wanted).exists():
+            return self.folder / wanted
+        return wanted
+
+    def _prime_from(self, t: int, name: str, offset: float, length: float | None) -> None:
+        samples = self._arrays(name) if self._arrays is not None else None
+        if samples is None and not Path(self._path(name)).expanduser().is_file():
+            raise SopiError(f"seed {name}: no such array or file, expected a number, an array or a sound file")
+        if self._engine is None and self._loading is None:
+            raise SopiError(f"seed {name}: no model is loaded, load one first")
+        if samples is not None:
+            samples = np.array(samples, np.float32).reshape(-1)
+        self._prime_job += 1
+        job = self._prime_job
+
+        def work() -> None:
+            self._prime(job, name, samples, offset, length, t)
+
+        if self._loading is not None:
+            self._primes_after_load = work
+        else:
+            self._run(work)
+
+    def _prime(
+        self, job: int, name: str, samples: np.ndarray | None, offset: float, length: float | None, t: int
+    ) -> None:
+        engine, seed = self._engine, self.state.seed
+        assert engine is not None
+        failure = None
+        try:
+            model: Model = engine.model
+            rate = self._host_rate()
+            if samples is None:
+                samples, rate = read_sound(Path(self._path(name)).expanduser())
+            sound = to_model_rate(samples, rate, offset, length, model.config.sample_rate)
+            primed = engine.clone()
+            primed.reset(seed)
+            primed.prime(np.tile(model.encode(sound), (self.voices, 1)))
+        except SopiError as e:
+            failure = str(e)
+        except Exception as e:
+            traceback.print_exc()
+            failure = f"{type(e).__name__}: {e}"
+        with self._lock:
+            if self._closed or job != self._prime_job:
+                return
+            if failure is not None:
+                self._tell("error", f"seed {name}: {failure}")
+                return
+            self._swap(primed, t)
+            self._tell("primed", name, round(1000 * len(sound) / model.config.sample_rate))
+
+    # ---------------------------------------------------------------- what happens, told
+
+    def _tell(self, kind: str, *values: Any) -> None:
+        if self._status is None or self._closed:
+            return
+        with self._status_lock:
+            try:
+                self._status(kind, *values)
+            except Exception:
+                print(f"{self.name}: the status callback failed at {kind}:", file=sys.stderr)
+                traceback.print_exc()
+
+    def _tell_setting(self, name: str) -> None:
+        if name == "latency":
+            self._tell("latency", self.state.latency, round(self.state.latency / 1000 * self._host_rate()))
+        elif name == "freewheel":
+            self._tell("freewheel", int(self.freewheel))
+        elif name == "seed":
+            self._tell("seed", self.state.seed)
+        else:
+            self._tell(name, getattr(self.state, name), 0.0)
+
+    def _tell_changed(self, kind: str, *values: Any) -> None:
+        if self._told.get(kind) != values:
+            self._told[kind] = values
+            self._tell(kind, *values)
+
+    def _tell_stats(self, stats: dict[str, Any]) -> None:
+        rate = self._host_rate()
+        peak = stats["peak"]
+        self._tell_changed("level", round(max(SILENCE, 20 * math.log10(peak)), 1) if peak > 0 else SILENCE)
+        if stats["rtf"] > 0:
+            self._tell_changed("rtf", float(f"{stats['rtf']:.2g}"))
+        self._tell_changed("underruns", int(stats["underruns"]))
+        self._tell_changed("late", int(stats["late"]), round(1000 * stats["worst_late"] / rate, 1))
+
+    def _host_rate(self) -> float:
+        return float(self.stream.stats()["sample_rate"]) or self.sample_rate
+
+    def _check_dsp(self, name: str) -> None:
+        """Says once, until it is on again, that nothing can be heard."""
+        position, since = self._moved
+        if self.freewheel or self._said_off or self.now != position or time.monotonic() - since < SETTLED:
+            return
+        self._said_off = True
+        self._tell("warning", f"DSP is off: {name} is heard when it is on")
+
+    def _check_latency(self, stats: dict[str, Any]) -> None:
+        """Warns, once for each latency, if it is shorter than what the host takes at once."""
+        if not stats["sample_rate"] or self.freewheel or self._warned_latency == self.state.latency:
+            return
+        floor = 1000 * (stats["burst"] + stats["reserve"]) / stats["sample_rate"] + 1
+        if self.state.latency < floor:
+            self._warned_latency = self.state.latency
+            self._tell(
+                "warning",
+                f"latency {self.state.latency:g} ms is below what this host takes at once ({stats['burst']} frames): "
+                f"messages will be late, expected at least {math.ceil(floor)} ms",
+            )
+
+    def poll(self) -> None:
+        """Tells what changed since last time; a thread calls it some times a second."""
+        stats = self.stream.stats()
+        position = int(stats["position"])
+        if position != self._moved[0]:
+            self._moved = (position, time.monotonic())
+            self._said_off = False
+        for _, kind, value in self.stream.events():
+            if kind == "error":
+                self._tell("error", f"the engine stopped: {value}; send seed, or load a model")
+        self._tell_stats(stats)
+        self._check_latency(stats)
+
+
+def _poll(reference: weakref.ref[Performer]) -> None:
+    _ordinary_priority()
+    while True:
+        time.sleep(1 / POLLS)
+        performer = reference()
+        if performer is None or performer._closed:
+            return
+        try:
+            performer.poll()
+        except Exception:
+            traceback.print_exc()
+            return
+        del performer
+
+
+def _ordinary_priority() -> None:
+    """Threads inherit a host's real-time priority; Python has no business there."""
+    if hasattr(os, "sched_setscheduler"):
+        try:
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        except OSError:
+            pass
+
+
+def _warm_up(engine: Engine) -> float:
+    """Runs a copy for a moment -> how many times faster than real time."""
+    scratch, n = engine.clone(), max(1, int(WARM_UP * engine.config.sample_rate))
+    scratch.reset(0)
+    scratch.generate(max(1, n // 10))
+    begin = time.perf_counter()
+    scratch.generate(n)
+    return n / engine.config.sample_rate / max(1e-9, time.perf_counter() - begin)

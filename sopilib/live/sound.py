@@ -1,0 +1,49 @@
+"""A sound that a model is to hear: from a file or an array to samples at the model's rate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from sopilib.errors import SopiError
+
+__all__ = ["LONGEST", "read_sound", "to_model_rate"]
+
+LONGEST = 60.0
+"""Seconds of sound that are heard at most: the last ones before its end."""
+
+
+def read_sound(path: Path) -> tuple[np.ndarray, float]:
+    """-> float32 mono samples and their rate in Hz. Raises SopiError."""
+    import soundfile
+
+    try:
+        samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    except (OSError, RuntimeError) as e:
+        raise SopiError(f"{path}: not a sound file that can be read ({e})") from None
+    return samples.mean(axis=1), float(rate)
+
+
+def to_model_rate(samples: np.ndarray, rate: float, offset: float, length: float | None, model_rate: int) -> np.ndarray:
+    """The part from `offset` ms on, `length` ms long (None: to the end), float32 in [-1, 1] at `model_rate` Hz.
+
+    Raises SopiError if nothing is left or samples are not finite.
+    """
+    import soxr
+
+    if not samples.size:
+        raise SopiError("it is empty, expected some sound")
+    begin = round(offset / 1000 * rate)
+    if begin >= samples.size:
+        whole = 1000 * samples.size / rate
+        raise SopiError(f"offset is {offset:g} ms, expected less than its length of {whole:.0f} ms")
+    end = samples.size if length is None else min(samples.size, begin + max(1, round(length / 1000 * rate)))
+    part = samples[max(begin, end - round(LONGEST * rate)) : end].astype(np.float32)
+    if not np.isfinite(part).all():
+        raise SopiError("it holds values that are not finite")
+    if rate != model_rate:
+        part = soxr.resample(part, rate, model_rate)
+    if not part.size:
+        raise SopiError("what is left of it is shorter than one sample")
+    return np.clip(part, -1.0, 1.0)
