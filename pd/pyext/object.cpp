@@ -57,7 +57,7 @@ void control(t_pyext *x, t_symbol *s, int argc, t_atom *argv)
         Py_CLEAR(o.signal);
         const Ref box(Py_NewRef(handle->box));
         const Ref args(name == "reload" ? python_atoms(argc, argv) : Py_NewRef(Py_None));
-        const Ref done(args ? PyObject_CallMethod(box, "reload", "O", args.o) : nullptr);
+        const Ref done(args ? PyObject_CallMethod(box, "reload", "(O)", args.o) : nullptr);
         report_fault();
         canvas_update_dsp(); /* `_signal` is looked up again */
     } else receive(handle, Kind::control, 0, s, argc, argv);

@@ -102,7 +102,7 @@ class Buffer:
 
     def __iter__(self) -> Iterator[float]:
         data = self._data()
-        return iter(() if data is None else data)
+        return iter(() if data is None else data.tolist())
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         data = self._data()
@@ -703,7 +703,7 @@ class _Box:
     def report(self, error: BaseException, where: str = "") -> None:
         """One line that names the object, then the traceback without the frames of this file."""
         trace = error.__traceback__
-        while trace and trace.tb_frame.f_code.co_filename in (__file__, "<frozen importlib._bootstrap>"):
+        while trace and trace.tb_frame.f_globals.get("__name__") in _OUR_FRAMES:
             trace = trace.tb_next
         summary = traceback.format_exception_only(type(error), error)[-1].strip()
         self.error(f"{summary} (in {where})" if where else summary)
@@ -718,6 +718,8 @@ _HELP = """[pyext module class arguments...] is an instance of a Python class th
 Messages to this inlet: reload [arguments...], reload., doc, doc+, dir, dir+, get name, set name value...,
 edit, stop, detach 0|1|2, respond 0|1, args..., getattributes, getmethods. The class gets what comes to the next inlets."""
 
+
+_OUR_FRAMES = (__name__, "importlib", "importlib._bootstrap", "importlib._bootstrap_external")
 
 _boxes: set[_Box] = set()
 
