@@ -82,8 +82,8 @@ def test_a_wrong_config_is_named(changes: dict[str, object], words: str) -> None
 def test_the_courses_config_is_read_as_it_is() -> None:
     config = Config.from_dict(
         {
-            "seq_len": 512, "frame_sizes": [16, 64], "dim": 64, "rnn_type": "GRU", "num_rnn_layers": 4, "q_type": "mu-law",
-            "q_levels": 256, "emb_size": 256, "skip_conn": False, "rnn_dropout": 0.2,
+            "seq_len": 512, "frame_sizes": [16, 64], "dim": 64, "rnn_type": "GRU", "num_rnn_layers": 4,
+            "q_type": "mu-law", "q_levels": 256, "emb_size": 256, "skip_conn": False, "rnn_dropout": 0.2,
         }
     )  # fmt: skip
     assert (config.rnn_type, config.lookback, config.mlp_dim) == ("gru", 64, 64)

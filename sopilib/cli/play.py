@@ -1,0 +1,127 @@
+"""`sopi play`: opens the instrument in Pd; without a display or a sound card it renders the same patch."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from sopilib.errors import SopiError
+
+ROOT = Path(__file__).resolve().parents[2]
+INSTRUMENT = ROOT / "samplernn.pd"
+RENDER = ROOT / "pd" / "render.pd"
+EXTERNAL = ROOT / "pd" / "pyext" / ("py.pd_darwin" if sys.platform == "darwin" else "py.pd_linux")
+
+
+def pd_flags(quote: bool = False) -> list[str]:
+    """What a pd command line needs to find the external, the classes and the abstractions."""
+    if not EXTERNAL.is_file():
+        raise SopiError(f"{EXTERNAL}: not built, run make play")
+    flags = ["-path", str(EXTERNAL.parent), "-path", str(ROOT / "pd"), "-lib", "py"]
+    return [shlex.quote(f) for f in flags] if quote else flags
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("play", help="open the instrument in Pd; without display or sound card, render it")
+    parser.add_argument("patch", nargs="?", type=Path, default=INSTRUMENT, help="default: samplernn.pd")
+    parser.add_argument(
+        "--render", type=Path, metavar="WAV", help="render the instrument to a file instead of opening it"
+    )
+    parser.add_argument("--seconds", type=float, default=10, help="of the rendering; default %(default)s")
+    parser.add_argument("--pd", default="pd", help="the pd program; default %(default)s")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    if shutil.which(args.pd) is None:
+        raise SopiError(f"{args.pd}: no such program; install Pure Data (apt install puredata)")
+    if not args.patch.is_file():
+        raise SopiError(f"{args.patch}: no such patch")
+    display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if args.render is None and display and has_sound():
+        return subprocess.call([args.pd, *pd_flags(), str(args.patch)])
+    out = args.render or ROOT / "out" / "samplernn.wav"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if args.render is None:
+        print(f"no {'sound card' if display else 'display'} here: rendering {args.seconds:g} s of the instrument in Pd")
+    began = time.monotonic()
+    render(args.pd, out, args.seconds)
+    print(f"sound:   {out} ({args.seconds:g} s, made in {time.monotonic() - began:.1f} s)")
+    picture = out.with_suffix(".png")
+    if screenshot(args.pd, args.patch, picture):
+        print(f"picture: {picture}")
+    return 0
+
+
+def has_sound() -> bool:
+    """Something that can play: a card that ALSA knows, or a running JACK or PipeWire server."""
+    cards = Path("/proc/asound/cards")
+    if cards.is_file() and "no soundcards" not in cards.read_text():
+        return True
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR", "/nonexistent"))
+    return sys.platform == "darwin" or (runtime / "pipewire-0").exists() or any(Path("/dev/shm").glob("jack*default*"))
+
+
+def render(pd: str, out: Path, seconds: float) -> None:
+    """Plays samplernn.pd in `pd -batch`: pd/render.pd presses its buttons and records what comes out."""
+    if not 0 < seconds <= 3600:
+        raise SopiError(f"--seconds is {seconds:g}, expected above 0 and at most 3600")
+    out.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        # Pd's messages have no spaces or commas in file names, so it writes where there are none
+        raw = Path(folder) / "out.wav"
+        start = f"render {raw} {seconds * 1000:g}"
+        command = [pd, "-nogui", "-noaudio", "-batch", "-r", "48000", *pd_flags()]
+        command += ["-open", str(INSTRUMENT), "-open", str(RENDER), "-send", start]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60 + 20 * seconds)
+        if not raw.is_file():
+            raise SopiError(f"Pd made no sound: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
+        shutil.move(raw, out)
+    for line in done.stderr.splitlines():
+        if "error" in line.lower():
+            print(f"pd: {line}", file=sys.stderr)
+
+
+def screenshot(pd: str, patch: Path, out: Path) -> bool:
+    """A picture of the patch as Pd shows it, taken on a virtual screen; False where there is none."""
+    xvfb, grab = shutil.which("Xvfb"), shutil.which("import")
+    if not xvfb or not grab:
+        return False
+    out.unlink(missing_ok=True)
+    read, write = os.pipe()
+    screen = subprocess.Popen(
+        [xvfb, "-displayfd", str(write), "-screen", "0", "1280x960x24", "-nolisten", "tcp"],
+        pass_fds=[write],
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(write)
+    try:
+        with os.fdopen(read) as f:
+            number = f.readline().strip()
+        if not number:
+            return False
+        environment = {**os.environ, "DISPLAY": f":{number}"}
+        # without a sound card Pd's scheduler runs on the system's clock
+        window = subprocess.Popen(
+            [pd, "-noaudio", *pd_flags(), "-open", str(patch)],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            time.sleep(4)  # until Pd has drawn everything
+            subprocess.run([grab, "-window", "root", "-trim", str(out)], env=environment, check=False)
+        finally:
+            window.terminate()
+            window.wait()
+    finally:
+        screen.terminate()
+        screen.wait()
+    return out.is_file()

@@ -110,7 +110,7 @@ class Engine:
             full = np.ascontiguousarray(np.broadcast_to(t, (self.voices, n)))
         except ValueError:
             raise SopiError(
-                f"temperature has shape {t.shape}, expected a number, ({self.voices}, 1), (1, {n}) or ({self.voices}, {n})"
+                f"temperature has shape {t.shape}, expected a number or a shape that fits ({self.voices}, {n})"
             ) from None
         return self.source.generate(full)
 

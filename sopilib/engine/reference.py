@@ -148,11 +148,12 @@ class ReferenceEngine:
 
     @torch.no_grad()
     def generate(self, temperature: np.ndarray) -> np.ndarray:
-        out = np.empty(temperature.shape, np.int32)
-        for t in range(out.shape[1]):
+        voices, n = temperature.shape
+        out = np.empty((voices, n), np.int32)
+        for t in range(n):
             self.run_tiers()
             logits = self.logits().cpu()
-            for v in range(self.voices):
+            for v in range(voices):
                 row = logits[v] - logits[v].max()
                 u = coin(int(self.seed[v]), v, int(self.drawn[v]))
                 self.drawn[v] += np.uint64(1)

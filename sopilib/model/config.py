@@ -40,12 +40,12 @@ class Config:
     q_type: str = "mu-law"
     q_levels: int = 256
     emb_size: int = 256
-    """Width of the code embedding that training folds into the first sample layer; 0: the tables are trained directly."""
+    """Width of the code embedding that folds into the sample level's tables; 0: the tables are trained directly."""
     skip_conn: bool = False
     sample_rate: int = 16000
     """Hz. Not in the older systems' files, hence their octave errors."""
-    mlp_dim: int | None = None
-    """Width of the sample level; None: `dim`."""
+    mlp_dim: int = 0
+    """Width of the sample level; 0: `dim`."""
     skip_style: str = "output"
     """With `skip_conn`: "output" sums every layer into the tier's output (PRiSM); "full" also feeds the tier's
     input to every layer (Theano)."""
@@ -54,9 +54,9 @@ class Config:
     input_layer: bool = True
     """A linear layer takes the frame (and the upper tier's output is added to it); False: the frame goes straight
     into the RNN (Theano's two-tier model; only for a single tier)."""
-    frame_scale: float | None = None
+    frame_scale: float = 0.0
     frame_offset: float = -2.0
-    """The RNN sees a code q as u = frame_scale * q + frame_offset. Default scale: 4 / q_levels, so u is in [-2, 2)."""
+    """The RNN sees a code q as u = frame_scale * q + frame_offset. Scale 0: 4 / q_levels, so that u is in [-2, 2)."""
     sample_relu: list[bool] = field(default_factory=lambda: [True, True, False])
     """ReLU after the sum of tables and conditioning, then after each layer of the sample level."""
 
@@ -69,9 +69,9 @@ class Config:
         set_(self, "rnn_type", str(self.rnn_type).lower())
         set_(self, "frame_sizes", [int(n) for n in self.frame_sizes])
         set_(self, "sample_relu", [bool(r) for r in self.sample_relu])
-        if self.mlp_dim is None:
+        if self.mlp_dim == 0:
             set_(self, "mlp_dim", self.dim)
-        if self.frame_scale is None and self.q_levels:
+        if self.frame_scale == 0 and self.q_levels:
             set_(self, "frame_scale", 4.0 / self.q_levels)
         for name, most in _LARGEST.items():
             value = getattr(self, name)
@@ -121,10 +121,7 @@ class Config:
 
     def width_below(self, tier: int) -> int:
         """Width of the vectors that tier `tier` hands down."""
-        if tier:
-            return self.dim
-        assert self.mlp_dim is not None
-        return self.mlp_dim
+        return self.dim if tier else self.mlp_dim
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -37,8 +37,8 @@ Array = NDArray[Any]
 
 def shapes(config: Config) -> dict[str, tuple[int, ...]]:
     """Every weight of a model with this config, in the order in which they are stored."""
-    c, out = config, {}
-    assert c.mlp_dim is not None
+    c = config
+    out: dict[str, tuple[int, ...]] = {}
     for i, n in enumerate(c.frame_sizes):
         t = f"tier{i}"
         d_in = c.dim if c.input_layer else n
@@ -142,5 +142,6 @@ class Model:
         skip = f", skip {c.skip_style}" if c.skip_conn else ""
         return (
             f"<Model {self.name}: {c.num_rnn_layers} {c.rnn_type} layer(s) of {c.dim} at {c.frame_sizes}{skip}, "
-            f"sample level {c.mlp_dim}, {c.q_type} {c.q_levels}, {c.sample_rate} Hz, {self.parameters / 1e6:.1f} M weights>"
+            f"sample level {c.mlp_dim}, {c.q_type} {c.q_levels}, {c.sample_rate} Hz, "
+            f"{self.parameters / 1e6:.1f} M weights>"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +65,7 @@ class Lanes:
         self.starts, self.share = starts, starts / starts.sum()
 
     def next(self) -> tuple[np.ndarray, np.ndarray]:
-        """int64 codes [batch, lookback + seq_len], and bool [batch]: lanes that jumped (their RNN state starts anew)."""
+        """int64 codes [batch, lookback + seq_len], and bool [batch]: lanes that jumped (RNN state starts anew)."""
         length = self.config.lookback + self.config.seq_len
         jumped = self.left <= 0
         out = np.empty((len(self.at), length), np.int64)
@@ -82,7 +83,7 @@ class Lanes:
                 self.left[b] = 0
         return out, jumped
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, Any]:
         return {
             "file": self.file.tolist(),
             "at": self.at.tolist(),
@@ -90,7 +91,7 @@ class Lanes:
             "rng": self.rng.bit_generator.state,
         }
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         for name in ("file", "at", "left"):
             getattr(self, name)[:] = state[name]
         self.rng.bit_generator.state = state["rng"]

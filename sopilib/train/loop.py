@@ -123,13 +123,15 @@ class Run:
 
     def run(self) -> None:
         s = self.settings
+        minutes = self.corpus.samples / self.config.sample_rate / 60
         print(
-            f"{len(self.corpus.files)} files, {self.corpus.samples / self.config.sample_rate / 60:.1f} minutes to train on, "
+            f"{len(self.corpus.files)} files, {minutes:.1f} minutes to train on, "
             f"{len(self.corpus.held_out) / self.config.sample_rate:g} s held out, step {self.step} of {s.steps}",
             flush=True,
         )
         while self.step < s.steps:
-            began, losses = time.monotonic(), []
+            began = time.monotonic()
+            losses: list[float] = []
             while self.step < s.steps and (not losses or self.step % s.every):
                 losses.append(self.train_step())
             seconds = time.monotonic() - began
@@ -188,7 +190,7 @@ class Run:
     def _log(self, train: float, held_out: float, rate: float) -> None:
         path = self.folder / "log.csv"
         # a killed run may have logged steps that its last checkpoint does not hold
-        rows = [r for r in csv.DictReader(path.open())] if path.exists() else []
+        rows = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
         row = {
             "step": self.step,
             "seconds": f"{self.seconds:.0f}",
@@ -201,7 +203,7 @@ class Run:
             writer.writeheader()
             writer.writerows(rows)
         print(
-            f"step {self.step}: train {train:.3f}, held out {held_out:.3f} bits per sample, {rate / 1000:.1f} k samples/s",
+            f"step {self.step}: train {train:.3f}, held out {held_out:.3f} bits a sample, {rate / 1000:.1f} k samples/s",
             flush=True,
         )
 
