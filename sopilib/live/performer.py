@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import math
 import os
 import sys
@@ -34,8 +33,6 @@ POLLS = 15  # a second
 WARM_UP = 0.05  # seconds of sound: touches every weight before the stream does
 SETTLED = 1.0  # seconds without a block after which DSP counts as off
 SILENCE = -100.0  # dB
-
-atexit.register(_native.close_all_streams)
 
 
 @dataclass

@@ -50,6 +50,9 @@ Living &living()
     return *all;
 }
 
+// Raised cosine, 0 before `length` steps and 1 after them.
+float fade_in(uint64_t step, uint64_t length) { return float(0.5 - 0.5 * std::cos(kPi * (double(step) + 0.5) / double(length))); }
+
 // A real-time host gets a producer just below it; any other, an ordinary one. (Children inherit the priority.)
 void take_priority(int policy, int priority)
 {
@@ -271,9 +274,8 @@ void Stream::configure(int host_rate)
     tail_length_ = tail_done_ = 0;
     rise_length_ = std::max(1, int(kFade * host_rate));
     if (player_) {
-        if (playing_) rise_ = rise_length_;
         player_->fit(Filter::design(player_->source->sample_rate(), host_rate));
-        origin_ = at_;
+        begin(kFade);
     }
 }
 
@@ -370,17 +372,13 @@ void Stream::apply(Command &command)
         if (by > stats_.worst_late.load(std::memory_order_relaxed)) stats_.worst_late.store(by, std::memory_order_relaxed);
         report({Event::late, at_, double(by), {}});
     }
-    const auto begin = [this] {
-        player_->resampler->restart();
-        origin_ = at_;
-    };
     switch (command.kind) {
     case Kind::play: {
         const bool on = command.value != 0;
         if (on == playing_) break;
         cut(kFade);
         playing_ = on;
-        if (on && player_) begin();
+        if (on && player_) begin(kFade);
         break;
     }
     case Kind::temperature: temperature_.go(command.value, at_, command.ramp * host_rate_); break;
@@ -394,11 +392,11 @@ void Stream::apply(Command &command)
         } catch (const std::exception &e) {
             fail(e.what());
         }
-        begin();
+        begin(kFade);
         break;
     case Kind::swap: {
+        double fade = command.ramp;
         if (playing_) {
-            double fade = command.ramp;
             // The tail is made in one go: in real time it must not take longer than what the ring holds.
             const double speed = stats_.real_time_factor.load(std::memory_order_relaxed);
             if (!sopi_load(&shared_->ring.freewheel)) fade = std::min(fade, std::max(kFade, 0.5 * 0.6 * latency_ * speed));
@@ -409,13 +407,21 @@ void Stream::apply(Command &command)
         if (player_) {
             if (!player_->resampler || player_->resampler->filter().host_rate != host_rate_)
                 player_->fit(Filter::design(player_->source->sample_rate(), host_rate_));
-            begin();
+            begin(fade);
         }
         report({Event::swapped, at_, double(player_ ? player_->id : 0), {}});
         break;
     }
     case Kind::latency: break; // at once, in receive()
     }
+}
+
+// The player's next sample is the first that sounds, from here on.
+void Stream::begin(double fade)
+{
+    player_->resampler->restart();
+    origin_ = at_;
+    rise_samples_ = uint64_t(std::lround(fade * player_->source->sample_rate()));
 }
 
 // Makes the next `seconds` of the present output the tail. Several cuts at one position are one.
@@ -469,9 +475,8 @@ void Stream::complete(float *const *out, int n, bool heard)
     fresh(out, n, heard);
     const int fading = std::min(n, tail_length_ - tail_done_);
     for (int i = 0; i < fading; i++) {
-        const float in = float(0.5 - 0.5 * std::cos(kPi * (tail_done_ + i + 0.5) / tail_length_));
-        for (int c = 0; c < channels_; c++)
-            out[c][i] = out[c][i] * in + tail_[size_t(c) * longest_tail_ + tail_done_ + i] * (1.0f - in);
+        const float weight = 1.0f - fade_in(tail_done_ + i, tail_length_);
+        for (int c = 0; c < channels_; c++) out[c][i] += weight * tail_[size_t(c) * longest_tail_ + tail_done_ + i];
     }
     if (fading > 0) tail_done_ += fading;
     if (tail_done_ >= tail_length_) tail_length_ = tail_done_ = 0;
@@ -513,7 +518,11 @@ void Stream::generate(Player &p, int n, bool heard)
 
     const float *decode = p.source->decode_table();
     for (int c = 0; c < channels_; c++)
-        for (int i = 0; i < n; i++) p.audio[size_t(c) * p.most + i] = decode[p.codes[size_t(c) * n + i]];
+        for (int i = 0; i < n; i++) {
+            // Faded in before the resampler: after it, the step at the beginning would come out of its delay unfaded.
+            const float weight = first + i < rise_samples_ ? fade_in(first + i, rise_samples_) : 1.0f;
+            p.audio[size_t(c) * p.most + i] = weight * decode[p.codes[size_t(c) * n + i]];
+        }
     if (!heard) return;
     sopi_ring &r = shared_->ring;
     for (int i = (frame - phase) % frame; i < n; i += frame) {

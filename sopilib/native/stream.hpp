@@ -160,6 +160,7 @@ private:
     void publish(uint64_t write);
     void jump(uint64_t read);
 
+    void begin(double fade);
     void cut(double seconds);
     void produce(int n);
     void complete(float *const *out, int n, bool heard);  // source and tail
@@ -189,6 +190,7 @@ private:
     Player *player_ = nullptr;
     bool playing_ = false;
     uint64_t origin_ = 0;        // host position of the resampler's frame 0
+    uint64_t rise_samples_ = 0;  // model samples from there on that fade in
     Ramp temperature_{1, 1}, gain_{1, 1};
     int chunk_ = 0, longest_tail_ = 0;
     std::vector<float> tail_, tail_spare_; // [channels][longest_tail_]

@@ -325,6 +325,10 @@ void bind_stream(nb::module_ &m)
         nb::gil_scoped_release released;
         close_all_streams(timeout);
     }, "timeout"_a = 1.0, "Stops all producers, as the end of the process does.");
+    // A stream that still sounds when Python ends holds its source on purpose.
+    nb::set_leak_warnings(false);
+    // A producer must not ask for the GIL of a Python that has ended.
+    nb::module_::import_("atexit").attr("register")(m.attr("close_all_streams"));
 }
 
 } // namespace sopi
