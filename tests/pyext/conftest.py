@@ -7,6 +7,7 @@ import signal
 import struct
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -69,10 +70,10 @@ class Patch:
         return "\n".join(["#N canvas 0 0 600 400 12;", *self.boxes, *self.cords]) + "\n"
 
 
+@dataclass
 class Pd:
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.folder = folder
-        self.environment = environment
+    folder: Path  # of the patch, and Pd's current one
+    environment: dict[str, str]
 
     def start(self, patch: Patch, *flags: str, batch: bool = True, dsp: bool = True) -> subprocess.Popen[str]:
         path = self.folder / "test.pd"

@@ -5,6 +5,7 @@ import threading
 import time
 
 import pyext
+from testring import TestRing
 
 
 class keeper(pyext._class):
@@ -32,18 +33,25 @@ class keeper(pyext._class):
 
 
 class stuck(pyext._class):
-    """Handlers that do not come back soon."""
+    """Handlers that do not come back soon. They say so at the outlet."""
 
     _inlets = 1
+    _outlets = 1
 
     def sleep_1(self, seconds):
-        print("stuck")
+        self._outlet(1)
         time.sleep(seconds)
 
     def keep_1(self, seconds):
-        print("stuck")
+        self._outlet(1)
         ctypes.PyDLL(None).usleep(int(seconds * 1e6))
 
     def count_1(self):
+        self._outlet(1)
         threading.Thread(target=keeper.count, args=(self,)).start()
-        print("stuck")
+
+
+class ringed_stuck(stuck):
+    def __init__(self):
+        self.ring = TestRing()
+        self._rings(self.ring.capsule)
