@@ -8,7 +8,7 @@ from pathlib import Path
 
 import sopilib
 from sopilib import checkpoint
-from sopilib.cli import bench, doctor, play
+from sopilib.cli import bench, doctor, messages, play
 from sopilib.errors import SopiError
 
 
@@ -22,6 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     _generate(commands)
     bench.add_parser(commands)
     doctor.add_parser(commands)
+    messages.add_parser(commands)
     flags = commands.add_parser(
         "pd-flags", help="the flags with which a pd command line finds the external and the classes"
     )

@@ -1,0 +1,148 @@
+"""From a finished run to a folder under models/: the file, ten seconds to hear, a picture and a card.
+
+    python -m sopilib.train.publish RUN AUDIO... -o models/NAME --licence "..." --about "..."
+
+AUDIO is what the run was trained on; the end of its last file is scored.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from sopilib import Engine, Model, checkpoint, render, sound
+from sopilib.errors import SopiError
+from sopilib.score import bits_per_sample, describe, log_mel_distance
+from sopilib.train.data import find_audio
+
+TEMPERATURES = (0.9, 0.95, 1.0)
+LISTEN = 0.95
+
+
+def spectrograms(parts: dict[str, np.ndarray], sample_rate: int, path: Path) -> None:
+    """Writes a PNG with one spectrogram (0 to Nyquist, 80 dB deep) above the other. parts: title -> float [n]."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(len(parts), 1, figsize=(10, 2.6 * len(parts)), sharex=True, layout="constrained")
+    for axis, (title, audio) in zip(np.atleast_1d(axes), parts.items()):
+        axis.specgram(audio + 1e-6, NFFT=512, Fs=sample_rate, noverlap=384, cmap="magma", vmin=-120, vmax=-40)
+        axis.set_title(title, loc="left", fontsize=10)
+        axis.set_ylabel("Hz")
+    np.atleast_1d(axes)[-1].set_xlabel("seconds")
+    figure.savefig(path, dpi=80)
+    pyplot.close(figure)
+
+
+def _generate(model: Model, seconds: float, temperature: float, seed: int) -> np.ndarray:
+    engine = Engine(model)
+    return np.concatenate(list(render.blocks(engine, seconds, temperature, seed)), axis=1)[0]
+
+
+def _card(model: Model, name: str, about: str, licence: str, lines: list[str], retrain: str) -> str:
+    t, c = model.about["training"], model.config
+    return "\n".join(
+        [
+            f"# {name}",
+            "",
+            about,
+            "",
+            f"`{name}.safetensors`: {model!r}",
+            "",
+            f"![Above: the recordings. Below: the model.]({name}.png)",
+            "",
+            f"Hear it: `{name}.flac`, ten seconds at temperature {LISTEN}, seed 1. Play it: `make play`.",
+            "",
+            "## Figures",
+            "",
+            f"Trained for {t['steps']} steps of {t['batch']} x {c.seq_len} samples ({t['samples_seen'] / 1e6:.0f} M samples, "
+            f"{t['seconds'] / 60:.0f} minutes). The last {t['held_out_seconds']:g} s of the last file were never trained on.",
+            "",
+            *lines,
+            "",
+            "## Licence",
+            "",
+            licence,
+            "",
+            "## Training it again",
+            "",
+            "```",
+            retrain,
+            "```",
+            "",
+            "Files: " + ", ".join(f"`{f['file']}` (sha256 {f['sha256'][:12]}...)" for f in t["files"]) + ".",
+            "",
+        ]
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m sopilib.train.publish", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("run", type=Path, help="folder of a training run")
+    parser.add_argument("audio", nargs="+", help="what it was trained on")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder to make; its name is the model's")
+    parser.add_argument("--licence", required=True)
+    parser.add_argument("--about", required=True, help="a sentence on the recordings")
+    parser.add_argument("--retrain", required=True, help="the command that trained it")
+    parser.add_argument("--others", nargs="*", default=[], help="other recordings, to compare the spectrum with")
+    parser.add_argument("--precision", default="float16", help="of the file: float32, float16 or int8")
+    args = parser.parse_args(argv)
+    try:
+        trained = checkpoint.load(args.run)
+        name, rate = args.output.name, trained.config.sample_rate
+        files = find_audio(args.audio)
+        corpus = [sound.read_audio(f, rate) for f in files]
+        args.output.mkdir(parents=True, exist_ok=True)
+        path = args.output / f"{name}.safetensors"
+        held_out = trained.encode(corpus[-1])[-round(trained.about["training"]["held_out_seconds"] * rate) :]
+        bits = {p: bits_per_sample(Engine(trained, precision=p), held_out) for p in ("f32", "int8")}
+        model = Model(
+            trained.config, trained.weights, {**trained.about, "licence": args.licence, "data": args.about}, name
+        )
+        model.about["training"] = {
+            **model.about["training"],
+            "held_out_bits": {k: round(b, 4) for k, b in bits.items()},
+        }
+        checkpoint.save(model, path, args.precision)
+
+        model = checkpoint.load(path)
+        stored = bits_per_sample(Engine(model), held_out)
+        lines = [
+            f"Held out: **{bits['f32']:.3f} bits per sample** (f32), {bits['int8']:.3f} (int8), {stored:.3f} (this file, "
+            f"{args.precision}, played in int8).",
+            "",
+            "| 30 s each | level | peak | DC | longest silence | spectrum, distance to the recordings |",
+            "|---|---|---|---|---|---|",
+        ]
+        whole = np.concatenate(corpus)
+        others = {
+            Path(o).name: np.concatenate([sound.read_audio(f, rate) for f in find_audio([o])]) for o in args.others
+        }
+        sounds = {"the recordings": whole} | {f"temperature {t}": _generate(model, 30, t, 1) for t in TEMPERATURES}
+        for title, audio in sounds.items():
+            d = describe(audio, rate)
+            distances = [f"{log_mel_distance(audio, whole, rate):.1f} dB"]
+            distances += [f"{log_mel_distance(audio, x, rate):.1f} to {k}" for k, x in others.items()]
+            lines.append(
+                f"| {title} | {d.rms_db:.1f} dB | {d.peak_db:.1f} dB | {d.dc:.1e} | {d.longest_silence:.2f} s "
+                f"| {', '.join(distances)} |"
+            )
+        ten = sounds[f"temperature {LISTEN}"][: 10 * rate]
+        sound.write_audio(args.output / f"{name}.flac", [ten[None]], rate)
+        pictures = {"recording": corpus[-1][-10 * rate :], f"model, temperature {LISTEN}": ten}
+        spectrograms(pictures, rate, args.output / f"{name}.png")
+        (args.output / "README.md").write_text(_card(model, name, args.about, args.licence, lines, args.retrain))
+    except SopiError as e:
+        parser.exit(1, f"{e}\n")
+    print("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
