@@ -10,9 +10,6 @@ import sysconfig
 
 def main() -> int:
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    if not (3, 10) <= sys.version_info[:2]:
-        print(f"pyext: found Python {version} at {sys.executable}, expected 3.10 or newer", file=sys.stderr)
-        return 1
     include = sysconfig.get_path("include")
     if not os.path.exists(os.path.join(include, "Python.h")):
         print(

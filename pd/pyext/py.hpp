@@ -18,6 +18,7 @@
 
 #include "../../sopilib/native/ring.h"
 
+static_assert(PY_VERSION_HEX >= 0x030A0000, "pyext needs Python 3.10 or newer");
 static_assert(PD_FLOATSIZE == 32, "pyext needs a Pd of single precision");
 
 struct Object;

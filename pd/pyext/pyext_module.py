@@ -415,7 +415,7 @@ class _Box:
             if self.given_counts:
                 instance._inlets, instance._outlets = self.given_counts
             self.instance = instance
-            instance.__init__(*self.args)  # type: ignore[misc]
+            instance.__init__(*self.args)
         except BaseException as error:
             self.report(error, "__init__")
 
@@ -639,7 +639,7 @@ class _Box:
     # ------------------------------------------------ control inlet
 
     def control(self, selector: Symbol, args: tuple[Any, ...]) -> None:
-        known = {
+        known: dict[str, Callable[[], None]] = {
             "doc": lambda: self.show_doc(self.module),
             "doc+": lambda: self.show_doc(type(self.instance)),
             "dir": lambda: self.show(" ".join(dir(self.module))),
@@ -716,7 +716,8 @@ class _Box:
 
 _HELP = """[pyext module class arguments...] is an instance of a Python class that inherits pyext._class.
 Messages to this inlet: reload [arguments...], reload., doc, doc+, dir, dir+, get name, set name value...,
-edit, stop, detach 0|1|2, respond 0|1, args..., getattributes, getmethods. The class gets what comes to the next inlets."""
+edit, stop, detach 0|1|2, respond 0|1, args..., getattributes, getmethods.
+The class gets what comes to the next inlets."""
 
 
 _OUR_FRAMES = (__name__, "importlib", "importlib._bootstrap", "importlib._bootstrap_external")
@@ -806,8 +807,8 @@ class _Console(io.TextIOBase):
 
 def _start(library: str) -> None:
     """Called once, when Pd loads the library at folder `library`."""
-    sys.stdout = _Console(_pd.console)  # type: ignore[assignment]
-    sys.stderr = _Console(lambda line: _pd.error(None, line))  # type: ignore[assignment]
+    sys.stdout = _Console(_pd.console)
+    sys.stderr = _Console(lambda line: _pd.error(None, line))
     sys.setswitchinterval(0.0005)
     _add_path(os.path.dirname(library))
     # What classes need is imported now, because later it would stall running audio.

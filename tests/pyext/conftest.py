@@ -21,6 +21,7 @@ class Patch:
     """A Pd patch, as text. `obj` and `msg` return the number of the box."""
 
     def __init__(self) -> None:
+        self.declared: list[str] = []
         self.boxes: list[str] = []
         self.cords: list[str] = []
         self.start = self.obj("loadbang")
@@ -28,6 +29,9 @@ class Patch:
     def box(self, kind: str, text: str) -> int:
         self.boxes.append(f"#X {kind} {10 + 15 * len(self.boxes)} {10 + 20 * len(self.boxes)} {text};")
         return len(self.boxes) - 1
+
+    def declare(self, text: str) -> None:
+        self.declared.append(f"#X declare {text};")
 
     def obj(self, text: str) -> int:
         return self.box("obj", text)
@@ -67,7 +71,7 @@ class Patch:
         self.send(ms, "writer stop")
 
     def text(self) -> str:
-        return "\n".join(["#N canvas 0 0 600 400 12;", *self.boxes, *self.cords]) + "\n"
+        return "\n".join(["#N canvas 0 0 600 400 12;", *self.declared, *self.boxes, *self.cords]) + "\n"
 
 
 @dataclass
