@@ -5,9 +5,11 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include <algorithm>
 #include <cmath>
+#include <unordered_map>
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -29,31 +31,92 @@ template <typename T, typename... Sizes> auto new_array(T **data, Sizes... sizes
     return nb::ndarray<nb::numpy, T>(*data, sizeof...(sizes), shape, owner);
 }
 
-struct Reader {
-    const nb::dict &weights;
-    bool quantised;
+// A weight as Python gave it, row-major.
+struct Array {
+    const float *data;
+    std::vector<int> shape;
+    size_t size;
+};
 
-    Floats array(const std::string &name) const { return nb::cast<Floats>(weights[name.c_str()]); }
+class Reader {
+public:
+    explicit Reader(const nb::dict &weights)
+    {
+        for (auto [key, value] : weights) {
+            const Floats a = nb::cast<Floats>(value);
+            Array array{a.data(), {}, a.size()};
+            for (size_t i = 0; i < a.ndim(); i++) array.shape.push_back(static_cast<int>(a.shape(i)));
+            arrays_.emplace(nb::cast<std::string>(key), std::move(array));
+        }
+    }
+    const Array &array(const std::string &name) const { return arrays_.at(name); }
+    // Empty if there is none of that name.
     Vec<float> vector(const std::string &name) const
     {
-        if (!weights.contains(name.c_str())) return {};
-        const Floats a = array(name);
-        return Vec<float>(a.data(), a.data() + a.size());
+        const auto found = arrays_.find(name);
+        if (found == arrays_.end()) return {};
+        return Vec<float>(found->second.data, found->second.data + found->second.size);
     }
     Matrix matrix(const std::string &name, bool quantise) const
     {
-        if (!weights.contains(name.c_str())) return {};
-        const Floats a = array(name);
-        return Matrix(a.data(), static_cast<int>(a.shape(0)), static_cast<int>(a.shape(1)), quantise);
+        const auto found = arrays_.find(name);
+        if (found == arrays_.end()) return {};
+        return Matrix(found->second.data, found->second.shape[0], found->second.shape[1], quantise);
     }
+
+private:
+    std::unordered_map<std::string, Array> arrays_;
 };
 
+Tier read_tier(const Weights &w, const Reader &read, const std::string &name, int layers)
+{
+    Tier t;
+    // the frame itself has few columns and needs all of its bits
+    t.input = read.matrix(name + ".input.weight", false);
+    t.input_bias = read.vector(name + ".input.bias");
+    for (int l = 0; l < layers; l++) {
+        const std::string rnn = name + ".rnn" + std::to_string(l);
+        Layer layer;
+        layer.input = read.matrix(rnn + ".input", w.quantised && t.input);
+        layer.below = read.matrix(rnn + ".below", w.quantised);
+        const float *u = read.array(rnn + ".recurrent").data;
+        const int whole = w.gates * w.dim, rows = !w.lstm && !w.reset_after ? 2 * w.dim : whole;
+        layer.recurrent = Matrix(u, rows, w.dim, w.quantised);
+        if (rows < whole) layer.reset = Matrix(u + static_cast<size_t>(rows) * w.dim, w.dim, w.dim, w.quantised);
+        layer.output = read.matrix(rnn + ".output", w.quantised);
+        layer.bias = read.vector(rnn + ".bias");
+        layer.candidate = read.vector(rnn + ".candidate");
+        layer.initial = read.vector(rnn + ".initial");
+        t.layers.push_back(std::move(layer));
+    }
+    t.output_bias = read.vector(name + ".output_bias");
+    const Array &up = read.array(name + ".up.weight"); // [r][V][D]
+    t.ratio = up.shape[0];
+    t.below = up.shape[1];
+    for (int k = 0; k < t.ratio; k++)
+        t.up.emplace_back(up.data + static_cast<size_t>(k) * t.below * w.dim, t.below, w.dim, w.quantised);
+    t.up_bias = read.vector(name + ".up.bias");
+    return t;
+}
+
+void read_tables(Weights &w, const Reader &read)
+{
+    w.tables = read.vector("sample.tables");
+    if (!w.quantised) return;
+    float largest = 0;
+    for (float x : w.tables) largest = std::max(largest, std::fabs(x));
+    w.tables_scale = largest / 32767.0f;
+    w.tables16.reserve(w.tables.size());
+    for (float x : w.tables) w.tables16.push_back(static_cast<int16_t>(largest > 0 ? std::lrint(x / largest * 32767.0f) : 0));
+    w.tables = {};
+}
+
+// Names and shapes are checked by sopilib.Model, which documents them.
 std::shared_ptr<Weights> make_weights(const nb::dict &config, const nb::dict &weights, bool quantised)
 {
     const auto get = [&config](const char *name) { return config[name]; };
     auto out = std::make_shared<Weights>();
     Weights &w = *out;
-    const Reader read{weights, quantised};
     w.dim = nb::cast<int>(get("dim"));
     w.width = nb::cast<int>(get("mlp_dim"));
     w.levels = nb::cast<int>(get("q_levels"));
@@ -66,52 +129,21 @@ std::shared_ptr<Weights> make_weights(const nb::dict &config, const nb::dict &we
     w.frame_scale = nb::cast<float>(get("frame_scale"));
     w.frame_offset = nb::cast<float>(get("frame_offset"));
     w.quantised = quantised;
-    const nb::list sizes = nb::cast<nb::list>(get("frame_sizes")), relu = nb::cast<nb::list>(get("sample_relu"));
-    w.sum_relu = nb::cast<bool>(relu[0]);
+    const auto sizes = nb::cast<std::vector<int>>(get("frame_sizes"));
+    const auto relu = nb::cast<std::vector<bool>>(get("sample_relu"));
     const int layers = nb::cast<int>(get("num_rnn_layers"));
+    const Reader read(weights);
+
+    nb::gil_scoped_release released; // seconds, for the largest models
     for (size_t i = 0; i < sizes.size(); i++) {
-        const std::string name = "tier" + std::to_string(i);
-        Tier t;
-        t.frame = nb::cast<int>(sizes[i]);
-        t.ratio = i ? t.frame / w.tiers[i - 1].frame : t.frame;
-        t.below = i ? w.dim : w.width;
-        // the frame itself has few columns and needs all of its bits
-        t.input = read.matrix(name + ".input.weight", false);
-        t.input_bias = read.vector(name + ".input.bias");
-        for (int l = 0; l < layers; l++) {
-            const std::string rnn = name + ".rnn" + std::to_string(l);
-            Layer layer;
-            layer.input = read.matrix(rnn + ".input", quantised && t.input);
-            layer.below = read.matrix(rnn + ".below", quantised);
-            const Floats u = read.array(rnn + ".recurrent");
-            const int whole = w.gates * w.dim, rows = !w.lstm && !w.reset_after ? 2 * w.dim : whole;
-            layer.recurrent = Matrix(u.data(), rows, w.dim, quantised);
-            if (rows < whole) layer.reset = Matrix(u.data() + static_cast<size_t>(rows) * w.dim, w.dim, w.dim, quantised);
-            layer.output = read.matrix(rnn + ".output", quantised);
-            layer.bias = read.vector(rnn + ".bias");
-            layer.candidate = read.vector(rnn + ".candidate");
-            layer.initial = read.vector(rnn + ".initial");
-            t.layers.push_back(std::move(layer));
-        }
-        t.output_bias = read.vector(name + ".output_bias");
-        const Floats up = read.array(name + ".up.weight");
-        for (int k = 0; k < t.ratio; k++)
-            t.up.emplace_back(up.data() + static_cast<size_t>(k) * t.below * w.dim, t.below, w.dim, quantised);
-        t.up_bias = read.vector(name + ".up.bias");
-        w.tiers.push_back(std::move(t));
+        w.tiers.push_back(read_tier(w, read, "tier" + std::to_string(i), layers));
+        w.tiers.back().frame = sizes[i];
     }
-    w.tables = read.vector("sample.tables");
-    if (quantised) {
-        float largest = 0;
-        for (float x : w.tables) largest = std::max(largest, std::fabs(x));
-        w.tables_scale = largest / 32767.0f;
-        for (float x : w.tables)
-            w.tables16.push_back(static_cast<int16_t>(largest > 0 ? std::lrint(x / largest * 32767.0f) : 0));
-        w.tables = {};
-    }
+    read_tables(w, read);
+    w.sum_relu = relu[0];
     for (size_t k = 0; k + 1 < relu.size(); k++) {
         const std::string name = "sample.layer" + std::to_string(k);
-        w.sample.push_back({read.matrix(name + ".weight", quantised), read.vector(name + ".bias"), nb::cast<bool>(relu[k + 1])});
+        w.sample.push_back({read.matrix(name + ".weight", quantised), read.vector(name + ".bias"), relu[k + 1]});
     }
     w.decode = read.vector("decode");
     return out;
