@@ -60,7 +60,7 @@ typedef struct sopi_ring {
     uint64_t tick_read;
     uint64_t underruns;   /* times the ring ran dry while generating */
     uint64_t missing;     /* frames that were not there while generating */
-    uint64_t burst;       /* largest number of frames taken at once so far, in frames */
+    uint64_t burst;       /* most frames taken at once since the producer last set it to 0 */
     uint64_t burst_start; /* private to the callback: position at which the present burst began */
     uint64_t burst_ns;    /* private to the callback: monotonic time of the last call */
     double sample_rate;   /* the host's, Hz; set (by sopi_ring_host) before the first read */
@@ -108,7 +108,7 @@ static inline void sopi_ring_burst(sopi_ring *r, uint32_t n, uint64_t now_ns)
     if (r->burst_ns == 0 || (double)(now_ns - r->burst_ns) > 0.5e9 * n / r->sample_rate) r->burst_start = read;
     r->burst_ns = now_ns;
     const uint64_t burst = read + n - r->burst_start;
-    if (burst > r->burst && burst < r->capacity) sopi_store(&r->burst, burst);
+    if (burst > sopi_load(&r->burst) && burst < r->capacity) sopi_store(&r->burst, burst);
 }
 
 /* RT (but see Freewheel). Fills out[channel][0..n) for `channels` channels and moves the clock by n.
@@ -125,7 +125,8 @@ static inline void sopi_ring_read(sopi_ring *r, float *const *out, uint32_t chan
     const uint32_t have = ready < n ? (uint32_t)ready : n;
     const float step = 1.0f / (float)(reserve ? reserve : 1);
     const float gain0 = r->gain;
-    float gain = gain0, peak = r->peak;
+    float gain = gain0, peak;
+    __atomic_load(&r->peak, &peak, __ATOMIC_RELAXED);
     if (sopi_load(&r->generating)) {
         if (!enough && gain0 >= 1.0f) sopi_store(&r->underruns, r->underruns + 1);
         if (have < n) sopi_store(&r->missing, r->missing + (n - have));
