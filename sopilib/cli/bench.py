@@ -12,6 +12,8 @@ from typing import Any
 import sopilib
 from sopilib.errors import SopiError
 
+REFERENCE = 50  # the reference makes so many times less sound in a run
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("bench", help="how fast a model runs on this machine")
@@ -37,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     model = sopilib.load(args.model)
     result: dict[str, Any] = {"model": model.name, "machine": processor(), "engines": []}
     engines = [sopilib.Engine(model, precision=p, threads=args.threads) for p in ("int8", "f32")]
-    reference = _reference(model)
+    reference = _reference(model, args.seconds / REFERENCE)
     for engine in engines:
         engine.generate(model.config.lookback * 4)  # warm
     rates: list[list[float]] = [[] for _ in engines]
@@ -46,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
         for engine, values in zip(engines, rates):
             values.append(_real_time(engine, args.seconds))
         if reference is not None:
-            slow.append(_real_time(reference[0], 0.05))
+            slow.append(_real_time(reference[0], args.seconds / REFERENCE))
     for engine, values in zip(engines, rates):
         entry = {
             "precision": engine.precision,
@@ -75,7 +77,7 @@ def run(args: argparse.Namespace) -> None:
         print(f"  torch reference, {reference[1]} thread(s), its best: {result['torch']['real_time']:.3f}")
 
 
-def _reference(model: sopilib.Model) -> tuple[sopilib.Engine, int] | None:
+def _reference(model: sopilib.Model, seconds: float) -> tuple[sopilib.Engine, int] | None:
     """The torch reference with the number of threads at which it is fastest; None without torch."""
     try:
         import torch
@@ -85,8 +87,8 @@ def _reference(model: sopilib.Model) -> tuple[sopilib.Engine, int] | None:
     speeds: dict[int, float] = {}
     for threads in sorted({1, max(1, torch.get_num_threads())}):
         torch.set_num_threads(threads)
-        _real_time(engine, 0.005)
-        speeds[threads] = _real_time(engine, 0.05)
+        _real_time(engine, seconds / 10)
+        speeds[threads] = _real_time(engine, seconds)
     best = max(speeds, key=lambda threads: speeds[threads])
     torch.set_num_threads(best)
     return engine, best

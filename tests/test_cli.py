@@ -1,0 +1,125 @@
+"""The `sopi` command does what the README says, and its errors are one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from sopilib import Config, Model, checkpoint
+from sopilib.cli import main, messages
+from sopilib.live.commands import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "small.safetensors"
+    checkpoint.save(Model.random(Config(frame_sizes=[4, 16], dim=16, sample_rate=8000)), path)
+    return path
+
+
+def test_models_and_info_say_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models"]) == 0
+    assert "tabla" in capsys.readouterr().out
+    assert main(["info", "tabla"]) == 0
+    said = capsys.readouterr().out
+    for words in ("sample_rate: 16000", "held_out_bits", "licence", "CC0"):
+        assert words in said
+
+
+def test_generate_makes_a_sound_file_that_hears_its_seed(small: Path, tmp_path: Path) -> None:
+    def make(name: str, *options: str) -> np.ndarray:
+        assert main(["generate", str(small), "-o", str(tmp_path / name), "--seconds", "0.5", *options]) == 0
+        audio, rate = soundfile.read(tmp_path / name)
+        assert (rate, len(audio)) == (8000, 4000)
+        return audio
+
+    first = make("a.wav", "--seed", "5")
+    np.testing.assert_array_equal(make("b.wav", "--seed", "5", "--threads", "2"), first)
+    assert (make("c.wav", "--seed", "6") != first).any()
+    assert (make("d.wav", "--seed", "5", "--prime", str(tmp_path / "c.wav")) != first).any()
+
+
+def test_bench_gives_figures(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", str(small), "--seconds", "0.05", "--runs", "2", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [e["precision"] for e in result["engines"]] == ["int8", "f32"]
+    assert all(e["real_time"] > 0 and e["times_torch"] > 0 for e in result["engines"])
+    assert result["torch"]["threads"] >= 1
+
+
+def test_the_reference_page_is_the_command_tables() -> None:
+    assert (ROOT / "docs" / "messages.md").read_text() == messages.table(), "run sopi messages > docs/messages.md"
+    for name in COMMANDS:
+        assert f"| `{name}" in messages.table()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["info", "nothing-like-it"], "no such model file"),
+        (["generate", "nothing-like-it"], "no model of that name"),
+        (["generate", "tabla", "--seconds", "0", "-o", "x.wav"], "nothing to write"),
+        (["generate", "tabla", "--temperature", "0"], "temperature"),
+        (["generate", "tabla", "--precision", "int3"], "precision"),
+        (["generate", "tabla", "--prime", "nowhere.wav"], "no such sound file"),
+        (["play", "nowhere.pd"], "no such patch"),
+        (["play", "--pd", "no-such-pd"], "no such program"),
+    ],
+)
+def test_errors_are_one_line(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_playing_needs_no_torch() -> None:
+    script = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import sopilib, sopilib.live\n"
+        "engine = sopilib.Engine(sopilib.load('tabla')); engine.generate(100)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
+
+
+def test_doctor_finds_everything_here_but_a_sound_card(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    for part in ("native engine", "Pure Data", "pyext external", "models"):
+        assert f"ok       {part}" in said
+
+
+def test_any_pd_finds_the_external_with_our_flags(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["pd-flags"]) == 0
+    flags = capfd.readouterr().out
+    (tmp_path / "mine.pd").write_text(
+        "#N canvas 0 0 450 300 12;\n#X obj 20 20 loadbang;\n#X msg 20 50 models;\n#X obj 20 80 samplernn~;\n"
+        "#X obj 60 120 print said;\n#X connect 0 0 1 0;\n#X connect 1 0 2 0;\n#X connect 2 1 3 0;\n"
+    )
+    command = f'pd -nogui -noaudio -batch -stderr {flags} -open mine.pd -send "pd dsp 1" -send "pd quit"'
+    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=30, env={**os.environ})
+    assert "couldn't create" not in done.stderr
+
+
+def test_play_renders_where_nobody_listens(tmp_path: Path) -> None:
+    out = tmp_path / "a folder" / "played.wav"
+    assert main(["play", "--render", str(out), "--seconds", "3"]) == 0
+    audio, rate = soundfile.read(out)
+    assert rate == 48000
+    assert abs(len(audio) / rate - 3) < 0.1
+    assert np.sqrt((audio[rate:] ** 2).mean()) > 0.01
+    picture = out.with_suffix(".png")
+    assert picture.read_bytes().startswith(b"\x89PNG")
