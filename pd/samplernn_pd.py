@@ -1,0 +1,149 @@
+"""The class `samplernn` of [pyext~ 1 1 1 1 samplernn_pd samplernn <model>]: Pd's messages <-> `sopilib.live.Performer`.
+
+Message inlet: the messages of `sopilib.live.COMMANDS`, and
+    bang                     the same as `status`
+    settings <name value...> what `settings` once gave at the outlet: model, temperature, gain, seed, latency
+    folder <path>            where relative paths are looked up first (at the start: the folder of the patch)
+Message outlet: the events of `sopilib.live.STATUS`, and
+    settings <name value...> everything worth remembering, whenever it changed
+    tick                     at each smallest frame, after `tick 1`
+Box arguments: [model] [name value]..., as `settings` has them; a number before them is the voice number that [clone]
+hands down: without `seed` it is the seed, so that voices differ.
+
+Our own external hands over the stream's ring, and neither sound nor messages then hold up Pd. Under another pyext
+(or with SOPI_NO_RINGS=1) `_signal` copies, messages count from when they arrive, and there are no ticks.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyext
+
+from sopilib.live import Performer
+
+
+class samplernn(pyext._class):
+    """SampleRNN, live. Sound at the signal outlet, status at the message outlet."""
+
+    _inlets = 1
+    _outlets = 1
+
+    def __init__(self, *arguments: Any) -> None:
+        self.arguments = arguments
+        self.remembered: list[Any] = []
+        self.waiting: deque[tuple[str, tuple[Any, ...]]] = deque()  # status events until Pd's thread calls
+        self.performer = Performer(
+            sample_rate=pyext._samplerate(),
+            freewheel=pd_is_batch(),
+            status=self.tell,
+            arrays=read_array,
+            folder=self._canvas_dir if hasattr(self, "_canvas_dir") else None,
+        )
+        self.rings = hasattr(self, "_rings") and os.environ.get("SOPI_NO_RINGS") != "1"
+        if self.rings:
+            self._rings(out=self.performer.ring)
+
+    def _init(self) -> None:
+        self.set(self.arguments)
+        self.flush()
+
+    def _del(self) -> None:
+        self.performer.close()
+
+    # ---------------------------------------------------------------- Pd -> performer
+
+    def _anything_(self, inlet: int, *message: Any) -> None:
+        selector, *atoms = [a if isinstance(a, int | float) else str(a) for a in message]
+        if selector == "bang":
+            self.performer.handle("status")
+        elif selector == "settings":
+            self.set(atoms)
+        elif selector == "folder":
+            self.performer.folder = Path(" ".join(map(str, atoms)))
+        else:
+            self.performer.handle(str(selector), *atoms, t=self._time if self.rings else None)
+        self.flush()
+
+    def set(self, words: Any) -> None:
+        """[voice number] [model] [name value]..."""
+        words = [w if isinstance(w, int | float) else str(w) for w in words]
+        settings: dict[str, Any] = {}
+        if words and not isinstance(words[0], str):
+            settings["seed"] = words.pop(0)
+        if len(words) % 2:
+            settings["model"] = words.pop(0)
+        known = self.performer.settings()
+        for name, value in zip(words[::2], words[1::2]):
+            if name in known:
+                settings[name] = value
+            else:
+                self.tell("error", f"no setting {name!r}, expected [model] and any of {', '.join(known)} with a value")
+        self.performer.restore(settings)
+
+    # ---------------------------------------------------------------- performer -> Pd
+
+    def tell(self, kind: str, *values: Any) -> None:
+        """A status event, on whatever thread it happens."""
+        if kind in ("error", "warning"):
+            self.print_line(kind, str(values[0]))
+        if kind == "tick" and self.rings:
+            self._rings(out=self.performer.ring, tick_outlet=int(values[0]))
+            kind = "ticking"  # `tick` is the tick itself
+        self.send(kind, values)
+        if kind == "loaded" or kind in ("temperature", "gain", "seed", "latency"):
+            settings = [x for item in self.performer.settings().items() if item[1] is not None for x in item]
+            if settings != self.remembered:
+                self.remembered = settings
+                self.send("settings", settings)
+
+    def send(self, kind: str, values: Any) -> None:
+        if self.rings:
+            self._outlet(1, kind, tuple(values))
+        else:
+            self.waiting.append((kind, tuple(values)))
+
+    def flush(self) -> None:
+        """Another pyext takes messages on Pd's thread only."""
+        while self.waiting:
+            self._outlet(1, *self.waiting.popleft())
+
+    def print_line(self, kind: str, text: str) -> None:
+        if kind == "error" and hasattr(self, "_box"):
+            self._box.error(text)  # "find last error" then finds the object
+        else:
+            print(f"{self.performer.name}: {text}", file=sys.stderr if kind == "error" else sys.stdout)
+
+    # ---------------------------------------------------------------- sound, under a pyext without rings
+
+    def _dsp(self) -> bool:
+        self.performer.host(pyext._samplerate(), len(self._outvec(0)))
+        return True
+
+    def _signal(self) -> None:
+        out = self._outvec(0)
+        out[:] = self.performer.read(len(out))[0]
+        self.flush()
+
+
+def read_array(name: str) -> np.ndarray | None:
+    """A copy of the frames of Pd's array, None if there is no such array."""
+    buffer = pyext.Buffer(name)
+    frames = buffer[:] if len(buffer) else None
+    return None if frames is None else np.array(frames, np.float32)
+
+
+def pd_is_batch() -> bool:
+    """Whether this Pd runs with -batch, that is, faster or slower than real time."""
+    try:
+        words = Path("/proc/self/cmdline").read_bytes().split(b"\0")
+    except OSError:  # no /proc on this system
+        ps = ["ps", "-o", "args=", "-p", str(os.getpid())]
+        words = subprocess.run(ps, capture_output=True, check=False).stdout.split()
+    return b"-batch" in words

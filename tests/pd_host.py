@@ -1,0 +1,125 @@
+"""Real Pd for tests: write a patch, run it without a window, read what it printed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+FLAGS = ["-path", str(ROOT / "pd"), "-path", str(ROOT / "pd" / "pyext"), "-lib", "py"]
+
+
+@dataclass
+class Patch:
+    """A patch as text, object by object. `$`, `,` and `;` are escaped here."""
+
+    lines: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, kind: str, text: str) -> int:
+        self.lines.append(f"#X {kind} {10 + 90 * (self.count % 8)} {10 + 25 * self.count} {escape(text)};")
+        self.count += 1
+        return self.count - 1
+
+    def obj(self, text: str) -> int:
+        return self.add("obj", text)
+
+    def msg(self, text: str) -> int:
+        return self.add("msg", text)
+
+    def connect(self, source: int, outlet: int, target: int, inlet: int = 0) -> None:
+        self.lines.append(f"#X connect {source} {outlet} {target} {inlet};")
+
+    def chain(self, *objects: int) -> int:
+        """First outlet to first inlet, one after the other -> the last."""
+        for source, target in zip(objects, objects[1:]):
+            self.connect(source, 0, target)
+        return objects[-1]
+
+    def at(self, ms: float, message: str, target: int, inlet: int = 0) -> None:
+        """Sends `message` to `target` at logical time `ms` after the patch was opened."""
+        box = self.chain(self.obj("loadbang"), self.obj(f"delay {ms}"), self.msg(message))
+        self.connect(box, 0, target, inlet)
+
+    def record(self, path: Path, source: int, ms: float, channels: int = 1) -> int:
+        """Writes the first `ms` of `source` (its first outlets) to a WAV file of 32-bit floats."""
+        writer = self.obj(f"writesf~ {channels}")
+        for channel in range(channels):
+            self.connect(source, channel, writer, channel)
+        self.connect(self.chain(self.obj("loadbang"), self.msg(f"open -bytes 4 {path}, start")), 0, writer)
+        self.at(ms, "stop", writer)
+        return writer
+
+    def print(self, source: int, outlet: int, label: str) -> None:
+        self.connect(source, outlet, self.obj(f"print {label}"))
+
+    def write(self, path: Path) -> Path:
+        path.write_text("#N canvas 0 0 700 500 12;\n" + "\n".join(self.lines) + "\n")
+        return path
+
+
+def escape(text: str) -> str:
+    return text.replace("$", "\\$").replace(", ", " \\, ").replace("; ", " \\; ")
+
+
+def command(patch: Path, *flags: str, batch: bool = True, rate: int = 48000, quit_after: float | None = None) -> list:
+    return [
+        "pd", "-nogui", "-noprefs", *([] if "-jack" in flags else ["-noaudio"]), "-r", str(rate),
+        *FLAGS, *(["-batch"] if batch else []), *flags, "-open", str(patch), "-send", "pd dsp 1",
+    ]  # fmt: skip
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    """Everything that Pd printed."""
+    seconds: float
+
+    def printed(self, label: str) -> list[str]:
+        """What [print label] printed."""
+        return [line.split(": ", 1)[1] for line in self.out.splitlines() if line.startswith(f"{label}: ")]
+
+    def errors(self) -> list[str]:
+        """Lines that Pd shows in red, and failures to make objects."""
+        marks = ("error:", "couldn't create", "Traceback", "no method", "connection failed")
+        return [line for line in self.out.splitlines() if any(m in line for m in marks)]
+
+
+def run(patch: Path, *flags: str, timeout: float = 60, environment: dict[str, str] | None = None, **options) -> Result:
+    """Runs Pd until it ends by itself (the patch sends `pd quit`)."""
+    begin = time.monotonic()
+    done = subprocess.run(
+        command(patch, *flags, **options),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        timeout=timeout,
+        env={**os.environ, **(environment or {})},
+        cwd=patch.parent,
+    )
+    return Result(done.returncode, done.stdout.decode(errors="replace"), time.monotonic() - begin)
+
+
+def start(patch: Path, *flags: str, environment: dict[str, str] | None = None, **options) -> subprocess.Popen:
+    """Starts Pd in real time, without sound card, for the caller to end."""
+    return subprocess.Popen(
+        command(patch, *flags, batch=False, **options),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **(environment or {})},
+        cwd=patch.parent,
+    )
+
+
+def end(process: subprocess.Popen, number: int = signal.SIGTERM, within: float = 5) -> tuple[int, float, str]:
+    """Sends a signal -> exit status, seconds that it took, what was printed."""
+    begin = time.monotonic()
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=within)
+    return process.returncode, time.monotonic() - begin, out.decode(errors="replace")
