@@ -37,7 +37,9 @@ class Argument:
             return "0 or 1"
         if self.kind == "text":
             return "a name or a path"
-        what = {"float": "a number", "int": "a whole number", "sound": "a whole number, an array or a file"}[self.kind]
+        if self.kind == "sound":
+            return f"a whole number from {self.least:g} up, an array or a file"
+        what = {"float": "a number", "int": "a whole number"}[self.kind]
         unit = f" {self.unit}" if self.unit else ""
         if math.isinf(self.least) and math.isinf(self.most):
             return what + unit

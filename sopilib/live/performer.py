@@ -85,7 +85,7 @@ class Performer:
         self.state = State(latency=latency * 1000)
         self.stream = _native.Stream(voices, latency, freewheel)
         self._status, self._arrays = status, arrays
-        self._lock, self._status_lock = threading.RLock(), threading.RLock()
+        self._lock = threading.RLock()  # held while a message or a status event is handled
         self._closed = False
         self._engine: Engine | None = None  # never plays: the stream gets clones of it
         self._load_job = self._prime_job = 0  # the newest wins; older ones drop what they made
@@ -368,7 +368,7 @@ class Performer:
     def _tell(self, kind: str, *values: Any) -> None:
         if self._status is None or self._closed:
             return
-        with self._status_lock:
+        with self._lock:
             try:
                 self._status(kind, *values)
             except Exception:
@@ -425,6 +425,10 @@ class Performer:
 
     def poll(self) -> None:
         """Tells what changed since last time; a thread calls it some times a second."""
+        with self._lock:
+            self._poll()
+
+    def _poll(self) -> None:
         stats = self.stream.stats()
         position = int(stats["position"])
         if position != self._moved[0]:

@@ -395,8 +395,9 @@ void Stream::apply(Command &command)
         begin(kFade);
         break;
     case Kind::swap: {
-        double fade = command.ramp;
-        if (playing_) {
+        double fade = kFade;
+        if (playing_ && player_) {
+            fade = command.ramp;
             // The tail is made in one go: in real time it must not take longer than what the ring holds.
             const double speed = stats_.real_time_factor.load(std::memory_order_relaxed);
             if (!sopi_load(&shared_->ring.freewheel)) fade = std::min(fade, std::max(kFade, 0.5 * 0.6 * latency_ * speed));
