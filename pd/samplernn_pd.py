@@ -39,6 +39,7 @@ class samplernn(pyext._class):
         self.arguments = arguments
         self.remembered: list[Any] = []
         self.waiting: deque[tuple[str, tuple[Any, ...]]] = deque()  # status events until Pd's thread calls
+        self.rings = hasattr(self, "_rings") and os.environ.get("SOPI_NO_RINGS") != "1"
         self.performer = Performer(
             sample_rate=pyext._samplerate(),
             freewheel=pd_is_batch(),
@@ -46,7 +47,6 @@ class samplernn(pyext._class):
             arrays=read_array,
             folder=self._canvas_dir if hasattr(self, "_canvas_dir") else None,
         )
-        self.rings = hasattr(self, "_rings") and os.environ.get("SOPI_NO_RINGS") != "1"
         if self.rings:
             self._rings(out=self.performer.ring)
 

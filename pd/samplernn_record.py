@@ -18,7 +18,8 @@ HEADER = 44  # bytes before the sound in a WAV file of [writesf~]
 
 
 class take(pyext._class):
-    """`start <folder>`: sends `open <file>`, a name that is free in its folder `recordings`. `stop`: the recording ends."""
+    """`start <folder>`: sends `open <path>`, a name that is free in its folder `recordings`, and
+    `file <name>` to show. `stop`: the recording ends."""
 
     _inlets = 1
     _outlets = 1
@@ -39,6 +40,7 @@ class take(pyext._class):
         self.ended = threading.Event()
         threading.Thread(target=keep_readable, args=(path, self.ended), daemon=True, name="wav-header").start()
         self._outlet(1, "open", (str(path),))
+        self._outlet(1, "file", (f"{place.name}/{path.name}",))
 
     def stop_1(self) -> None:
         self.ended.set()
