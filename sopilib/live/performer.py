@@ -30,6 +30,7 @@ Status = Callable[..., None]
 Arrays = Callable[[str], "np.ndarray | None"]
 
 POLLS = 15  # a second
+SELDOM = 5  # polls for each telling of what changes slowly
 WARM_UP = 0.05  # seconds of sound: touches every weight before the stream does
 SETTLED = 1.0  # seconds without a block after which DSP counts as off
 SILENCE = -100.0  # dB
@@ -93,6 +94,7 @@ class Performer:
         self._primes_after_load: Callable[[], None] | None = None
         self._told: dict[str, Any] = {}
         self._moved = (0, time.monotonic())  # host position, and since when it stands there
+        self._polls = 0
         self._said_off = False
         self._warned_latency: float | None = None
         self.stream.start()
@@ -250,6 +252,7 @@ class Performer:
             self._tell_setting(name)
         self._told.clear()
         self._tell_stats(stats)
+        self._tell_level()
         self._tell("burst", int(stats["burst"]))
 
     # ---------------------------------------------------------------- in the background
@@ -391,16 +394,17 @@ class Performer:
             self._tell(kind, *values)
 
     def _tell_stats(self, stats: dict[str, Any]) -> None:
-        rate = self._host_rate()
-        peak = stats["peak"]
-        self._tell_changed("level", round(max(SILENCE, 20 * math.log10(peak)), 1) if peak > 0 else SILENCE)
         if stats["rtf"] > 0:
             self._tell_changed("rtf", float(f"{stats['rtf']:.2g}"))
         self._tell_changed("underruns", int(stats["underruns"]))
-        self._tell_changed("late", int(stats["late"]), round(1000 * stats["worst_late"] / rate, 1))
+        self._tell_changed("late", int(stats["late"]), round(1000 * stats["worst_late"] / self._host_rate(), 1))
+
+    def _tell_level(self) -> None:
+        peak = self.stream.peak()
+        self._tell_changed("level", round(max(SILENCE, 20 * math.log10(peak)), 1) if peak > 0 else SILENCE)
 
     def _host_rate(self) -> float:
-        return float(self.stream.stats()["sample_rate"]) or self.sample_rate
+        return float(self.stream.sample_rate) or self.sample_rate
 
     def _check_dsp(self, name: str) -> None:
         """Says once, until it is on again, that nothing can be heard."""
@@ -437,7 +441,10 @@ class Performer:
         for _, kind, value in self.stream.events():
             if kind == "error":
                 self._tell("error", f"the engine stopped: {value}; send seed, or load a model")
-        self._tell_stats(stats)
+        self._tell_level()
+        self._polls += 1
+        if self._polls % SELDOM == 0:
+            self._tell_stats(stats)
         self._check_latency(stats)
 
 

@@ -157,13 +157,12 @@ void Stream::start(const std::shared_ptr<Stream> &stream)
     int policy = SCHED_OTHER;
     sched_param p{};
     pthread_getschedparam(pthread_self(), &policy, &p);
+    stream->policy_ = policy;
+    stream->priority_ = p.sched_priority;
     stream->stop_ = stream->done_ = false;
     stream->shared_->running = true;
     // The thread holds the stream, so that one which could not be joined in time still finds its memory.
-    stream->thread_ = std::thread([stream, policy, priority = p.sched_priority] {
-        take_priority(policy, priority);
-        stream->run();
-    });
+    stream->thread_ = std::thread([stream] { stream->run(); });
 }
 
 void Stream::tell_to_stop() noexcept
@@ -223,7 +222,13 @@ void Stream::run()
     pthread_setname_np(pthread_self(), "sopi-stream");
     DenormalsFlushed flushed;
     sopi_ring &r = shared_->ring;
+    int freewheeling = -1;
     while (!stop_) {
+        if (const int now = int(sopi_load(&r.freewheel)); now != freewheeling) {
+            // Nobody listens to a rendering: it must not starve the rest of the machine.
+            take_priority(now ? SCHED_OTHER : policy_, priority_);
+            freewheeling = now;
+        }
         // Read before the commands: whatever was posted before the host came this far is then seen in time.
         const uint64_t wanted = sopi_load(&r.freewheel) ? shared_->wanted.load(std::memory_order_acquire) : 0;
         const uint64_t read = sopi_load(&r.read);

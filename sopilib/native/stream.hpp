@@ -174,6 +174,7 @@ private:
     SharedRing *const shared_;
     std::thread thread_;
     std::atomic<bool> stop_{false}, done_{true};
+    int policy_ = 0, priority_ = 0; // of the thread that started it
     uint64_t ids_ = 0;
     Stats stats_;
     Queue<Command, 4096> commands_;

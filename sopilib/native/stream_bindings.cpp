@@ -146,7 +146,7 @@ public:
     nb::ndarray<nb::numpy, float> read(size_t n)
     {
         sopi_ring *r = stream_->ring();
-        if (!(r->sample_rate > 0)) throw std::runtime_error("read before host(sample_rate, block)");
+        if (!(sample_rate() > 0)) throw std::runtime_error("read before host(sample_rate, block)");
         const size_t channels = r->channels, shape[] = {channels, n};
         float *data = new float[channels * n];
         const nb::capsule owner(data, [](void *p) noexcept { delete[] static_cast<float *>(p); });
@@ -190,8 +190,12 @@ public:
             throw std::invalid_argument("the source has " + std::to_string(source->voices()) + " voices, the stream " +
                                         std::to_string(stream_->channels()) + " channels");
         const uint64_t id = stream_->next_id();
-        std::shared_ptr<const Filter> filter = stream_->filter_for(source->sample_rate());
-        auto player = std::make_unique<Player>(std::move(source), std::move(filter), stream_->channels(), id);
+        std::unique_ptr<Player> player;
+        {
+            nb::gil_scoped_release released; // the filter may take a while for odd rates
+            std::shared_ptr<const Filter> filter = stream_->filter_for(source->sample_rate());
+            player = std::make_unique<Player>(std::move(source), std::move(filter), stream_->channels(), id);
+        }
         post({t, Kind::swap, 0, fade, 0, player.get(), 0});
         player.release();
         return id;
@@ -205,8 +209,6 @@ public:
         stream_->collect();
         sopi_ring *r = stream_->ring();
         const Stats &s = stream_->stats();
-        float peak = 0;
-        __atomic_exchange(&r->peak, &peak, &peak, __ATOMIC_RELAXED);
         nb::dict d;
         d["position"] = sopi_load(&r->read);
         d["written"] = sopi_load(&r->write);
@@ -218,10 +220,23 @@ public:
         d["rtf"] = s.real_time_factor.load();
         d["burst"] = s.usual_burst.load();
         d["reserve"] = r->reserve;
-        d["peak"] = peak;
-        d["sample_rate"] = r->sample_rate;
+        d["sample_rate"] = sample_rate();
         d["block"] = sopi_load(&r->block);
         return d;
+    }
+
+    double sample_rate() const
+    {
+        double rate;
+        __atomic_load(&stream_->ring()->sample_rate, &rate, __ATOMIC_ACQUIRE);
+        return rate;
+    }
+
+    float peak()
+    {
+        float value = 0;
+        __atomic_exchange(&stream_->ring()->peak, &value, &value, __ATOMIC_RELAXED);
+        return value;
     }
 
     nb::list events()
@@ -312,7 +327,9 @@ void bind_stream(nb::module_ &m)
         .def("swap", &StreamHandle::swap, "t"_a, "source"_a.none(), "fade"_a = 0.020,
              "Crossfades to another source, `fade` in seconds. Returns the id that its `swapped` event will have.")
         .def("latency", &StreamHandle::latency, "t"_a, "seconds"_a, "For the commands after this one.")
-        .def("stats", &StreamHandle::stats, "Frames, counts, rtf (seconds of sound per busy second), peak since last asked.")
+        .def("stats", &StreamHandle::stats, "Frames, counts, rtf (seconds of sound per busy second).")
+        .def("peak", &StreamHandle::peak, "Largest |sample| handed out since last asked.")
+        .def_prop_ro("sample_rate", &StreamHandle::sample_rate, "The host's, Hz; 0 before it is known.")
         .def("events", &StreamHandle::events, "[(position, kind, value)] since last asked: swapped id, late frames, underrun frames, error text.");
 
     nb::class_<PyResampler>(m, "Resampler", "The stream's resampler, one channel.")
