@@ -67,6 +67,7 @@ void report_dropped()
 void poll(void *)
 {
     PdScope scope;
+    quit_if_terminated();
     clock_delay(poll_clock, poll_ms);
     drain(most_per_poll);
     watch_dsp();

@@ -183,6 +183,9 @@ struct Incoming {
 /* With the GIL: hand a message to the Python half, by the method `entry` of _Box. */
 void deliver(const HandlePtr &handle, const char *entry, const Incoming &message, const t_atom *argv);
 
+/* A detached thread without Pd's real-time priority, which is not for Python, and without Pd's signals. */
+bool start_thread(void *(*run)(void *), void *argument);
+
 /* A thread that hands messages to Python in order. Pd's thread feeds it without a lock. */
 class Worker {
 public:
@@ -300,5 +303,6 @@ PyObject *new_handle(const HandlePtr &handle); /* capsule */
 /* ------------------------------------------------------------------ quitting (quit.cpp) */
 
 extern std::atomic<bool> quitting;
+void quit_if_terminated(); /* polled: SIGTERM ends Pd by exit() */
 void prepare_quit();   /* first of all at load: registers the last step of exit() */
 void prepare_freeze(); /* after anything was imported: registers the first step of exit() */

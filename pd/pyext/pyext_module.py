@@ -311,7 +311,7 @@ class _class:
         """0: methods run on Pd's thread, 1: on one thread for all, 2: on a thread a call."""
         _pd.set_detach(self._box.handle, value)
 
-    def _stop(self, ms: float) -> None:
+    def _stop(self, ms: float = 0) -> None:
         """Ask detached methods to end: `_shouldexit` is true until the next one starts. Returns at once."""
         _pd.set_should_exit(self._box.handle, True)
 

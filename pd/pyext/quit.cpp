@@ -15,6 +15,8 @@ namespace {
 constexpr int worker_patience_ms = 200, gil_patience_ms = 200;
 pid_t process; /* a fork of it must not do this */
 std::atomic<bool> frozen{false};
+std::atomic<bool> terminated{false}; /* by SIGTERM */
+sem_t termination;
 
 /* Takes the GIL and keeps it: from now on no Python code runs. */
 void *take_gil(void *)
@@ -33,13 +35,37 @@ void freeze_python()
         if (ring_worker.idle() && detach_worker.idle() && spawner.idle()) break;
         usleep(1000);
     }
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_t thread;
-    if (pthread_create(&thread, nullptr, take_gil, nullptr) == 0) pthread_detach(thread);
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    start_thread(take_gil, nullptr);
     for (int ms = 0; ms < gil_patience_ms && !frozen; ms++) usleep(1000);
+}
+
+/* SIGTERM would end Pd without exit(), and with it recordings that are not closed. Its end is left to
+ * Pd's thread; if that is stuck, it comes all the same. */
+constexpr unsigned termination_patience_s = 1;
+
+void die_of_sigterm()
+{
+    std::signal(SIGTERM, SIG_DFL);
+    sigset_t term;
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    pthread_sigmask(SIG_UNBLOCK, &term, nullptr);
+    kill(getpid(), SIGTERM);
+}
+
+void on_sigterm(int)
+{
+    if (getpid() != process) die_of_sigterm();
+    terminated = true;
+    sem_post(&termination);
+}
+
+void *watch_termination(void *)
+{
+    while (sem_wait(&termination) != 0) {}
+    sleep(termination_patience_s);
+    die_of_sigterm();
+    return nullptr;
 }
 
 /* The last step: threads may be stuck in C for long, so nobody joins them. */
@@ -48,6 +74,7 @@ void leave(int status, void *)
     if (getpid() != process) return;
     freeze_python();
     std::fflush(nullptr);
+    if (terminated) die_of_sigterm();
     _exit(status);
 }
 
@@ -58,6 +85,19 @@ void prepare_quit()
 {
     process = getpid();
     on_exit(leave, nullptr);
+
+    struct sigaction before, ours = {};
+    if (sigaction(SIGTERM, nullptr, &before) != 0 || before.sa_handler != SIG_DFL) return;
+    sem_init(&termination, 0, 0);
+    if (!start_thread(watch_termination, nullptr)) return;
+    ours.sa_handler = on_sigterm;
+    ours.sa_flags = SA_RESTART;
+    sigaction(SIGTERM, &ours, nullptr);
+}
+
+void quit_if_terminated()
+{
+    if (terminated && !quitting) std::exit(128 + SIGTERM);
 }
 
 void prepare_freeze() { std::atexit(freeze_python); }

@@ -28,13 +28,8 @@ void deliver(const HandlePtr &handle, const char *entry, const Incoming &message
     report_fault();
 }
 
-void Worker::start()
+bool start_thread(void *(*run)(void *), void *argument)
 {
-    data_ = static_cast<char *>(std::aligned_alloc(64, size_));
-    std::memset(data_, 0, size_); /* no page fault later */
-    sem_init(&semaphore_, 0, 0);
-
-    /* Signals are Pd's; and Pd's real-time priority is not for Python. */
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -45,11 +40,20 @@ void Worker::start()
     pthread_attr_setschedpolicy(&attributes, SCHED_OTHER);
     pthread_attr_setschedparam(&attributes, &normal);
     pthread_t thread;
-    if (pthread_create(&thread, &attributes, run, this) != 0)
-        pd_error(nullptr, "py: cannot start a thread: messages to Python will not arrive");
-    else pthread_detach(thread);
+    const bool started = pthread_create(&thread, &attributes, run, argument) == 0;
+    if (started) pthread_detach(thread);
     pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return started;
+}
+
+void Worker::start()
+{
+    data_ = static_cast<char *>(std::aligned_alloc(64, size_));
+    std::memset(data_, 0, size_); /* no page fault later */
+    sem_init(&semaphore_, 0, 0);
+
+    if (!start_thread(run, this)) pd_error(nullptr, "py: cannot start a thread: messages to Python will not arrive");
 }
 
 void Worker::wake() { sem_post(&semaphore_); }

@@ -324,13 +324,16 @@ def test_detach_2_is_a_thread_a_call(pd: Pd) -> None:
     assert starting(lines, "begin", "out1") == ["begin a True", "begin b True", "out1: symbol b", "out1: symbol a"]
 
 
-def test_stop_and_deletion_ask_detached_calls_to_end(pd: Pd) -> None:
+def test_deletion_asks_detached_calls_to_end_and_waits_for_del(pd: Pd) -> None:
     patch = Patch()
-    patch.subpatch("inside", "pyext objects slow @detach 2", "r in1")
-    patch.boxes[-1] = patch.boxes[-1].replace("\n#X restore", "\n#X connect 1 0 0 1;\n#X restore")
+    patch.subpatch("inside", "pyext objects slow @detach 2", "r in1", "s began")
+    cords = "\n#X connect 1 0 0 1;\n#X connect 0 0 2 0;\n#X restore"
+    patch.boxes[-1] = patch.boxes[-1].replace("\n#X restore", cords)
     patch.send(10, "in1 until")
-    patch.send(100, "pd-inside clear")
-    lines = pd.run(patch, ms=300, batch=False)
+    began, delay = patch.obj("r began"), patch.obj("del 20")
+    patch.connect(began, 0, delay, 0)
+    patch.connect(delay, 0, patch.msg(";pd-inside clear"), 0)
+    lines = pd.run(patch, ms=500, batch=False)
     assert starting(lines, "asked", "del") == ["asked to end", "del"]
 
 

@@ -12,7 +12,10 @@ LIMIT = 2.0  # seconds
 
 
 def quit_status(pd: Pd, box: str, message: str, how: str) -> int:
-    """Starts Pd, gives the object its message, ends Pd when the object is at it; returns the exit status."""
+    """Starts Pd, gives the object its message, ends Pd when the object is at it; returns the exit status.
+
+    Native libraries get to close their files in any case.
+    """
     patch = Patch()
     stuck = patch.obj(box)
     patch.inlet(stuck, 1, "in")
@@ -34,7 +37,9 @@ def quit_status(pd: Pd, box: str, message: str, how: str) -> int:
         if how != "quit":
             time.sleep(0.05)
             process.send_signal(getattr(signal, how))
-        return process.wait(timeout=LIMIT)
+        status = process.wait(timeout=LIMIT)
+        assert "ringed" not in box or "closed" in process.stdout.read()
+        return status
     finally:
         process.kill()
 

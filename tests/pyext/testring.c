@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../../sopilib/native/ring.h"
 
@@ -99,3 +100,10 @@ float testring_sample(const sopi_ring *r, uint32_t channel, uint64_t position)
 {
     return r->data[(size_t)channel * r->capacity + (position & (r->capacity - 1))];
 }
+
+static void say_closed(void)
+{
+    if (write(1, "closed\n", 7) != 7) _exit(99);
+}
+
+void testring_at_exit(void) { atexit(say_closed); }

@@ -5,7 +5,7 @@ import threading
 import time
 
 import pyext
-from testring import TestRing
+from testring import TestRing, at_exit
 
 
 class keeper(pyext._class):
@@ -53,5 +53,6 @@ class stuck(pyext._class):
 
 class ringed_stuck(stuck):
     def __init__(self):
+        at_exit()
         self.ring = TestRing()
         self._rings(self.ring.capsule)

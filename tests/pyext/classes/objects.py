@@ -199,6 +199,7 @@ class slow(pyext._class):
         self._outlet(1, name)
 
     def until_1(self):
+        self._outlet(1)
         while not self._shouldexit:
             time.sleep(0.001)
         print("asked to end")

@@ -38,3 +38,8 @@ class TestRing:
 
 def destroyed():
     return _lib.testring_destroyed()
+
+
+def at_exit():
+    """As a library that has a recording to close: prints "closed" when the process ends by exit()."""
+    _lib.testring_at_exit()
