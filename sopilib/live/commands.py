@@ -160,9 +160,7 @@ def parse(selector: str, atoms: Sequence[Any]) -> tuple[Command, list[Any] | Non
 
 
 def _text(atom: Any) -> str:
-    if isinstance(atom, numbers.Real) and float(atom).is_integer():
-        return str(int(atom))
-    return str(atom)
+    return str(math.floor(atom)) if isinstance(atom, numbers.Real) and float(atom).is_integer() else str(atom)
 
 
 def _value(name: str, argument: Argument, atom: Any) -> Any:
