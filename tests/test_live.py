@@ -174,6 +174,15 @@ def test_reset_and_seed_restart_the_music(make):
     assert lines(told, "seed") == [5, 5]
 
 
+def test_the_torch_backend_can_be_heard_too(make):
+    performer, told = make(rate=16000, backend="torch")
+    performer.handle("load", "one")
+    performer.handle("generate")
+    assert performer.read(1600)[0][400:].any()
+    performer.handle("load", "nobody")
+    assert len(lines(told, "error")) == 1
+
+
 def test_queries_answer(make):
     performer, told = make(rate=44100)
     performer.handle("latency?")

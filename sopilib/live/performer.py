@@ -59,7 +59,7 @@ class Performer:
     latency      seconds from a message to the sound it changes
     freewheel    the callback waits for the sound, and `load` and priming are done when `handle` returns
     voices       channels of the stream
-    threads, precision  as `Engine` has them
+    threads, precision, backend  as `Engine` has them; with "torch" the stream's thread calls Python for each 2 ms
     status       called with a kind of `commands.STATUS` and its values, from several threads, one at a time
     arrays       gives the host's array of a name as float samples at the host's rate, or None
     folder       where relative paths are looked up first
@@ -76,12 +76,13 @@ class Performer:
         voices: int = 1,
         threads: int = 1,
         precision: str = "auto",
+        backend: str = "native",
         status: Status | None = None,
         arrays: Arrays | None = None,
         folder: str | os.PathLike[str] | None = None,
     ) -> None:
         self.name, self.sample_rate = name, sample_rate
-        self.voices, self.threads, self.precision = voices, threads, precision
+        self.voices, self.threads, self.precision, self.backend = voices, threads, precision, backend
         self.folder = Path(folder) if folder is not None else None
         self.state = State(latency=latency * 1000)
         self.stream = _native.Stream(voices, latency, freewheel)
@@ -146,8 +147,8 @@ class Performer:
 
     def settings(self) -> dict[str, Any]:
         """What is to be remembered with a patch."""
-        s = self.state
-        return {"model": s.model, "temperature": s.temperature, "gain": s.gain, "seed": s.seed, "latency": s.latency}
+        s, model = self.state, self._loading or self.state.model
+        return {"model": model, "temperature": s.temperature, "gain": s.gain, "seed": s.seed, "latency": s.latency}
 
     def restore(self, settings: dict[str, Any]) -> None:
         """Sets what `settings` gave; unknown names are left alone, wrong values are told like those of a message."""
@@ -279,7 +280,7 @@ class Performer:
             model = checkpoint.load(self._path(wanted))
             if stale():
                 return
-            engine = Engine(model, voices=self.voices, precision=self.precision, threads=self.threads)
+            engine = Engine(model, self.voices, self.backend, self.precision, self.threads)
             speed = _warm_up(engine)
             failure = None
         except (SopiError, OSError, MemoryError) as e:
@@ -311,7 +312,8 @@ class Performer:
 
     def _swap(self, engine: Engine, t: int) -> None:
         # what is ready later than asked for counts from the moment that it is ready
-        self.stream.swap(t if self.freewheel else self.now, engine.source)
+        source = engine.source if self.backend == "native" else _native.PySource(engine)
+        self.stream.swap(t if self.freewheel else self.now, source)
 
     def _path(self, wanted: str) -> str | Path:
         if self.folder is not None and not Path(wanted).is_absolute() and (self.folder / wanted).exists():
