@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -109,8 +109,9 @@ def test_any_pd_finds_the_external_with_our_flags(tmp_path: Path, capfd: pytest.
         "#N canvas 0 0 450 300 12;\n#X obj 20 20 loadbang;\n#X msg 20 50 models;\n#X obj 20 80 samplernn~;\n"
         "#X obj 60 120 print said;\n#X connect 0 0 1 0;\n#X connect 1 0 2 0;\n#X connect 2 1 3 0;\n"
     )
-    command = f'pd -nogui -noaudio -batch -stderr {flags} -open mine.pd -send "pd dsp 1" -send "pd quit"'
-    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=30, env={**os.environ})
+    command = ["pd", "-nogui", "-noaudio", "-batch", "-stderr", *shlex.split(flags), "-open", "mine.pd"]
+    done = subprocess.run([*command, "-send", "pd quit"], cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0
     assert "couldn't create" not in done.stderr
 
 
