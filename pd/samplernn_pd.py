@@ -43,6 +43,7 @@ class samplernn(pyext._class):
         self.performer = Performer(
             sample_rate=pyext._samplerate(),
             freewheel=pd_is_batch(),
+            threads=int(os.environ.get("SOPI_THREADS", "1")),
             status=self.tell,
             arrays=read_array,
             folder=self._canvas_dir if hasattr(self, "_canvas_dir") else None,

@@ -34,6 +34,11 @@ class Patch:
     def connect(self, source: int, outlet: int, target: int, inlet: int = 0) -> None:
         self.lines.append(f"#X connect {source} {outlet} {target} {inlet};")
 
+    def sub(self, name: str) -> None:
+        """An empty subpatch, for dynamic patching through the receive name pd-<name>."""
+        self.lines.append(f"#N canvas 0 0 300 200 {name} 0;")
+        self.add("restore", f"pd {name}")
+
     def chain(self, *objects: int) -> int:
         """First outlet to first inlet, one after the other -> the last."""
         for source, target in zip(objects, objects[1:]):
@@ -45,14 +50,17 @@ class Patch:
         box = self.chain(self.obj("loadbang"), self.obj(f"delay {ms}"), self.msg(message))
         self.connect(box, 0, target, inlet)
 
-    def record(self, path: Path, source: int, ms: float, channels: int = 1) -> int:
-        """Writes the first `ms` of `source` (its first outlets) to a WAV file of 32-bit floats."""
-        writer = self.obj(f"writesf~ {channels}")
-        for channel in range(channels):
-            self.connect(source, channel, writer, channel)
-        self.connect(self.chain(self.obj("loadbang"), self.msg(f"open -bytes 4 {path}, start")), 0, writer)
-        self.at(ms, "stop", writer)
-        return writer
+    def record(self, path: Path, source: int, ms: float, outlet: int = 0, rate: int = 48000) -> None:
+        """Writes the first `ms` of a signal to a WAV file of 32-bit floats, from logical time 0, every frame of it."""
+        array = f"record-{self.count}"
+        self.obj(f"array define {array} {round(ms * rate / 1000)}")
+        writer = self.obj(f"tabwrite~ {array}")
+        self.connect(source, outlet, writer)
+        self.at(0, "bang", writer)
+        self.at(ms + 10, f"write -wave -bytes 4 {path} {array}", self.obj("soundfiler"))
+
+    def quit(self, ms: float) -> None:
+        self.at(ms, "quit", self.obj("s pd"))
 
     def print(self, source: int, outlet: int, label: str) -> None:
         self.connect(source, outlet, self.obj(f"print {label}"))
@@ -66,10 +74,11 @@ def escape(text: str) -> str:
     return text.replace("$", "\\$").replace(", ", " \\, ").replace("; ", " \\; ")
 
 
-def command(patch: Path, *flags: str, batch: bool = True, rate: int = 48000, quit_after: float | None = None) -> list:
+def command(patch: Path, *flags: str, batch: bool = True, rate: int = 48000, dsp: bool = True) -> list[str]:
     return [
         "pd", "-nogui", "-noprefs", *([] if "-jack" in flags else ["-noaudio"]), "-r", str(rate),
-        *FLAGS, *(["-batch"] if batch else []), *flags, "-open", str(patch), "-send", "pd dsp 1",
+        *FLAGS, *(["-batch"] if batch else []), *flags, "-open", str(patch),
+        *(["-send", "pd dsp 1"] if dsp else []),
     ]  # fmt: skip
 
 

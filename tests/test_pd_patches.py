@@ -1,0 +1,317 @@
+"""The patches that come with sopilib, in real Pd: settings, wrong messages, recordings, quitting, windows."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from pd_host import FLAGS, ROOT, Patch, Result, end, run, start
+
+from sopilib.live import COMMANDS
+
+pytestmark = pytest.mark.usefixtures("pd_models")
+HELP = ROOT / "pd" / "samplernn~-help.pd"
+
+
+def wait_for(path: Path, size: int, seconds: float = 20) -> None:
+    stop = time.monotonic() + seconds
+    while not (path.exists() and path.stat().st_size >= size):
+        assert time.monotonic() < stop, f"{path} was not written"
+        time.sleep(0.02)
+
+
+# ---------------------------------------------------------------- settings
+
+
+def test_settings_come_back_with_a_saved_patch(tmp_path: Path) -> None:
+    patch = Patch()
+    box = patch.obj("samplernn~ small")
+    patch.at(10, "load other, temperature 0.75, seed 12, gain 0.5, latency 35", box)
+    patch.at(60, f"savetofile two.pd {tmp_path}", patch.obj("s pd-one.pd"))
+    patch.quit(100)
+    assert not run(patch.write(tmp_path / "one.pd")).errors()
+
+    saved = (tmp_path / "two.pd").read_text()
+    saved = re.sub(r"#X msg [^;]*savetofile[^;]*;", "#X msg 0 0 nothing;", saved)
+    again = saved.replace("load other", "status").replace(
+        "\\, temperature 0.75 \\, seed 12 \\, gain 0.5 \\, latency 35", ""
+    )
+    printer = len(re.findall(r"^#X (?:obj|msg)", again, re.M))
+    (tmp_path / "two.pd").write_text(again + f"#X obj 300 300 print status;\n#X connect {box} 1 {printer} 0;\n")
+    status = run(tmp_path / "two.pd").printed("status")
+    for line in ("model other 16000", "temperature 0.75 0", "seed 12", "gain 0.5 0", "latency 35 1680"):
+        assert line in status, status
+
+
+def test_arguments_of_the_box_are_settings(tmp_path: Path) -> None:
+    patch = Patch()
+    box = patch.obj("samplernn~ small temperature 0.9 latency 30 seed 8")
+    patch.print(box, 1, "status")
+    wrong = patch.obj("samplernn~ small temprature 0.9")
+    patch.print(wrong, 1, "wrong")
+    patch.at(5, "status", box)
+    patch.quit(20)
+    result = run(patch.write(tmp_path / "p.pd"))
+    for line in ("temperature 0.9 0", "latency 30 1440", "seed 8", "model small 16000"):
+        assert line in result.printed("status")
+    assert [line for line in result.errors() if "temprature" in line]
+
+
+def test_a_model_is_found_beside_the_patch(tmp_path: Path, pd_models: Path) -> None:
+    shutil.copy(pd_models / "small" / "small.safetensors", tmp_path / "mine.safetensors")
+    patch = Patch()
+    box = patch.obj("samplernn~ mine.safetensors")
+    patch.print(box, 1, "status")
+    patch.quit(20)
+    assert any(line.startswith("loaded") for line in run(patch.write(tmp_path / "p.pd")).printed("status"))
+
+
+def test_the_courses_box_still_makes_an_object_that_answers(tmp_path: Path) -> None:
+    patch = Patch()
+    box = patch.obj("pyext samplernn_pd samplernn @detach 1")
+    patch.print(box, 0, "status")
+    patch.at(5, "models", box, 1)
+    patch.quit(50)
+    result = run(patch.write(tmp_path / "p.pd"))
+    assert not result.errors()
+    assert any(line.startswith("models ") and "small" in line for line in result.printed("status"))
+
+
+# ---------------------------------------------------------------- wrong messages
+
+
+def bad_files(folder: Path, model: Path) -> None:
+    (folder / "text.safetensors").write_text("this is no model")
+    (folder / "cut.safetensors").write_bytes(model.read_bytes()[:3000])
+    damaged = bytearray(model.read_bytes())
+    damaged[8:40] = b"x" * 32
+    (folder / "damaged.safetensors").write_bytes(damaged)
+    soundfile.write(folder / "sound.wav", np.zeros(100), 8000)
+
+
+WRONG = {
+    "load nowhere": "nowhere",
+    "load": "model is missing",
+    "load text.safetensors": "text.safetensors",
+    "load cut.safetensors": "cut.safetensors",
+    "load damaged.safetensors": "damaged.safetensors",
+    "load sound.wav": "sound.wav",
+    "temperature 0": "temperature is 0",
+    "temperature -1": "temperature is -1",
+    "temperature nan": "temperature",
+    "temperature hot": "'hot'",
+    "gain 1 2 3": "3 arguments",
+    "seed missing": "no such array or file",
+    "seed -3": "seed",
+    "latency 0": "latency",
+    "latency 9999": "latency",
+    "generate 2": "0 or 1",
+    "frobnicate 3": "frobnicate",
+    "5": "5",
+}
+
+
+def test_wrong_messages_give_one_clear_line_and_the_sound_goes_on(tmp_path: Path, pd_models: Path) -> None:
+    bad_files(tmp_path, pd_models / "small" / "small.safetensors")
+    sounds = []
+    for name, messages in (("plain", []), ("wrong", list(WRONG))):
+        patch = Patch()
+        box = patch.obj("samplernn~ small")
+        patch.at(0, "generate", box)
+        for i, message in enumerate(messages):
+            patch.at(20 + 10 * i, message, box)
+        patch.print(box, 1, "status")
+        patch.record(tmp_path / f"{name}.wav", box, 300)
+        patch.quit(320)
+        result = run(patch.write(tmp_path / f"{name}.pd"))
+        sounds.append(soundfile.read(tmp_path / f"{name}.wav")[0])
+    told = [line for line in result.printed("status") if line.startswith("error ")]
+    console = result.errors()
+    assert len(told) == len(console) == len(WRONG), "\n".join(told + console)
+    for (message, part), line, red in zip(WRONG.items(), told, console):
+        assert part in line, f"{message}: {line}"
+        assert part in red
+        assert "samplernn" in red, "it names the object"
+    assert np.array_equal(*sounds)
+
+
+def test_messages_before_a_model_is_there_are_told_or_remembered(tmp_path: Path) -> None:
+    patch = Patch()
+    box = patch.obj("samplernn~")
+    patch.print(box, 1, "status")
+    patch.at(10, "seed no-sound", box)
+    patch.at(20, "temperature 0.6, generate", box)
+    patch.at(50, "load small", box)
+    patch.record(tmp_path / "out.wav", box, 200)
+    patch.quit(220)
+    status = run(patch.write(tmp_path / "p.pd")).printed("status")
+    assert len([line for line in status if line.startswith("error")]) == 1
+    assert len([line for line in status if line.startswith("warning") and "no model" in line]) == 1
+    sound = soundfile.read(tmp_path / "out.wav")[0]
+    assert not sound[: 60 * 48].any()
+    assert sound[100 * 48 :].std() > 0.001
+
+
+def live(folder: Path, patch: Patch, seconds: float, dsp: bool = True) -> Result:
+    """Runs in real time, without sound card."""
+    process = start(patch.write(folder / "live.pd"), dsp=dsp)
+    time.sleep(seconds)
+    code, took, out = end(process, within=10)
+    return Result(code, out, took)
+
+
+def test_of_two_loads_at_once_the_newer_wins(tmp_path: Path) -> None:
+    patch = Patch()
+    box = patch.obj("samplernn~")
+    patch.print(box, 1, "status")
+    patch.at(500, "load large, load small", box)
+    status = live(tmp_path, patch, 3).printed("status")
+    assert "loading large" in status
+    assert len([line for line in status if line.startswith("warning") and "load large" in line]) == 1
+    loaded = [line for line in status if line.startswith("loaded")]
+    assert len(loaded) == 1
+    assert "small" in loaded[0]
+
+
+def test_that_dsp_is_off_is_said_once(tmp_path: Path) -> None:
+    patch = Patch()
+    box = patch.obj("samplernn~ small")
+    patch.print(box, 1, "status")
+    for ms in (2000, 2050, 2100):
+        patch.at(ms, "generate, temperature 0.9", box)
+    status = live(tmp_path, patch, 3.5, dsp=False).printed("status")
+    assert len([line for line in status if "DSP is off" in line]) == 1, status
+
+
+# ---------------------------------------------------------------- quitting, deleting, recording
+
+ENDINGS = ["loading", "generating", "recording", "priming"]
+
+
+def busy_patch(what: str) -> Patch:
+    patch = Patch()
+    box = patch.obj("samplernn~ small")
+    patch.at(0, "generate", box)
+    if what == "loading":
+        patch.at(150, "load large", box)
+    if what == "priming":
+        patch.obj("array define mine 4800000")
+        patch.at(150, "seed mine", box)
+    if what == "recording":
+        take = patch.obj("record~")
+        patch.connect(box, 0, take, 0)
+        patch.connect(box, 0, take, 1)
+        patch.at(50, "1", take, 2)
+    return patch
+
+
+@pytest.mark.parametrize("what", ENDINGS)
+def test_quitting_ends_pd_at_once_whatever_it_does(tmp_path: Path, what: str) -> None:
+    """Five times each: `pd quit` at another moment."""
+    for moment in (155, 170, 200, 250, 330):
+        patch = busy_patch(what)
+        patch.quit(moment)
+        process = start(patch.write(tmp_path / "quit.pd"))
+        try:
+            out, _ = process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            pytest.fail(f"Pd did not end while {what}: {process.communicate()[0].decode()}")
+        assert process.returncode == 0, out.decode()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_pd_within_two_seconds(tmp_path: Path, number: signal.Signals) -> None:
+    process = start(busy_patch("generating").write(tmp_path / "p.pd"))
+    time.sleep(1)
+    code, took, _ = end(process, number)
+    assert took < 2
+    assert code in (0, 1, -number, 128 + number)
+
+
+def test_a_recording_is_readable_when_pd_is_killed(tmp_path: Path) -> None:
+    process = start(busy_patch("recording").write(tmp_path / "p.pd"))
+    take = tmp_path / "recordings" / "take-001.wav"
+    wait_for(take, 400_000)
+    time.sleep(1.2)
+    end(process, signal.SIGKILL)
+    sound, rate = soundfile.read(take)
+    assert rate == 48000
+    assert sound.shape[1] == 2
+    assert len(sound) > 50_000
+    assert sound.std() > 0.001
+
+
+def test_an_object_can_be_deleted_in_the_middle_of_a_load(tmp_path: Path) -> None:
+    patch = Patch()
+    patch.sub("here")
+    patch.at(50, "obj 10 10 samplernn~ large, obj 10 50 dac~, connect 0 0 1 0, loadbang", patch.obj("s pd-here"))
+    for ms in (60, 300):
+        patch.at(ms, "clear", patch.obj("s pd-here"))
+        patch.at(ms + 40, "obj 10 10 samplernn~ large, loadbang", patch.obj("s pd-here"))
+    patch.at(500, "clear", patch.obj("s pd-here"))
+    patch.quit(900)
+    process = start(patch.write(tmp_path / "p.pd"))
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, out.decode()
+    assert not Result(0, out.decode(), 0).errors()
+
+
+# ---------------------------------------------------------------- windows and help
+
+
+@pytest.fixture
+def display():
+    if not shutil.which("Xvfb"):
+        pytest.skip("Xvfb is not installed")
+    read, write = os.pipe()
+    screen = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(write), "-screen", "0", "1280x900x24", "-nolisten", "tcp"],
+        pass_fds=[write],
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(write)
+    with os.fdopen(read) as f:
+        yield f":{f.readline().strip()}"
+    screen.terminate()
+    screen.wait()
+
+
+@pytest.mark.parametrize("patch", ["samplernn.pd", "pd/samplernn~-help.pd"])
+def test_the_window_opens_without_an_error(display: str, patch: str) -> None:
+    process = subprocess.Popen(
+        ["pd", "-noprefs", "-noaudio", "-stderr", *FLAGS, "-open", str(ROOT / patch)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "DISPLAY": display},
+    )
+    time.sleep(5)
+    assert process.poll() is None
+    _, _, out = end(process, within=10)
+    assert not Result(0, out, 0).errors(), out
+
+
+def test_the_help_patch_has_a_line_for_every_message() -> None:
+    examples = re.findall(r"#X msg \d+ \d+ ([a-z]+)", HELP.read_text())
+    assert set(COMMANDS) <= set(examples)
+
+
+def test_no_object_of_a_patch_is_missing_and_no_path_is_a_machines() -> None:
+    for patch in [ROOT / "samplernn.pd", *(ROOT / "pd").glob("*.pd")]:
+        text = patch.read_text()
+        assert "/home/" not in text
+        assert "/root/" not in text
+        result = run(patch, "-send", "pd quit")
+        assert result.code == 0
+        assert not result.errors(), (patch, result.out)
+
+
