@@ -259,6 +259,7 @@ void *pyext_new(t_symbol *s, int argc, t_atom *argv)
     o->handle->respond = a.respond;
     objects.push_back(o);
 
+    keep_real_time_to_pd(); /* again: real time may have been switched on meanwhile */
     bool made;
     {
         const Gil gil;

@@ -183,6 +183,9 @@ struct Incoming {
 /* With the GIL: hand a message to the Python half, by the method `entry` of _Box. */
 void deliver(const HandlePtr &handle, const char *entry, const Incoming &message, const t_atom *argv);
 
+/* Pd's thread: threads that are started from it (by classes, by libraries) will not inherit real-time priority. */
+void keep_real_time_to_pd();
+
 /* A detached thread without Pd's real-time priority, which is not for Python, and without Pd's signals. */
 bool start_thread(void *(*run)(void *), void *argument);
 

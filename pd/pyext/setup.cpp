@@ -10,6 +10,7 @@ extern "C" __attribute__((visibility("default"))) void py_setup()
                 "does not start: load only one of them", name);
             return;
         }
+    keep_real_time_to_pd();
     prepare_quit();
     if (!start_python()) return;
     prepare_freeze();

@@ -28,6 +28,14 @@ void deliver(const HandlePtr &handle, const char *entry, const Incoming &message
     report_fault();
 }
 
+void keep_real_time_to_pd()
+{
+    const int policy = sched_getscheduler(0);
+    sched_param parameters;
+    if ((policy == SCHED_FIFO || policy == SCHED_RR) && sched_getparam(0, &parameters) == 0)
+        sched_setscheduler(0, policy | SCHED_RESET_ON_FORK, &parameters);
+}
+
 bool start_thread(void *(*run)(void *), void *argument)
 {
     sigset_t all, before;
