@@ -346,6 +346,23 @@ def test_messages_from_python_threads_reach_pd_in_order(pd: Pd) -> None:
     assert "printed by the thread" in lines
 
 
+def test_a_flood_of_messages_is_cut_and_told_in_one_line(pd: Pd) -> None:
+    patch, _ = boxed("pyext objects sender", outlets=0)
+    patch.send(10, "in1 flood")
+    lines = pd.run(patch, ms=900, batch=False)
+    told = starting(lines, "error: objects.sender: dropped")
+    assert 1 <= len(told) <= 2 and "faster than Pd takes them" in told[0]
+
+
+def test_threads_of_classes_do_not_inherit_real_time_priority(pd: Pd) -> None:
+    patch, _ = boxed("pyext objects sender", outlets=0)
+    patch.send(10, "in1 policy")
+    lines = pd.run(patch, "-rt", "-lib", "py", ms=300, batch=False)
+    if "policy of Pd 0" in lines:
+        pytest.skip("this user may not have real-time priority")
+    assert "policy of a thread 0" in lines
+
+
 # ---------------------------------------------------------------- audio in Python
 
 

@@ -145,6 +145,18 @@ class sender(pyext._class):
 
         threading.Thread(target=work).start()
 
+    def flood_1(self):
+        def work():
+            for i in range(100000):
+                self._outlet(1, i)
+
+        threading.Thread(target=work).start()
+        time.sleep(0.3)  # Pd stands still
+
+    def policy_1(self):
+        print("policy of Pd", os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK)
+        threading.Thread(target=lambda: print("policy of a thread", os.sched_getscheduler(0))).start()
+
 
 class arrays(pyext._class):
     _inlets = 1
