@@ -28,7 +28,7 @@ thread_local int pd_depth __attribute__((tls_model("initial-exec"))) = 0;
 thread_local bool dsp_now __attribute__((tls_model("initial-exec"))) = false;
 
 t_clock *poll_clock;
-double last_report;
+double last_report = -1; /* s */
 
 void push(std::function<void()> run)
 {
