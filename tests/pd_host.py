@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -90,8 +91,9 @@ class Result:
     seconds: float
 
     def printed(self, label: str) -> list[str]:
-        """What [print label] printed."""
-        return [line.split(": ", 1)[1] for line in self.out.splitlines() if line.startswith(f"{label}: ")]
+        """What [print label] printed, without Pd's escapes."""
+        lines = [line.split(": ", 1)[1] for line in self.out.splitlines() if line.startswith(f"{label}: ")]
+        return [re.sub(r"\\(.)", r"\1", line) for line in lines]
 
     def errors(self) -> list[str]:
         """Lines that Pd shows in red, and failures to make objects."""

@@ -13,6 +13,7 @@ from pd_host import ROOT, Patch, Result, run
 
 pytestmark = pytest.mark.usefixtures("pd_models")
 
+
 def render(patch: Patch, folder: Path, name: str = "patch", **options) -> Result:
     result = run(patch.write(folder / f"{name}.pd"), **options)
     assert result.code == 0, result.out

@@ -1,0 +1,203 @@
+"""Does the instrument hold while Python in the same Pd is kept busy? Measured with JACK's dummy driver.
+
+    python tests/bench/realtime.py [--seconds 60] [--period 128]
+
+Pd runs with -rt at 48 kHz and plays the model `tabla` with 50 temperature messages a second, while a Python thread in
+its interpreter spins and, in the second and third row, a C call keeps the GIL for 200 ms each second (gil_hog.py).
+Two recordings: what Pd computed, and what arrived at JACK. They are compared with each other, and the first with a
+render of the same patch by pd -batch. After a message that came too late the music goes another way, so there it ends
+to be equal. The last row takes the path through `_signal`, which is all that a pyext without rings has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from pd_host import ROOT, Patch, command, run
+
+RATE = 48000
+START = 4000  # ms until it plays: the model is loaded, JACK's recorder runs
+ROUNDING = 7e-5  # of 16 bits, which is what jack_rec can write
+
+
+@dataclass
+class Measurement:
+    way: str
+    """Through rings or `_signal`."""
+    held: int
+    """ms for which the GIL is kept each second."""
+    seconds: float
+    underruns: int
+    """As the ring counts them."""
+    late: int
+    """Messages that came too late, as the performer counts them."""
+    equal_for: float
+    """Seconds until Pd's own recording differs from the freewheel render."""
+    gaps: int
+    """Places where JACK's recording does not go on with the next sample of Pd's own."""
+    lost: float
+    """Milliseconds of Pd's own recording that JACK did not get in place."""
+
+
+def patch(seconds: float, folder: Path, held: int | None) -> Path:
+    """Temperatures swing between 0.7 and 1.1; recorded from START on."""
+    p = Patch()
+    box = p.obj("samplernn~ tabla latency 30")
+    p.connect(box, 0, p.obj("dac~ 1"))
+    p.print(box, 1, "status")
+    p.at(START, "seed 1, generate", box)
+    p.at(START + 1000 * seconds, "status", box)
+    metro = p.chain(p.obj("loadbang"), p.obj(f"delay {START}"), p.obj("metro 20"))
+    counter = p.obj("f 0")
+    step = p.obj("+ 1")
+    p.connect(counter, 0, step)
+    p.connect(step, 0, counter, 1)
+    p.connect(p.chain(metro, counter, p.obj("expr 0.9 + 0.2 * sin($f1 * 0.13)"), p.msg("temperature $1")), 0, box)
+    p.at(START + 1000 * seconds, "stop", metro)
+    p.obj(f"array define take {round(seconds * RATE)}")
+    writer = p.obj("tabwrite~ take")
+    p.connect(box, 0, writer)
+    p.at(START, "bang", writer)
+    p.at(START + 1000 * seconds + 500, f"write -wave -bytes 4 {folder}/pd.wav take", p.obj("soundfiler"))
+    p.quit(START + 1000 * seconds + 1500)
+    if held is not None:
+        p.obj(f"pyext gil_hog hog {held}")
+    return p.write(folder / "patch.pd")
+
+
+def live(seconds: float, folder: Path, period: int, rings: bool, held: int) -> str:
+    """-> what Pd printed. Leaves pd.wav and jack.wav in `folder`."""
+    environment = {
+        **os.environ,
+        "JACK_NO_AUDIO_RESERVATION": "1",
+        "JACK_DEFAULT_SERVER": f"sopi{os.getpid()}",
+        "SOPI_NO_RINGS": "" if rings else "1",
+    }
+    server = environment["JACK_DEFAULT_SERVER"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
+    dummy = ["-d", "dummy", "-r", str(RATE), "-p", str(period)]
+    jackd = subprocess.Popen(["jackd", "-n", server, "-R", "-P", "70", *dummy], **quiet)
+    recorder = None
+    try:
+        subprocess.run(["jack_wait", "-w", "-t", "10", "-s", server], check=True, **quiet)
+        flags = ("-jack", "-rt", "-audiobuf", "10", "-path", str(ROOT / "tests" / "bench"))
+        pd = subprocess.Popen(
+            command(patch(seconds, folder, held), *flags, batch=False),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+        )
+        time.sleep(1.5)
+        ports = subprocess.run(["jack_lsp"], capture_output=True, text=True, env=environment).stdout.split("\n")
+        port = next(name for name in ports if name.startswith("pure_data") and name.endswith(("output_1", "output0")))
+        record = ["jack_rec", "-f", f"{folder}/jack.wav", "-d", str(int(seconds + START / 1000)), "-b", "16", port]
+        recorder = subprocess.Popen(record, **quiet)
+        out, _ = pd.communicate(timeout=seconds + 60)
+        recorder.wait(timeout=30)
+        return out.decode()
+    finally:
+        for process in (recorder, jackd):
+            if process is not None and process.poll() is None:
+                process.terminate()
+                process.wait()
+
+
+def measure(seconds: float, period: int = 128, rings: bool = True, held: int = 200) -> Measurement:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        printed = live(seconds, folder, period, rings, held)
+        if not (folder / "pd.wav").exists():
+            raise RuntimeError(f"Pd left no recording: {printed}")
+        own, _ = soundfile.read(folder / "pd.wav", dtype="float32")
+        at_jack, _ = soundfile.read(folder / "jack.wav", dtype="float32")
+        run(patch(seconds, folder, None), timeout=60 + 4 * seconds)
+        rendered, _ = soundfile.read(folder / "pd.wav", dtype="float32")
+    assert rendered.std() > 0.01, "the render is silent"
+    status = [line.removeprefix("status: ").split() for line in printed.splitlines() if line.startswith("status: ")]
+    last = {words[0]: words[1] for words in status if len(words) > 1}
+    differ = np.flatnonzero(own != rendered)
+    gaps, lost = compare(own, at_jack)
+    return Measurement(
+        "rings" if rings else "_signal",
+        held,
+        seconds,
+        int(last["underruns"]),
+        int(last["late"]),
+        (int(differ[0]) if len(differ) else len(own)) / RATE,
+        gaps,
+        lost,
+    )
+
+
+def compare(own: np.ndarray, at_jack: np.ndarray) -> tuple[int, float]:
+    """-> places where `at_jack` leaves `own`, milliseconds that are not in place.
+
+    Both are cut into pieces; each piece of `own` should be in `at_jack` at the same distance as the one before."""
+    sound = int(np.flatnonzero(np.abs(own) > 0.01)[0])
+    at = find(own[sound : sound + 4096], at_jack, 0)
+    if at is None:
+        raise RuntimeError("JACK's recording has nothing of what Pd played")
+    gaps = bad = 0
+    n = min(len(own) - sound, len(at_jack) - at)
+    shift, position = at - sound, sound
+    piece = 512
+    while position + piece <= sound + n and position + shift + piece <= len(at_jack):
+        if same(own[position : position + piece], at_jack[position + shift : position + shift + piece]):
+            position += piece
+            continue
+        gaps += 1
+        bad += piece
+        position += piece
+        found = find(own[position : position + 4096], at_jack, max(0, position + shift - RATE))
+        if found is not None:
+            shift = found - position
+    return gaps, 1000 * bad / RATE
+
+
+def same(a: np.ndarray, b: np.ndarray) -> bool:
+    return len(a) == len(b) and bool(np.abs(np.clip(a, -1, 1) - b).max() < ROUNDING)
+
+
+def find(part: np.ndarray, where: np.ndarray, begin: int) -> int | None:
+    """Where `part` stands in `where` from `begin` on, None if nowhere within ten seconds."""
+    window = where[begin : begin + 10 * RATE + len(part)]
+    if not np.abs(part).max() > 1e-4 or len(window) < len(part):
+        return None
+    size = 1 << int(np.ceil(np.log2(len(window) + len(part))))
+    spectrum = np.fft.rfft(window, size) * np.conj(np.fft.rfft(part, size))
+    likeness = np.fft.irfft(spectrum, size)[: len(window) - len(part) + 1]
+    power = np.cumsum(np.concatenate([[0], window.astype(np.float64) ** 2]))
+    power = power[len(part) :] - power[: len(power) - len(part)]
+    at = int(np.argmax(likeness / np.sqrt(power + 1e-3)))
+    return begin + at if same(part[:256], window[at : at + 256]) else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--period", type=int, default=128)
+    args = parser.parse_args()
+    print(
+        f"{'way':10}{'GIL held':>10}{'underruns':>12}{'late':>8}{'= freewheel for':>18}{'gaps at JACK':>15}{'lost':>12}"
+    )
+    for rings, held in ((True, 0), (True, 200), (False, 200)):
+        m = measure(args.seconds, args.period, rings, held)
+        equal = f"{m.equal_for:.2f} of {m.seconds} s"
+        print(f"{m.way:10}{m.held:7} ms{m.underruns:12}{m.late:8}{equal:>18}{m.gaps:15}{m.lost:9.1f} ms", flush=True)
+
+
+if __name__ == "__main__":
+    main()
