@@ -17,6 +17,7 @@ from sopilib.errors import SopiError
 ROOT = Path(__file__).resolve().parents[2]
 INSTRUMENT = ROOT / "samplernn.pd"
 RENDER = ROOT / "pd" / "render.pd"
+EMPTY = 5000  # bytes: a PNG of an empty screen is smaller
 EXTERNAL = ROOT / "pd" / "pyext" / ("py.pd_darwin" if sys.platform == "darwin" else "py.pd_linux")
 
 
@@ -116,12 +117,22 @@ def screenshot(pd: str, patch: Path, out: Path) -> bool:
             stderr=subprocess.DEVNULL,
         )
         try:
-            time.sleep(4)  # until Pd has drawn everything
-            subprocess.run([grab, "-window", "root", "-trim", str(out)], env=environment, check=False)
+            before = b""
+            for _ in range(15):  # until Pd has drawn everything: two pictures alike
+                time.sleep(1)
+                subprocess.run(
+                    [grab, "-window", "root", "-trim", str(out)], env=environment, capture_output=True, check=False
+                )
+                now = out.read_bytes() if out.is_file() else b""
+                if window.poll() is not None or (now == before and len(now) > EMPTY):
+                    break
+                before = now
         finally:
             window.terminate()
             window.wait()
     finally:
         screen.terminate()
         screen.wait()
+    if out.is_file() and out.stat().st_size <= EMPTY:
+        out.unlink()
     return out.is_file()
