@@ -1,6 +1,7 @@
 """A real-time host without Python in it (stream_host.c), and what real-time tests need on a busy machine."""
 
 import ctypes
+import os
 import subprocess
 import tempfile
 import threading
@@ -28,17 +29,21 @@ def _library():
 
 
 class NativeHost(threading.Thread):
-    """Plays a ring (a capsule) for some frames at `rate`; then `out` has them and `worst` the worst lateness in s."""
+    """Plays a ring (a capsule) for some frames at `rate`; then `out` has them and `worst` the worst lateness in s.
+    priority: of the real-time scheduler, 0 for an ordinary thread."""
 
-    def __init__(self, ring, frames, rate=48000, block=128):
+    def __init__(self, ring, frames, rate=48000, block=128, priority=0):
         super().__init__(daemon=True)
         pointer = ctypes.pythonapi.PyCapsule_GetPointer
         pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
         self.ring, self.pointer = ring, pointer(ring, b"sopilib.ring.1")
         self.out, self.rate, self.block, self.worst = np.zeros(frames, np.float32), rate, block, 0.0
+        self.priority = priority
         _library()
 
     def run(self):
+        if self.priority:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(self.priority))
         worst = _library().play(self.pointer, self.out.ctypes.data, len(self.out), self.rate, self.block)
         self.worst = worst * 1e-9
 

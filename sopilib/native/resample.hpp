@@ -36,8 +36,6 @@ public:
     uint64_t samples() const noexcept { return samples_; }
     // Host frame, from the start, in which sample `m` is first heard.
     uint64_t first_frame(uint64_t m) const noexcept { return (m * up_ + down_ - 1) / down_; }
-    // Host time of sample `m` in frames from the start.
-    double time(uint64_t m) const noexcept { return double(m) * double(up_) / double(down_); }
     // Model samples that `process` takes for the next n frames.
     int needed(int n) const noexcept;
     // in [channels][stride] of which `needed(n)` each -> out[channel][0..n).

@@ -511,7 +511,7 @@ void Stream::generate(Player &p, int n, bool heard)
     const uint64_t first = p.resampler->samples();
     // codes and temperatures are [channels][n] without gaps, as the source takes them
     for (int i = 0; i < n; i++)
-        p.temperatures[i] = float(temperature_.at(double(origin_) + p.resampler->time(first + i)));
+        p.temperatures[i] = float(temperature_.at(double(origin_ + p.resampler->first_frame(first + i))));
     for (int c = 1; c < channels_; c++) std::copy_n(p.temperatures.begin(), n, p.temperatures.begin() + size_t(c) * n);
     const int frame = p.source->frame(), phase = p.source->phase();
     const int64_t before = now_ns();

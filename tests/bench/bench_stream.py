@@ -1,4 +1,4 @@
-"""The stream under stress: python tests/bench/bench_stream.py [model] [--seconds 20] [--latency 20]
+"""The stream under stress: python tests/bench/bench_stream.py [model] [--seconds 20] [--latency 20] [--rt]
 
 Plays a model in real time to a native host (48 kHz, 128 frames) with 50 temperature messages a second, while a Python
 thread is busy and once a second a C call keeps the GIL for 200 ms, and compares what came out with a rendering of the
@@ -7,6 +7,7 @@ same messages. Then the cost of the resampler.
 
 import argparse
 import ctypes
+import os
 import sys
 import threading
 import time
@@ -40,9 +41,13 @@ def stress(end: threading.Event) -> None:
         threading.Thread(target=work, daemon=True).start()
 
 
-def play(model: str, seconds: float, latency: float, stressed: bool) -> None:
+def play(model: str, seconds: float, latency: float, stressed: bool, priority: int) -> None:
     ready = threading.Event()
+    if priority:  # as `pd -rt`: the stream's thread goes just below whoever makes it
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
     performer = Performer(latency=latency, status=lambda kind, *values: ready.set() if kind == "loaded" else None)
+    if priority:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     performer.handle("load", model)
     ready.wait(60)
     messages = [(0.1, "generate", 1)]
@@ -51,7 +56,7 @@ def play(model: str, seconds: float, latency: float, stressed: bool) -> None:
     sys.setswitchinterval(0.0005)  # as in the external
     if stressed:
         stress(end)
-    host = NativeHost(performer.ring, int(seconds * RATE) // BLOCK * BLOCK, RATE, BLOCK)
+    host = NativeHost(performer.ring, int(seconds * RATE) // BLOCK * BLOCK, RATE, BLOCK, priority)
     host.start()
     begin = time.monotonic()
     for due, *message in messages:
@@ -93,6 +98,9 @@ if __name__ == "__main__":
     parser.add_argument("model", nargs="?", help="name or file; default: a random one of dim 256")
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--latency", type=float, default=20, help="ms")
+    parser.add_argument(
+        "--rt", action="store_true", help="host and stream at real-time priority (needs the right to it)"
+    )
     options = parser.parse_args()
     if options.model is None:
         import tempfile
@@ -100,6 +108,6 @@ if __name__ == "__main__":
         options.model = str(Path(tempfile.mkdtemp()) / "random.safetensors")
         save(Model.random(Config(frame_sizes=[16, 64], dim=256)), options.model)
     for stressed in (False, True):
-        play(options.model, options.seconds, options.latency / 1000, stressed)
+        play(options.model, options.seconds, options.latency / 1000, stressed, 20 if options.rt else 0)
     for rates in ((16000, 44100), (16000, 48000), (44100, 48000), (44100, 16000)):
         resampler(*rates)
