@@ -19,7 +19,7 @@ namespace {
 
 constexpr double kFade = 0.005;          // s: start, stop, seed, and after an underrun
 constexpr double kLongestFade = 0.1;     // s
-constexpr double kMostSlack = 0.008;     // s that Python may take over a message
+constexpr double kMostSlack = 0.005;     // s that Python may take over a message; the rest guards against stalls
 constexpr double kLeastSlack = 0.001;    // s
 constexpr double kPi = 3.14159265358979323846;
 constexpr uint32_t kBurstWindow = 2;     // s
@@ -306,7 +306,7 @@ uint64_t Stream::target(uint64_t read, uint64_t wanted)
     const sopi_ring &r = shared_->ring;
     const uint64_t block = uint64_t(sopi_load(&r.block)) + r.reserve;
     const double burst = double(stats_.burst.load(std::memory_order_relaxed) + r.reserve) / host_rate_;
-    const double slack = std::max(kLeastSlack, std::min({kMostSlack, 0.4 * latency_, latency_ - burst}));
+    const double slack = std::max(kLeastSlack, std::min({kMostSlack, 0.25 * latency_, latency_ - burst}));
     const double ahead = std::max(0.0, (latency_ - slack) * host_rate_);
     const uint64_t limit = read + (sopi_load(&r.freewheel) ? uint64_t(ahead) : std::max(uint64_t(ahead), block));
     return std::min(std::max(limit, wanted), read + r.capacity - r.reserve);
