@@ -13,16 +13,25 @@ import soxr
 from sopilib.errors import SopiError
 
 
-def read_audio(path: str | Path, sample_rate: int) -> np.ndarray:
-    """float32 [n] at `sample_rate`, channels averaged. Raises SopiError if it is no readable sound file."""
+def read_sound(path: str | Path) -> tuple[np.ndarray, int]:
+    """-> float32 [n], channels averaged, and its rate in Hz. Raises SopiError if it is no readable sound file."""
     if not Path(path).is_file():
         raise SopiError(f"{path}: no such sound file")
     try:
         audio, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError, OSError) as e:
         raise SopiError(f"{path}: not a readable sound file ({e})") from None
-    mono = audio.mean(axis=1)
-    return mono if rate == sample_rate else soxr.resample(mono, rate, sample_rate, quality="VHQ")
+    return audio.mean(axis=1), rate
+
+
+def resample(audio: np.ndarray, rate: float, sample_rate: float) -> np.ndarray:
+    """float32 [n] at `rate` Hz -> at `sample_rate` Hz."""
+    return audio if rate == sample_rate else soxr.resample(audio, rate, sample_rate, quality="VHQ")
+
+
+def read_audio(path: str | Path, sample_rate: int) -> np.ndarray:
+    """float32 [n] at `sample_rate`, channels averaged. Raises SopiError if it is no readable sound file."""
+    return resample(*read_sound(path), sample_rate)
 
 
 def write_audio(path: str | Path, blocks: Iterable[np.ndarray], sample_rate: int) -> float:

@@ -15,6 +15,7 @@ from stream_host import NativeHost, in_real_time
 import sopilib
 from sopilib.live import COMMANDS, STATUS, Performer
 from sopilib.live.commands import parse
+from sopilib.sound import resample
 
 CONFIG = {"frame_sizes": [4, 16], "dim": 32, "mlp_dim": 32}
 
@@ -241,9 +242,7 @@ def test_priming_with_an_array_or_a_file_makes_the_model_go_on_from_it(make, tmp
     model = sopilib.load("one")
     engine = sopilib.Engine(model, precision="int8")
     engine.reset(0)
-    import soxr
-
-    engine.prime(model.encode(np.clip(soxr.resample(sound, 48000, 16000), -1, 1))[None])
+    engine.prime(model.encode(np.clip(resample(sound, 48000, 16000), -1, 1))[None])
     made = model.decode(engine.generate(1600))[0]
     performer, _ = make(rate=16000)
     performer.handle("load", "one")

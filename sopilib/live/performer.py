@@ -20,9 +20,10 @@ from sopilib import checkpoint
 from sopilib.engine import Engine
 from sopilib.errors import SopiError
 from sopilib.live.commands import parse
-from sopilib.live.sound import read_sound, to_model_rate
+from sopilib.live.sound import to_model_rate
 from sopilib.model import Model
 from sopilib.native import _native
+from sopilib.sound import read_sound
 
 __all__ = ["Performer"]
 

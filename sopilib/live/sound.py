@@ -1,28 +1,16 @@
-"""A sound that a model is to hear: from a file or an array to samples at the model's rate."""
+"""A sound that a model is to hear: the part that is meant, at the model's rate."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 
 from sopilib.errors import SopiError
+from sopilib.sound import resample
 
-__all__ = ["LONGEST", "read_sound", "to_model_rate"]
+__all__ = ["LONGEST", "to_model_rate"]
 
 LONGEST = 60.0
 """Seconds of sound that are heard at most: the last ones before its end."""
-
-
-def read_sound(path: Path) -> tuple[np.ndarray, float]:
-    """-> float32 mono samples and their rate in Hz. Raises SopiError."""
-    import soundfile
-
-    try:
-        samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
-    except (OSError, RuntimeError) as e:
-        raise SopiError(f"{path}: not a sound file that can be read ({e})") from None
-    return samples.mean(axis=1), float(rate)
 
 
 def to_model_rate(samples: np.ndarray, rate: float, offset: float, length: float | None, model_rate: int) -> np.ndarray:
@@ -30,8 +18,6 @@ def to_model_rate(samples: np.ndarray, rate: float, offset: float, length: float
 
     Raises SopiError if nothing is left or samples are not finite.
     """
-    import soxr
-
     if not samples.size:
         raise SopiError("it is empty, expected some sound")
     begin = round(offset / 1000 * rate)
@@ -42,8 +28,7 @@ def to_model_rate(samples: np.ndarray, rate: float, offset: float, length: float
     part = samples[max(begin, end - round(LONGEST * rate)) : end].astype(np.float32)
     if not np.isfinite(part).all():
         raise SopiError("it holds values that are not finite")
-    if rate != model_rate:
-        part = soxr.resample(part, rate, model_rate)
+    part = resample(part, rate, model_rate)
     if not part.size:
         raise SopiError("what is left of it is shorter than one sample")
     return np.clip(part, -1.0, 1.0)

@@ -203,7 +203,7 @@ class Run:
             writer.writeheader()
             writer.writerows(rows)
         print(
-            f"step {self.step}: train {train:.3f}, held out {held_out:.3f} bits a sample, {rate / 1000:.1f} k samples/s",
+            f"step {self.step}: train {train:.3f}, held out {held_out:.3f} bits a sample, {rate / 1000:.1f}k samples/s",
             flush=True,
         )
 
