@@ -275,7 +275,7 @@ def test_a_file_that_is_no_sound_is_told(make, tmp_path):
     performer.handle("seed", "text.wav")
     first, second = lines(told, "error")
     assert first == "seed text.wav: no model is loaded, load one first"
-    assert "not a sound file that can be read" in second
+    assert "not a readable sound file" in second
 
 
 # ---------------------------------------------------------------- loading

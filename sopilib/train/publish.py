@@ -59,8 +59,8 @@ def _card(model: Model, name: str, about: str, licence: str, lines: list[str], r
             "",
             "## Figures",
             "",
-            f"Trained for {t['steps']} steps of {t['batch']} x {c.seq_len} samples, {t['samples_seen'] / 1e6:.0f} M in all, "
-            f"in {t['seconds'] / 60:.0f} minutes. The last {t['held_out_seconds']:g} s of the last file were never seen.",
+            f"{t['steps']} steps of {t['batch']} x {c.seq_len} samples, {t['samples_seen'] / 1e6:.0f} M in all,",
+            f"in {t['seconds'] / 60:.0f} minutes. The last {t['held_out_seconds']:g} s of the last file are held out.",
             "",
             *lines,
             "",
@@ -114,8 +114,8 @@ def main(argv: list[str] | None = None) -> int:
         model = checkpoint.load(path)
         stored = bits_per_sample(Engine(model), held_out)
         lines = [
-            f"Held out: **{bits['f32']:.3f} bits per sample** in f32, {bits['int8']:.3f} in int8, {stored:.3f} in int8 from "
-            f"this {args.precision} file.",
+            f"Held out: **{bits['f32']:.3f} bits per sample** in f32, {bits['int8']:.3f} in int8,",
+            f"{stored:.3f} in int8 from this {args.precision} file.",
             "",
             "| 30 s each | level | peak | DC | longest silence | spectrum, distance to the recordings |",
             "|---|---|---|---|---|---|",
