@@ -2,6 +2,8 @@
 
 #include "denormals.hpp"
 
+#include <chrono>
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 static inline void pause() { _mm_pause(); }
@@ -48,7 +50,8 @@ void Team::run(const void *context, Call call) noexcept
     call(context, 0);
     for (int spins = 0; busy_.load(std::memory_order_acquire); spins++)
         if (spins < kSpins) pause();
-        else std::this_thread::yield();
+        // a real-time caller that only yields would keep an ordinary member from its core for ever
+        else std::this_thread::sleep_for(std::chrono::microseconds(20));
 }
 
 void Team::member(int index)
