@@ -16,7 +16,7 @@ SMALL = {"frame_sizes": [4, 16], "dim": 32, "mlp_dim": 32}
 def pd_models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small models that play anything: `small` and `other` at 16 kHz, and `large`, as wide as they come."""
     folder = tmp_path_factory.mktemp("models")
-    shapes = {"small": SMALL, "other": SMALL, "large": {"frame_sizes": [16, 64], "dim": 1024}}
+    shapes = {"small": SMALL, "other": SMALL, "large": {"frame_sizes": [16, 64], "dim": 1024, "mlp_dim": 128}}
     for seed, (name, shape) in enumerate(shapes.items()):
         (folder / name).mkdir()
         model = sopilib.Model.random(sopilib.Config(**shape), seed=seed)

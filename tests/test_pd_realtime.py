@@ -12,7 +12,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "bench"))
 
-from realtime import measure
+import numpy as np
+import soundfile
+from pd_host import Patch
+from realtime import compare, heard_after, live, measure
 
 
 def may_be_real_time() -> bool:
@@ -42,3 +45,38 @@ def test_sound_has_no_gap_while_python_is_kept_busy(held: int) -> None:
         assert m.equal_for == m.seconds, m
     else:
         assert m.equal_for > 0.3, m
+
+
+@pytest.mark.parametrize(("message", "slack"), [("temperature 5", 96), ("gain 0.5", 4)])
+def test_a_message_is_heard_latency_after_a_click_made_with_it(message: str, slack: int) -> None:
+    """JACK's recording has 16 bits: the first traces of another sample, up to 2 ms before its middle, round to nothing.
+    tests/test_pd_sound.py finds the very first."""
+    found, expected = heard_after(message)
+    assert expected - 1 <= found <= expected + slack
+
+
+def test_a_large_model_is_loaded_from_a_cold_file_while_playing_without_gap(tmp_path: Path, pd_models: Path) -> None:
+    with (pd_models / "large" / "large.safetensors").open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    patch = Patch()
+    box = patch.obj("samplernn~ small latency 30 gain 0.5")
+    patch.connect(box, 0, patch.obj("dac~ 1"))
+    patch.print(box, 1, "status")
+    patch.at(2000, "generate", box)
+    patch.at(3000, "load large", box)
+    patch.at(4900, "status", box)
+    patch.obj("array define take 144000")
+    writer = patch.obj("tabwrite~ take")
+    patch.connect(box, 0, writer)
+    patch.at(2000, "bang", writer)
+    patch.at(5100, f"write -wave -bytes 4 {tmp_path}/pd.wav take", patch.obj("soundfiler"))
+    patch.quit(5400)
+    printed = live(patch.write(tmp_path / "patch.pd"), 5)
+    assert "status: loaded large" in printed
+    assert printed.rindex("status: loaded large") < printed.rindex("status: model large"), "it was loaded in time"
+    assert "status: underruns 1" not in printed
+    own, at_jack = (soundfile.read(tmp_path / f"{name}.wav", dtype="float32")[0] for name in ("pd", "jack"))
+    assert compare(own, at_jack)[0] == 0
+    loud = np.sqrt(np.convolve(own[4800:] ** 2, np.ones(240) / 240, "valid"))
+    assert loud.min() > 0.1 * np.median(loud)

@@ -77,48 +77,72 @@ def patch(seconds: float, folder: Path, held: int | None) -> Path:
     return p.write(folder / "patch.pd")
 
 
-def live(seconds: float, folder: Path, period: int, rings: bool, held: int) -> str:
-    """-> what Pd printed. Leaves pd.wav and jack.wav in `folder`."""
+def live(path: Path, seconds: float, period: int = 128, rings: bool = True, channels: int = 1) -> str:
+    """Plays a patch under JACK -> what Pd printed. Leaves jack.wav, `seconds` long, beside the patch."""
+    server = f"sopi{os.getpid()}"
     environment = {
         **os.environ,
         "JACK_NO_AUDIO_RESERVATION": "1",
-        "JACK_DEFAULT_SERVER": f"sopi{os.getpid()}",
+        "JACK_DEFAULT_SERVER": server,
         "SOPI_NO_RINGS": "" if rings else "1",
     }
-    server = environment["JACK_DEFAULT_SERVER"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
     dummy = ["-d", "dummy", "-r", str(RATE), "-p", str(period)]
     jackd = subprocess.Popen(["jackd", "-n", server, "-R", "-P", "70", *dummy], **quiet)
-    recorder = None
+    pd = recorder = None
     try:
         subprocess.run(["jack_wait", "-w", "-t", "10", "-s", server], check=True, **quiet)
         flags = ("-jack", "-rt", "-audiobuf", "10", "-path", str(ROOT / "tests" / "bench"))
         pd = subprocess.Popen(
-            command(patch(seconds, folder, held), *flags, batch=False),
+            command(path, *flags, batch=False),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             env=environment,
         )
-        time.sleep(1.5)
-        ports = subprocess.run(["jack_lsp"], capture_output=True, text=True, env=environment).stdout.split("\n")
-        port = next(name for name in ports if name.startswith("pure_data") and name.endswith(("output_1", "output0")))
-        record = ["jack_rec", "-f", f"{folder}/jack.wav", "-d", str(int(seconds + START / 1000)), "-b", "16", port]
+        ports = wait_for_ports(channels, environment)
+        record = [
+            "jack_rec",
+            "-f",
+            str(path.parent / "jack.wav"),
+            "-d",
+            str(round(seconds)),
+            "-b",
+            "16",
+            "-B",
+            "1048576",
+            *ports,
+        ]
         recorder = subprocess.Popen(record, **quiet)
         out, _ = pd.communicate(timeout=seconds + 60)
-        recorder.wait(timeout=30)
+        try:
+            recorder.wait(timeout=10)
+        except subprocess.TimeoutExpired:  # Pd held JACK up so long that it threw clients out
+            recorder.terminate()
+            recorder.wait()
         return out.decode()
     finally:
-        for process in (recorder, jackd):
+        for process in (recorder, pd, jackd):
             if process is not None and process.poll() is None:
                 process.terminate()
                 process.wait()
 
 
+def wait_for_ports(channels: int, environment: dict[str, str]) -> list[str]:
+    """Pd's outputs at JACK, when they are there."""
+    for _ in range(100):
+        listed = subprocess.run(["jack_lsp"], capture_output=True, text=True, env=environment).stdout.splitlines()
+        ports = [name for name in listed if name.startswith("pure_data") and "output" in name]
+        if len(ports) >= channels:
+            return sorted(ports)[:channels]
+        time.sleep(0.1)
+    raise RuntimeError("Pd did not connect to JACK within 10 s")
+
+
 def measure(seconds: float, period: int = 128, rings: bool = True, held: int = 200) -> Measurement:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        printed = live(seconds, folder, period, rings, held)
+        printed = live(patch(seconds, folder, held), seconds + START / 1000, period, rings)
         if not (folder / "pd.wav").exists():
             raise RuntimeError(f"Pd left no recording: {printed}")
         own, _ = soundfile.read(folder / "pd.wav", dtype="float32")
@@ -140,6 +164,30 @@ def measure(seconds: float, period: int = 128, rings: bool = True, held: int = 2
         gaps,
         lost,
     )
+
+
+def heard_after(message: str, latency: float = 30) -> tuple[int, int]:
+    """Frames at JACK between a marker click in the second channel, made when `message` is sent, and the first sample
+    that the message changed -> that, and what it should be. Two takes are compared, one without the message."""
+    takes = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for text in (message, "latency?"):
+            p = Patch()
+            box, marker = p.obj(f"samplernn~ tabla latency {latency:g}"), p.obj("vline~")
+            dac = p.obj("dac~ 1 2")
+            p.connect(box, 0, dac, 0)
+            p.connect(marker, 0, dac, 1)
+            p.at(2500, "seed 1, generate", box)
+            p.at(3200.4, "1, 0 0 1", marker)
+            p.at(3200.4, text, box)
+            p.quit(4500)
+            live(p.write(folder / "patch.pd"), 4, channels=2)
+            sound, _ = soundfile.read(folder / "jack.wav", dtype="float32")
+            click = int(np.flatnonzero(sound[:, 1] > 0.5)[0])
+            takes.append(sound[click - RATE // 10 : click + RATE // 4, 0])
+    differ = np.flatnonzero(np.abs(takes[0] - takes[1]) > ROUNDING)
+    return int(differ[0]) - RATE // 10, round(latency / 1000 * RATE)
 
 
 def compare(own: np.ndarray, at_jack: np.ndarray) -> tuple[int, float]:
@@ -194,9 +242,13 @@ def main() -> None:
         f"{'way':10}{'GIL held':>10}{'underruns':>12}{'late':>8}{'= freewheel for':>18}{'gaps at JACK':>15}{'lost':>12}"
     )
     for rings, held in ((True, 0), (True, 200), (False, 200)):
-        m = measure(args.seconds, args.period, rings, held)
+        # JACK doesn't bear the last one for long
+        m = measure(args.seconds if rings else min(args.seconds, 8), args.period, rings, held)
         equal = f"{m.equal_for:.2f} of {m.seconds} s"
         print(f"{m.way:10}{m.held:7} ms{m.underruns:12}{m.late:8}{equal:>18}{m.gaps:15}{m.lost:9.1f} ms", flush=True)
+    for message in ("temperature 5", "gain 0.5"):
+        found, expected = heard_after(message)
+        print(f"{message} is heard {found} frames after a click made with it, expected {expected}", flush=True)
 
 
 if __name__ == "__main__":
