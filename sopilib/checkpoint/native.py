@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save as to_bytes
 
 from sopilib.errors import SopiError
 from sopilib.model import Config, Model, shapes
@@ -44,7 +44,10 @@ def save(model: Model, path: str | Path, precision: str = "float32") -> None:
     }
     half = path.with_name(path.name + ".part")
     try:
-        save_file(arrays, str(half), metadata)
+        with half.open("wb") as file:
+            file.write(to_bytes(arrays, metadata))
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(half, path)
     except (OSError, SafetensorError) as e:
         if half.is_file():

@@ -87,7 +87,7 @@ def _generate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("model", help="a name under models/, or a file")
     parser.add_argument("-o", "--output", type=Path, default=Path("out.wav"), help="WAV or FLAC, default %(default)s")
     parser.add_argument("--seconds", type=float, default=10, help="default %(default)s")
-    parser.add_argument("--temperature", type=float, default=0.95, help="default %(default)s")
+    parser.add_argument("--temperature", type=float, default=1.0, help="default %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same music; default %(default)s")
     parser.add_argument(
         "--prime", type=Path, metavar="AUDIO", help="a sound that the model hears first, and goes on from"

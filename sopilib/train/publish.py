@@ -18,7 +18,7 @@ from sopilib.score import bits_per_sample, describe, log_mel_distance
 from sopilib.train.data import find_audio
 
 TEMPERATURES = (0.9, 0.95, 1.0)
-LISTEN = 0.95
+LISTEN = 1.0
 
 
 def spectrograms(parts: dict[str, np.ndarray], sample_rate: int, path: Path) -> None:
