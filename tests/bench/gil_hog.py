@@ -1,13 +1,19 @@
-"""[pyext gil_hog hog <ms>]: the worst that other Python code in Pd can do to an instrument. Part of realtime.py."""
+"""Parts of realtime.py. [pyext gil_hog hog <ms>]: the worst that other Python code in Pd can do to an instrument.
+[pyext gil_hog witness]: writes down what reached the instrument's stream, and when."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
+import json
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pyext
+
+from sopilib.live import Performer
 
 
 class hog(pyext._class):
@@ -30,3 +36,42 @@ class hog(pyext._class):
         while self.held:
             time.sleep(1)
             usleep(1000 * self.held)
+
+
+class Watched:
+    """A stream that remembers its timed commands, and by how much they were late."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.commands: list[tuple[str, int, tuple[Any, ...]]] = []
+        self.late: list[tuple[int, int]] = []  # position at which it was heard, frames that it was late
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.stream, name)
+        if name not in ("play", "temperature", "gain", "seed"):
+            return found
+
+        def note(t: int, *values: Any) -> None:
+            self.commands.append((name, t, values))
+            found(t, *values)
+
+        return note
+
+    def events(self) -> list[Any]:
+        events = self.stream.events()
+        self.late += [(position, int(value)) for position, kind, value in events if kind == "late"]
+        return events
+
+
+class witness(pyext._class):
+    """`watch`: from now on; `write <path>`: what was seen, as JSON."""
+
+    _inlets = 1
+
+    def watch_1(self) -> None:
+        performer = next(o for o in gc.get_objects() if isinstance(o, Performer))
+        performer.stream = self.seen = Watched(performer.stream)
+
+    def write_1(self, path: Any) -> None:
+        self.seen.events()
+        Path(str(path)).write_text(json.dumps({"commands": self.seen.commands, "late": self.seen.late}))

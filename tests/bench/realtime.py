@@ -6,12 +6,14 @@ Pd runs with -rt at 48 kHz and plays the model `tabla` with 50 temperature messa
 its interpreter spins and, in the second and third row, a C call keeps the GIL for 200 ms each second (gil_hog.py).
 Two recordings: what Pd computed, and what arrived at JACK. They are compared with each other, and the first with a
 render of the same patch by pd -batch. After a message that came too late the music goes another way, so there it ends
-to be equal. The last row takes the path through `_signal`, which is all that a pyext without rings has.
+to be equal; so it is also compared with a render in which those messages, and only those, come as late as they came.
+The last row takes the path through `_signal`, which is all that a pyext without rings has.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -19,6 +21,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -26,6 +29,8 @@ import soundfile
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pd_host import ROOT, Patch, command, run
+
+from sopilib.live import Performer
 
 RATE = 48000
 START = 4000  # ms until it plays: the model is loaded, JACK's recorder runs
@@ -45,6 +50,8 @@ class Measurement:
     """Messages that came too late, as the performer counts them."""
     equal_for: float
     """Seconds until Pd's own recording differs from the freewheel render."""
+    equal_with_late: float
+    """The same, the late messages rendered as late as they were."""
     gaps: int
     """Places where JACK's recording does not go on with the next sample of Pd's own."""
     lost: float
@@ -74,6 +81,9 @@ def patch(seconds: float, folder: Path, held: int | None) -> Path:
     p.quit(START + 1000 * seconds + 1500)
     if held is not None:
         p.obj(f"pyext gil_hog hog {held}")
+        seen = p.obj("pyext gil_hog witness")
+        p.at(START - 1000, "watch", seen, 1)
+        p.at(START + 1000 * seconds + 1000, f"write {folder}/seen.json", seen, 1)
     return p.write(folder / "patch.pd")
 
 
@@ -149,10 +159,10 @@ def measure(seconds: float, period: int = 128, rings: bool = True, held: int = 2
         at_jack, _ = soundfile.read(folder / "jack.wav", dtype="float32")
         run(patch(seconds, folder, None), timeout=60 + 4 * seconds)
         rendered, _ = soundfile.read(folder / "pd.wav", dtype="float32")
+        seen = json.loads((folder / "seen.json").read_text())
     assert rendered.std() > 0.01, "the render is silent"
     status = [line.removeprefix("status: ").split() for line in printed.splitlines() if line.startswith("status: ")]
     last = {words[0]: words[1] for words in status if len(words) > 1}
-    differ = np.flatnonzero(own != rendered)
     gaps, lost = compare(own, at_jack)
     return Measurement(
         "rings" if rings else "_signal",
@@ -160,10 +170,34 @@ def measure(seconds: float, period: int = 128, rings: bool = True, held: int = 2
         seconds,
         int(last["underruns"]),
         int(last["late"]),
-        (int(differ[0]) if len(differ) else len(own)) / RATE,
+        equal_for(own, rendered),
+        equal_for(own, as_it_was(seen, own)),
         gaps,
         lost,
     )
+
+
+def equal_for(own: np.ndarray, rendered: np.ndarray) -> float:
+    """Seconds."""
+    differ = np.flatnonzero(own != rendered)
+    return (int(differ[0]) if len(differ) else len(own)) / RATE
+
+
+def as_it_was(seen: dict[str, Any], own: np.ndarray, latency: float = 0.030) -> np.ndarray:
+    """A render in freewheel of the commands that the stream got, the late ones put where they were heard."""
+    ahead = round(latency * RATE)
+    heard = {position - by - ahead: position - ahead for position, by in seen["late"]}
+    performer = Performer(latency=latency, freewheel=True)
+    performer.host(RATE, 64)
+    performer.handle("load", "tabla", t=0)
+    for name, t, values in seen["commands"]:
+        getattr(performer.stream, name)(heard.get(t, t), *values)
+    begin = seen["commands"][0][1]
+    made = performer.read(begin + len(own) + RATE)[0]
+    performer.close()
+    sound = int(np.flatnonzero(own)[0])
+    start = int(np.flatnonzero(made)[0]) - sound
+    return made[start : start + len(own)]
 
 
 def heard_after(message: str, latency: float = 30) -> tuple[int, int]:
@@ -238,14 +272,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--period", type=int, default=128)
     args = parser.parse_args()
-    print(
-        f"{'way':10}{'GIL held':>10}{'underruns':>12}{'late':>8}{'= freewheel for':>18}{'gaps at JACK':>15}{'lost':>12}"
-    )
+    print(f"{'way':10}{'GIL held':>10}{'underruns':>12}{'late':>8}", end="")
+    print(f"{'= freewheel for':>18}{'late as heard':>16}{'gaps at JACK':>15}{'lost':>12}")
     for rings, held in ((True, 0), (True, 200), (False, 200)):
         # JACK doesn't bear the last one for long
         m = measure(args.seconds if rings else min(args.seconds, 8), args.period, rings, held)
         equal = f"{m.equal_for:.2f} of {m.seconds} s"
-        print(f"{m.way:10}{m.held:7} ms{m.underruns:12}{m.late:8}{equal:>18}{m.gaps:15}{m.lost:9.1f} ms", flush=True)
+        print(f"{m.way:10}{m.held:7} ms{m.underruns:12}{m.late:8}{equal:>18}{m.equal_with_late:14.2f} s", end="")
+        print(f"{m.gaps:15}{m.lost:9.1f} ms", flush=True)
     for message in ("temperature 5", "gain 0.5"):
         found, expected = heard_after(message)
         print(f"{message} is heard {found} frames after a click made with it, expected {expected}", flush=True)

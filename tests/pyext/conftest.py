@@ -60,15 +60,18 @@ class Patch:
         self.connect(delay, 0, box, 0)
 
     def record(self, box: int, outlets: int, path: Path, ms: float) -> None:
-        """Write the signal outlets to a float32 WAV, from the start of DSP for `ms`."""
-        writer = self.obj(f"writesf~ {outlets}")
-        for k in range(outlets):
-            self.connect(box, k, writer, k)
-        self.inlet(writer, 0, "writer")
-        opener = self.msg(f"open -wave -bytes 4 {path}, start")
-        self.connect(self.start, 0, opener, 0)
-        self.connect(opener, 0, writer, 0)
-        self.send(ms, "writer stop")
+        """Write the signal outlets to a float32 WAV, from the start of DSP for `ms`; it is there 10 ms later.
+
+        By way of arrays: [writesf~] has a thread of its own, which may not get far before a batch run quits.
+        """
+        arrays = [f"record-{box}-{k}" for k in range(outlets)]
+        for k, array in enumerate(arrays):
+            self.obj(f"array define {array} {round(48 * ms)}")
+            writer = self.obj(f"tabwrite~ {array}")
+            self.connect(box, k, writer, 0)
+            self.connect(self.start, 0, writer, 0)
+        self.inlet(self.obj("soundfiler"), 0, f"file-{box}")
+        self.send(ms + 10, f"file-{box} write -wave -bytes 4 {path} {' '.join(arrays)}")
 
     def text(self) -> str:
         return "\n".join(["#N canvas 0 0 600 400 12;", *self.declared, *self.boxes, *self.cords]) + "\n"
