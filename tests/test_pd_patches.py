@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import ctypes.util
 import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import time
 from pathlib import Path
@@ -220,10 +223,10 @@ def test_quitting_ends_pd_at_once_whatever_it_does(tmp_path: Path, what: str) ->
         patch.quit(moment)
         process = start(patch.write(tmp_path / "quit.pd"))
         try:
-            out, _ = process.communicate(timeout=10)
+            out, _ = process.communicate(timeout=1 + moment / 1000 + 2)  # to start, until then, to end
         except subprocess.TimeoutExpired:
             process.kill()
-            pytest.fail(f"Pd did not end while {what}: {process.communicate()[0].decode()}")
+            pytest.fail(f"Pd did not end within 2 s while {what}: {process.communicate()[0].decode()}")
         assert process.returncode == 0, out.decode()
 
 
@@ -296,6 +299,42 @@ def test_the_window_opens_without_an_error(display: str, patch: str) -> None:
     assert process.poll() is None
     _, _, out = end(process, within=10)
     assert not Result(0, out, 0).errors(), out
+
+
+def close_window(display: str, window: int) -> None:
+    """What a window manager does when one clicks on the cross: a WM_DELETE_WINDOW message."""
+    x = ctypes.CDLL(ctypes.util.find_library("X11"))
+    x.XOpenDisplay.restype = ctypes.c_void_p
+    x.XInternAtom.restype = ctypes.c_ulong
+    x.XInternAtom.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int]
+    x.XSendEvent.argtypes = [ctypes.c_void_p, ctypes.c_ulong, ctypes.c_int, ctypes.c_long, ctypes.c_void_p]
+    x.XSync.argtypes = [ctypes.c_void_p, ctypes.c_int]
+    server = x.XOpenDisplay(display.encode())
+    protocols, delete = (x.XInternAtom(server, name, 0) for name in (b"WM_PROTOCOLS", b"WM_DELETE_WINDOW"))
+    # XClientMessageEvent: type 33, serial, send_event, display, window, message_type, format, data
+    event = struct.pack("@iLiPLLi5l96x", 33, 0, 1, server, window, protocols, 32, delete, 0, 0, 0, 0)
+    x.XSendEvent(server, window, 0, 0, event)
+    x.XSync(server, 0)
+
+
+def test_closing_pds_window_ends_it_while_it_plays(display: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "DISPLAY": display}
+    path = busy_patch("generating").write(tmp_path / "p.pd")
+    process = subprocess.Popen(
+        ["pd", "-noprefs", "-noaudio", "-stderr", *FLAGS, "-send", "pd dsp 1", "-open", str(path)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+    )
+    try:
+        window = ["xdotool", "search", "--sync", "--onlyvisible", "--name", "^Pd$"]
+        found = subprocess.run(window, env=environment, capture_output=True, text=True, check=True, timeout=10)
+        time.sleep(1)
+        close_window(display, int(found.stdout.split()[0]))
+        assert process.wait(timeout=2) == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_the_help_patch_has_a_line_for_every_message() -> None:
