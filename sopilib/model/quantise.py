@@ -50,7 +50,8 @@ QUANTISERS: dict[str, tuple[_Map, _Map]] = {
 
 def encode(audio: object, q_type: str, q_levels: int) -> Codes:
     """float audio (any shape) -> int32 codes. Beyond [-1, 1] it clips; NaN becomes silence."""
-    x = np.clip(np.nan_to_num(np.asarray(audio, np.float64), nan=0.0, posinf=1.0, neginf=-1.0), -1, 1)
+    x = np.asarray(audio, np.float64)
+    x = np.clip(np.where(np.isnan(x), 0.0, x), -1, 1)
     return np.clip(QUANTISERS[q_type][0](x, q_levels), 0, q_levels - 1).astype(np.int32)
 
 
