@@ -57,7 +57,8 @@ def test_bench_gives_figures(small: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_reference_page_is_the_command_tables() -> None:
-    assert (ROOT / "docs" / "reference" / "messages.md").read_text() == messages.table(), "run sopi messages > docs/reference/messages.md"
+    page = ROOT / "docs" / "reference" / "messages.md"
+    assert page.read_text() == messages.table(), f"run sopi messages > {page}"
     for name in COMMANDS:
         assert f"| `{name}" in messages.table()
 

@@ -272,8 +272,6 @@ def test_an_object_can_be_deleted_in_the_middle_of_a_load(tmp_path: Path) -> Non
 
 @pytest.fixture
 def display():
-    if not shutil.which("Xvfb"):
-        pytest.skip("Xvfb is not installed")
     read, write = os.pipe()
     screen = subprocess.Popen(
         ["Xvfb", "-displayfd", str(write), "-screen", "0", "1280x900x24", "-nolisten", "tcp"],
