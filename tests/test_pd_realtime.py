@@ -49,8 +49,12 @@ def test_sound_has_no_gap_while_python_is_kept_busy(held: int) -> None:
 def test_a_message_is_heard_latency_after_a_click_made_with_it(message: str, slack: int) -> None:
     """JACK's recording has 16 bits: the first traces of another sample, up to 2 ms before its middle, round to nothing.
     tests/test_pd_sound.py finds the very first."""
-    found, expected = heard_after(message)
-    assert expected - 1 <= found <= expected + slack
+
+    def attempt() -> None:
+        found, expected = heard_after(message)
+        assert expected - 1 <= found <= expected + slack
+
+    in_real_time(attempt)
 
 
 def test_a_large_model_is_loaded_from_a_cold_file_while_playing_without_gap(tmp_path: Path, pd_models: Path) -> None:
@@ -70,11 +74,16 @@ def test_a_large_model_is_loaded_from_a_cold_file_while_playing_without_gap(tmp_
     patch.at(2000, "bang", writer)
     patch.at(5100, f"write -wave -bytes 4 {tmp_path}/pd.wav take", patch.obj("soundfiler"))
     patch.quit(5400)
-    printed = live(patch.write(tmp_path / "patch.pd"), 5)
-    assert "status: loaded large" in printed
-    assert printed.rindex("status: loaded large") < printed.rindex("status: model large"), "it was loaded in time"
-    assert "status: underruns 1" not in printed
-    own, at_jack = (soundfile.read(tmp_path / f"{name}.wav", dtype="float32")[0] for name in ("pd", "jack"))
-    assert compare(own, at_jack)[0] == 0
-    loud = np.sqrt(np.convolve(own[4800:] ** 2, np.ones(240) / 240, "valid"))
-    assert loud.min() > 0.1 * np.median(loud)
+    path = patch.write(tmp_path / "patch.pd")
+
+    def attempt() -> None:
+        printed = live(path, 5)
+        assert "status: loaded large" in printed
+        assert printed.rindex("status: loaded large") < printed.rindex("status: model large"), "it was loaded in time"
+        assert "status: underruns 1" not in printed
+        own, at_jack = (soundfile.read(tmp_path / f"{name}.wav", dtype="float32")[0] for name in ("pd", "jack"))
+        assert compare(own, at_jack)[0] == 0
+        loud = np.sqrt(np.convolve(own[4800:] ** 2, np.ones(240) / 240, "valid"))
+        assert loud.min() > 0.1 * np.median(loud)
+
+    in_real_time(attempt)

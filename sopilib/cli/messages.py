@@ -1,4 +1,4 @@
-"""`sopi messages`: every message of the instrument, from the command table. docs/reference/messages.md is its output."""
+"""`sopi messages`: every message of the instrument, from the command table. docs/reference/messages.md is that page."""
 
 from __future__ import annotations
 
