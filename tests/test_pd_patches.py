@@ -18,6 +18,7 @@ import pytest
 import soundfile
 from pd_host import FLAGS, ROOT, Patch, Result, end, run, start
 
+from sopilib.cli.play import virtual_screen
 from sopilib.live import COMMANDS
 
 pytestmark = pytest.mark.usefixtures("pd_models")
@@ -272,17 +273,8 @@ def test_an_object_can_be_deleted_in_the_middle_of_a_load(tmp_path: Path) -> Non
 
 @pytest.fixture
 def display():
-    read, write = os.pipe()
-    screen = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(write), "-screen", "0", "1280x900x24", "-nolisten", "tcp"],
-        pass_fds=[write],
-        stderr=subprocess.DEVNULL,
-    )
-    os.close(write)
-    with os.fdopen(read) as f:
-        yield f":{f.readline().strip()}"
-    screen.terminate()
-    screen.wait()
+    with virtual_screen() as screen:
+        yield screen
 
 
 @pytest.mark.parametrize("patch", ["samplernn.pd", "pd/samplernn~-help.pd"])

@@ -28,7 +28,7 @@ class Finding:
 
 
 def findings() -> Iterator[Finding]:
-    from sopilib.cli.play import EXTERNAL, INSTRUMENT
+    from sopilib.cli.play import EXTERNAL, INSTRUMENT, sound_output
 
     version = platform.python_version()
     right = (3, 10) <= sys.version_info[:2] <= (3, 13)
@@ -47,7 +47,7 @@ def findings() -> Iterator[Finding]:
     yield Finding("models", models or None, "set SOPI_MODELS to a folder of models")
     display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     yield Finding("display", display, "without one, make play renders to a file", "the window")
-    yield Finding("sound card", _sound(), "without one, make play renders to a file", "hearing it live")
+    yield Finding("sound card", sound_output(), "without one, make play renders to a file", "hearing it live")
     limit = _real_time_priority()
     yield Finding(
         "real-time priority",
@@ -62,13 +62,6 @@ def findings() -> Iterator[Finding]:
 
 def _interpreter() -> str:
     return str(Path(sys.prefix) / "bin" / "python")
-
-
-def _sound() -> str | None:
-    cards = Path("/proc/asound/cards")
-    if cards.is_file() and "no soundcards" not in (text := cards.read_text()):
-        return text.strip().splitlines()[0].strip()
-    return None
 
 
 def _real_time_priority() -> str | None:

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sopilib.errors import SopiError
@@ -46,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.patch.is_file():
         raise SopiError(f"{args.patch}: no such patch")
     display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    if args.render is None and display and has_sound():
+    if args.render is None and display and sound_output():
         return subprocess.call([args.pd, *pd_flags(), str(args.patch)])
     out = args.render or ROOT / "out" / "samplernn.wav"
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -61,13 +63,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def has_sound() -> bool:
-    """Something that can play: a card that ALSA knows, or a running JACK or PipeWire server."""
+def sound_output() -> str | None:
+    """What can play here: a card that ALSA knows, or a running PipeWire or JACK server. None: nothing."""
     cards = Path("/proc/asound/cards")
-    if cards.is_file() and "no soundcards" not in cards.read_text():
-        return True
-    runtime = Path(os.environ.get("XDG_RUNTIME_DIR", "/nonexistent"))
-    return sys.platform == "darwin" or (runtime / "pipewire-0").exists() or any(Path("/dev/shm").glob("jack*default*"))
+    if cards.is_file() and "no soundcards" not in (text := cards.read_text()):
+        return text.strip().splitlines()[0].strip()
+    if (Path(os.environ.get("XDG_RUNTIME_DIR", "/nonexistent")) / "pipewire-0").exists():
+        return "PipeWire"
+    if any(Path("/dev/shm").glob("jack*default*")):
+        return "JACK"
+    return "Core Audio" if sys.platform == "darwin" else None
 
 
 def render(pd: str, out: Path, seconds: float) -> None:
@@ -90,25 +95,37 @@ def render(pd: str, out: Path, seconds: float) -> None:
             print(f"pd: {line}", file=sys.stderr)
 
 
+@contextmanager
+def virtual_screen(size: str = "1280x960") -> Iterator[str]:
+    """An X server without a monitor, as the value of DISPLAY. Raises OSError where there is no Xvfb."""
+    read, write = os.pipe()
+    with os.fdopen(read) as f:
+        try:
+            screen = subprocess.Popen(
+                ["Xvfb", "-displayfd", str(write), "-screen", "0", f"{size}x24", "-nolisten", "tcp"],
+                pass_fds=[write],
+                stderr=subprocess.DEVNULL,
+            )
+        finally:
+            os.close(write)
+        try:
+            number = f.readline().strip()
+            if not number:
+                raise OSError("Xvfb did not start")
+            yield f":{number}"
+        finally:
+            screen.terminate()
+            screen.wait()
+
+
 def screenshot(pd: str, patch: Path, out: Path) -> bool:
     """A picture of the patch as Pd shows it, taken on a virtual screen; False where there is none."""
-    xvfb, grab = shutil.which("Xvfb"), shutil.which("import")
-    if not xvfb or not grab:
+    grab = shutil.which("import")
+    if not shutil.which("Xvfb") or not grab:
         return False
     out.unlink(missing_ok=True)
-    read, write = os.pipe()
-    screen = subprocess.Popen(
-        [xvfb, "-displayfd", str(write), "-screen", "0", "1280x960x24", "-nolisten", "tcp"],
-        pass_fds=[write],
-        stderr=subprocess.DEVNULL,
-    )
-    os.close(write)
-    try:
-        with os.fdopen(read) as f:
-            number = f.readline().strip()
-        if not number:
-            return False
-        environment = {**os.environ, "DISPLAY": f":{number}"}
+    with virtual_screen() as display:
+        environment = {**os.environ, "DISPLAY": display}
         # without a sound card Pd's scheduler runs on the system's clock
         window = subprocess.Popen(
             [pd, "-noaudio", *pd_flags(), "-open", str(patch)],
@@ -116,13 +133,12 @@ def screenshot(pd: str, patch: Path, out: Path) -> bool:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        take = [grab, "-window", "root", "-trim", str(out)]
+        before = b""
         try:
-            before = b""
             for _ in range(15):  # until Pd has drawn everything: two pictures alike
                 time.sleep(1)
-                subprocess.run(
-                    [grab, "-window", "root", "-trim", str(out)], env=environment, capture_output=True, check=False
-                )
+                subprocess.run(take, env=environment, capture_output=True, check=False)
                 now = out.read_bytes() if out.is_file() else b""
                 if window.poll() is not None or (now == before and len(now) > EMPTY):
                     break
@@ -130,9 +146,6 @@ def screenshot(pd: str, patch: Path, out: Path) -> bool:
         finally:
             window.terminate()
             window.wait()
-    finally:
-        screen.terminate()
-        screen.wait()
     if out.is_file() and out.stat().st_size <= EMPTY:
         out.unlink()
     return out.is_file()

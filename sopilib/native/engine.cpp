@@ -47,19 +47,6 @@ Matrix::Matrix(const float *w, int rows_, int columns_, bool quantise) : rows(ro
     }
 }
 
-size_t Weights::bytes() const noexcept
-{
-    size_t total = tables.size() * 4 + tables16.size() * 2;
-    for (const Tier &t : tiers) {
-        total += t.input.bytes();
-        for (const Layer &l : t.layers)
-            total += l.input.bytes() + l.below.bytes() + l.recurrent.bytes() + l.reset.bytes() + l.output.bytes();
-        for (const Matrix &m : t.up) total += m.bytes();
-    }
-    for (const SampleLayer &l : sample) total += l.weight.bytes();
-    return total;
-}
-
 // ---------------------------------------------------------------- random stream
 
 // Number `counter` of the stream `seed`, voice `voice`, in [0, 1): SplitMix64's output function over a counter.
@@ -233,7 +220,7 @@ void NativeEngine::run_tier(int tier) noexcept
             float *h = state + static_cast<size_t>(v) * w.state_size;
             k_->add(x, layer.bias.data(), gates);
             if (w.lstm) k_->lstm(x, u, d, h);
-            else if (w.reset_after) k_->gru(x, u, layer.candidate.empty() ? nullptr : layer.candidate.data(), d, h);
+            else if (w.reset_after) k_->gru(x, u, layer.candidate.data(), d, h);
             else k_->gru_reset(x, u, d, h, at(scratch_, v));
         }
         if (layer.reset) {

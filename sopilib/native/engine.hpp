@@ -42,7 +42,6 @@ struct Matrix {
     Matrix(const float *w, int rows, int columns, bool quantise);
     explicit operator bool() const noexcept { return rows > 0; }
     int blocks() const noexcept { return (rows + kRows - 1) / kRows; }
-    size_t bytes() const noexcept { return f32.size() * 4 + i8.size(); }
 };
 
 struct Layer {
@@ -83,7 +82,6 @@ struct Weights {
     Vec<float> decode; // [q]
 
     int lookback() const noexcept { return tiers.back().frame; }
-    size_t bytes() const noexcept;
 };
 
 // ---------------------------------------------------------------- state

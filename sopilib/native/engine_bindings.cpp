@@ -1,5 +1,6 @@
 // The engine as Python sees it: arrays in, arrays out, the GIL released for the whole of every call that computes.
 #include "engine.hpp"
+#include "new_array.hpp"
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
@@ -19,17 +20,6 @@ namespace {
 
 using Floats = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
 using Codes = nb::ndarray<const int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-
-// New arrays that own their memory.
-template <typename T, typename... Sizes> auto new_array(T **data, Sizes... sizes)
-{
-    const size_t shape[] = {static_cast<size_t>(sizes)...};
-    size_t total = 1;
-    for (size_t s : shape) total *= s;
-    *data = new T[total];
-    nb::capsule owner(*data, [](void *p) noexcept { delete[] static_cast<T *>(p); });
-    return nb::ndarray<nb::numpy, T>(*data, sizeof...(sizes), shape, owner);
-}
 
 // A weight as Python gave it, row-major.
 struct Array {
@@ -234,7 +224,7 @@ void set_state(NativeEngine &e, const nb::dict &in)
 void bind_engine(nb::module_ &m)
 {
     nb::class_<Source>(m, "Source");
-    nb::class_<Weights>(m, "Weights").def_prop_ro("bytes", &Weights::bytes);
+    nb::class_<Weights>(m, "Weights");
     m.def("make_weights", &make_weights, "config"_a, "weights"_a, "quantised"_a);
     m.def("instruction_set", [](const std::string &name) -> nb::object {
         const Kernels *k = find_kernels(name.c_str());
@@ -254,7 +244,6 @@ void bind_engine(nb::module_ &m)
         .def("generate", &generate, "temperature"_a)
         .def("state", &state)
         .def("set_state", &set_state, "state"_a)
-        .def_prop_ro("threads", &NativeEngine::threads)
         .def_prop_ro("instruction_set", [](const NativeEngine &e) { return std::string(e.kernels().name); });
 }
 

@@ -37,7 +37,7 @@ struct Kernels {
     void (*table_sum_f32)(const float *tables, int count, int q, int width, const int32_t *codes, float *y) noexcept;
     void (*table_sum_i16)(const int16_t *tables, float scale, int count, int q, int width, const int32_t *codes,
                           float *y) noexcept;
-    // x, u: [3][d] r z n from the input (with its bias) and from the state; candidate may be null; h is updated.
+    // x, u: [3][d] r z n from the input (with its bias) and from the state; candidate [d]; h is updated.
     void (*gru)(const float *x, const float *u, const float *candidate, int d, float *h) noexcept;
     // GRU with the reset before the matmul: first r * h, then, with un = its product, the new h.
     void (*gru_reset)(const float *x, const float *u, int d, const float *h, float *reset_h) noexcept;

@@ -1,5 +1,6 @@
 // The stream as Python sees it. Nothing here waits for the producer but `read` in freewheel and `close`, which
 // release the GIL.
+#include "new_array.hpp"
 #include "stream.hpp"
 
 #include <nanobind/nanobind.h>
@@ -147,9 +148,9 @@ public:
     {
         sopi_ring *r = stream_->ring();
         if (!(sample_rate() > 0)) throw std::runtime_error("read before host(sample_rate, block)");
-        const size_t channels = r->channels, shape[] = {channels, n};
-        float *data = new float[channels * n];
-        const nb::capsule owner(data, [](void *p) noexcept { delete[] static_cast<float *>(p); });
+        const size_t channels = r->channels;
+        float *data;
+        const auto made = new_array(&data, channels, n);
         {
             nb::gil_scoped_release released;
             std::vector<float *> out(channels);
@@ -159,7 +160,7 @@ public:
                 sopi_ring_read(r, out.data(), r->channels, uint32_t(std::min(most, n - done)), monotonic_ns());
             }
         }
-        return nb::ndarray<nb::numpy, float>(data, 2, shape, owner);
+        return made;
     }
 
     nb::list ticks(uint64_t end)
@@ -285,11 +286,10 @@ public:
         if (n < 0 || n > kMost) throw std::invalid_argument("at most 4096 frames at once");
         if (int64_t(samples.size()) != resampler_.needed(n))
             throw std::invalid_argument("expected " + std::to_string(resampler_.needed(n)) + " samples for these frames");
-        float *data = new float[size_t(n)];
-        const nb::capsule owner(data, [](void *p) noexcept { delete[] static_cast<float *>(p); });
+        float *data;
+        const auto made = new_array(&data, n);
         resampler_.process(samples.data(), int(samples.size()), &data, n);
-        const size_t shape[] = {size_t(n)};
-        return nb::ndarray<nb::numpy, float>(data, 1, shape, owner);
+        return made;
     }
 
 private:

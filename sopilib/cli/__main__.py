@@ -1,5 +1,0 @@
-import sys
-
-from sopilib.cli import main
-
-sys.exit(main())
