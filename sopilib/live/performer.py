@@ -87,7 +87,8 @@ class Performer:
         self.folder = Path(folder) if folder is not None else None
         self.state = State(latency=latency * 1000)
         self.stream = _native.Stream(voices, latency, freewheel)
-        self._status, self._arrays = status, arrays
+        self._watchers: tuple[Status, ...] = () if status is None else (status,)
+        self._arrays = arrays
         self._lock = threading.RLock()  # held while a message or a status event is handled
         self._closed = False
         self._engine: Engine | None = None  # never plays: the stream gets clones of it
@@ -130,21 +131,43 @@ class Performer:
         """Runs one message that arrived at host frame t (None: now). False if it was wrong: that is told as a status
         `error`, the sound goes on, nothing is raised."""
         try:
-            with self._lock:
-                if self._closed:
-                    return False
-                command, values = parse(str(selector), atoms)
-                if values is None:
-                    self._tell_setting(command.name)
-                else:
-                    getattr(self, f"do_{command.name}")(self.now if t is None else int(t), *values)
-            return True
+            return self.perform(selector, *atoms, t=t)
         except (SopiError, RuntimeError, ValueError) as e:
             self._tell("error", str(e))
         except Exception as e:  # a fault of ours must not stop the host either
             traceback.print_exc()
             self._tell("error", f"{selector}: {type(e).__name__}: {e}")
         return False
+
+    def perform(self, selector: str, *atoms: Any, t: int | None = None) -> bool:
+        """As `handle`, for hosts with a place of their own for what is wrong: raises it (SopiError, RuntimeError or
+        ValueError). False if the performer is closed."""
+        with self._lock:
+            if self._closed:
+                return False
+            command, values = parse(str(selector), atoms)
+            if values is None:
+                self._tell_setting(command.name)
+            else:
+                getattr(self, f"do_{command.name}")(self.now if t is None else int(t), *values)
+        return True
+
+    def setting(self, name: str) -> tuple[Any, ...]:
+        """The present value of a command that answers queries, as its status event has it."""
+        if name == "latency":
+            return self.state.latency, round(self.state.latency / 1000 * self._host_rate())
+        if name == "freewheel":
+            return (int(self.freewheel),)
+        if name == "seed":
+            return (self.state.seed,)
+        return getattr(self.state, name), 0.0
+
+    def watch(self, status: Status) -> None:
+        """Calls `status` too with every event from now on, as it does the one it was made with."""
+        self._watchers = (*self._watchers, status)
+
+    def unwatch(self, status: Status) -> None:
+        self._watchers = tuple(w for w in self._watchers if w != status)
 
     def settings(self) -> dict[str, Any]:
         """What is to be remembered with a patch."""
@@ -266,7 +289,7 @@ class Performer:
             return
 
         def run() -> None:
-            _ordinary_priority()
+            ordinary_priority()
             work(*arguments)
 
         threading.Thread(target=run, daemon=True, name=f"{self.name}-{work.__name__.strip('_')}").start()
@@ -372,24 +395,18 @@ class Performer:
     # ---------------------------------------------------------------- what happens, told
 
     def _tell(self, kind: str, *values: Any) -> None:
-        if self._status is None or self._closed:
+        if self._closed:
             return
         with self._lock:
-            try:
-                self._status(kind, *values)
-            except Exception:
-                print(f"{self.name}: the status callback failed at {kind}:", file=sys.stderr)
-                traceback.print_exc()
+            for status in self._watchers:
+                try:
+                    status(kind, *values)
+                except Exception:
+                    print(f"{self.name}: the status callback failed at {kind}:", file=sys.stderr)
+                    traceback.print_exc()
 
     def _tell_setting(self, name: str) -> None:
-        if name == "latency":
-            self._tell("latency", self.state.latency, round(self.state.latency / 1000 * self._host_rate()))
-        elif name == "freewheel":
-            self._tell("freewheel", int(self.freewheel))
-        elif name == "seed":
-            self._tell("seed", self.state.seed)
-        else:
-            self._tell(name, getattr(self.state, name), 0.0)
+        self._tell(name, *self.setting(name))
 
     def _tell_changed(self, kind: str, *values: Any) -> None:
         if self._told.get(kind) != values:
@@ -452,7 +469,7 @@ class Performer:
 
 
 def _poll(reference: weakref.ref[Performer]) -> None:
-    _ordinary_priority()
+    ordinary_priority()
     while True:
         time.sleep(1 / POLLS)
         performer = reference()
@@ -466,7 +483,7 @@ def _poll(reference: weakref.ref[Performer]) -> None:
         del performer
 
 
-def _ordinary_priority() -> None:
+def ordinary_priority() -> None:
     """Threads inherit a host's real-time priority; Python has no business there."""
     if hasattr(os, "sched_setscheduler"):
         try:

@@ -62,7 +62,7 @@ typedef struct sopi_ring {
     uint64_t missing;     /* frames that were not there while generating */
     uint64_t burst;       /* most frames taken at once since the producer last set it to 0 */
     uint64_t burst_start; /* private to the callback: position at which the present burst began */
-    uint64_t burst_ns;    /* private to the callback: monotonic time of the last call */
+    uint64_t burst_ns;    /* monotonic time of the last call */
     double sample_rate;   /* the host's, Hz; set (by sopi_ring_host) before the first read */
     uint32_t block;       /* the host's block in frames */
     float gain;           /* private to the callback: present gain of the dry-ring fade, 0..1 */
@@ -106,7 +106,7 @@ static inline void sopi_ring_burst(sopi_ring *r, uint32_t n, uint64_t now_ns)
     if (!now_ns || r->sample_rate <= 0) return;
     const uint64_t read = r->read;
     if (r->burst_ns == 0 || (double)(now_ns - r->burst_ns) > 0.5e9 * n / r->sample_rate) r->burst_start = read;
-    r->burst_ns = now_ns;
+    sopi_store(&r->burst_ns, now_ns);
     const uint64_t burst = read + n - r->burst_start;
     if (burst > sopi_load(&r->burst) && burst < r->capacity) sopi_store(&r->burst, burst);
 }

@@ -137,6 +137,18 @@ public:
     }
 
     uint64_t now() const { return sopi_ring_now(stream_->ring()); }
+
+    // Both of one callback; while one runs it may be the time of that with the position before it, which is a block less.
+    nb::tuple clock() const
+    {
+        const sopi_ring *r = stream_->ring();
+        uint64_t position, ns;
+        do {
+            position = sopi_load(&r->read);
+            ns = sopi_load(&r->burst_ns);
+        } while (position != sopi_load(&r->read));
+        return nb::make_tuple(position, ns);
+    }
     void host(double sample_rate, uint32_t block)
     {
         check(sample_rate, 1000, 1e6, "sample_rate");
@@ -316,6 +328,9 @@ void bind_stream(nb::module_ &m)
              "Stops the producer and waits for it at most `timeout` s. True if it has ended. May be called again.")
         .def_prop_ro("ring", &StreamHandle::ring, "A capsule of the ring (ring.h), which keeps it alive.")
         .def_prop_ro("now", &StreamHandle::now, "Host position of the next frame to be handed out.")
+        .def("clock", &StreamHandle::clock,
+             "(position, monotonic ns): how far the host had come at the end of a callback, and when that began; 0 ns\n"
+             "before the first. A callback that is running may be seen with the position before it. Not kept in freewheel.")
         .def_prop_rw("freewheel", &StreamHandle::freewheel, &StreamHandle::set_freewheel, "Reading waits for the producer.")
         .def("host", &StreamHandle::host, "sample_rate"_a, "block"_a, "Hz and frames; before the first read.")
         .def("read", &StreamHandle::read, "n"_a, "The host's callback: the next n frames, float32 (channels, n).")
