@@ -395,7 +395,7 @@ def test_the_level_is_told(make):
 
 def test_a_status_callback_that_fails_stops_nothing(make, capsys):
     performer, _ = make()
-    performer._status = lambda *event: 1 / 0
+    performer.watch(lambda *event: 1 / 0)
     performer.handle("load", "one")
     performer.handle("generate")
     assert performer.read(9600).any()
