@@ -71,7 +71,8 @@ def test_linear_steps_are_even_and_full_scale_is_reached() -> None:
         ({"q_levels": 1}, "q_levels"),
         ({"sample_rate": 44100.5}, "sample_rate"),
         ({"skip_style": "sideways"}, "skip_style"),
-        ({"input_layer": False}, "single frame tier"),
+        ({"features": 2, "frame_sizes": [4], "input_layer": False}, "input layer"),
+        ({"sample_relu": [True], "mlp_dim": 5}, "without layers"),
     ],
 )
 def test_a_wrong_config_is_named(changes: dict[str, object], words: str) -> None:

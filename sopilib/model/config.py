@@ -19,6 +19,7 @@ _LARGEST = {
     "sample_rate": 1 << 20,
     "mlp_dim": 1 << 14,
 }
+_MOST_FEATURES = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,16 @@ class Config:
     gru_reset_after: bool = True
     """The reset gate multiplies after the recurrent matmul (PyTorch, Keras) or before it (Theano)."""
     input_layer: bool = True
-    """A linear layer takes the frame (and the upper tier's output is added to it); False: the frame goes straight
-    into the RNN (Theano's two-tier model; only for a single tier)."""
+    """A linear layer takes the frame (and the upper tier's output is added to it); False: the largest frame goes
+    straight into its RNN (Theano, a2aaron)."""
+    features: int = 0
+    """Conditioning features per sample, such as loudness; the lowest tier hears their mean over the frame ahead."""
     frame_scale: float = 0.0
     frame_offset: float = -2.0
     """The RNN sees a code q as u = frame_scale * q + frame_offset. Scale 0: 4 / q_levels, so that u is in [-2, 2)."""
     sample_relu: list[bool] = field(default_factory=lambda: [True, True, False])
-    """ReLU after the sum of tables and conditioning, then after each layer of the sample level."""
+    """ReLU after the sum of tables and conditioning, then after each layer of the sample level. No layers: the sum is
+    the logits."""
 
     def __post_init__(self) -> None:
         def need(ok: bool, what: str) -> None:
@@ -92,8 +96,16 @@ class Config:
         need(self.q_type in QUANTISERS, f"q_type is {self.q_type!r}, expected one of {', '.join(QUANTISERS)}")
         need(2 <= self.q_levels <= 4096, f"q_levels is {self.q_levels}, expected 2 to 4096")
         need(self.skip_style in SKIP_STYLES, f"skip_style is {self.skip_style!r}, expected {' or '.join(SKIP_STYLES)}")
-        need(self.input_layer or len(sizes) == 1, "input_layer false is only possible with a single frame tier")
-        need(len(self.sample_relu) >= 2, "sample_relu needs an entry for the sum and one for each layer after it")
+        need(
+            isinstance(self.features, int) and 0 <= self.features <= _MOST_FEATURES,
+            f"features is {self.features!r}, expected a whole number from 0 to {_MOST_FEATURES}",
+        )
+        need(not self.features or self.has_input_layer(0), "features need an input layer in the lowest tier")
+        need(bool(self.sample_relu), "sample_relu needs an entry for the sum and one for each layer after it")
+        need(
+            len(self.sample_relu) > 1 or self.mlp_dim == self.q_levels,
+            f"mlp_dim is {self.mlp_dim}, expected q_levels ({self.q_levels}) without layers in the sample level",
+        )
 
     @property
     def lookback(self) -> int:
@@ -114,6 +126,10 @@ class Config:
     def state_size(self) -> int:
         """Floats of state per RNN layer: h, or h then c."""
         return self.dim if self.rnn_type == "gru" else 2 * self.dim
+
+    def has_input_layer(self, tier: int) -> bool:
+        """A tier below another one always has one: it is where the upper tier's vector is added."""
+        return self.input_layer or tier + 1 < len(self.frame_sizes)
 
     def ratio(self, tier: int) -> int:
         """Vectors that tier `tier` (0 = the smallest frames) hands down per frame."""

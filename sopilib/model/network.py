@@ -60,9 +60,12 @@ class SampleRNN(nn.Module):
             for i in range(len(c.frame_sizes))
         ]
 
-    def forward(self, codes: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(
+        self, codes: Tensor, state: State | None = None, features: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """codes int64 [batch, lookback + L], L a multiple of the largest frame -> logits [batch, L, q] for
-        codes[:, lookback:], and the state to carry on with (codes overlapping by lookback)."""
+        codes[:, lookback:], and the state to carry on with (codes overlapping by lookback).
+        features float [batch, L, F] of codes[:, lookback:]; None: zeros."""
         c = self.config
         batch, length = codes.shape[0], codes.shape[1] - c.lookback
         if length <= 0 or length % c.lookback:
@@ -74,8 +77,11 @@ class SampleRNN(nn.Module):
             n = c.frame_sizes[i]
             frames = codes[:, c.lookback - n : codes.shape[1] - n].reshape(batch, -1, n)
             x = frames.to(self._get("tier0.up.weight").dtype) * c.frame_scale + c.frame_offset
-            if c.input_layer:
+            if c.has_input_layer(i):
                 x = F.linear(x, self._get(f"tier{i}.input.weight"), self._get(f"tier{i}.input.bias"))
+            if i == 0 and features is not None:
+                mean = features.reshape(batch, -1, n, c.features).mean(2)
+                x = x + F.linear(mean, self._get("tier0.input.features"))
             if above is not None:
                 x = x + above
             y, after[i] = self._stack(i, x, state[i])

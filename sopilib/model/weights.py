@@ -1,10 +1,12 @@
 """The canonical model: numpy arrays plus a config. Every checkpoint, ours or a peer's, becomes one of these.
 
 Tier 0 has the smallest frames. D = dim, W = mlp_dim, n = frame size, G = gates (GRU r z n, LSTM i f g o),
-r = vectors a tier hands down per frame, V = width of those (D, or W from tier 0), q = q_levels, f = frame_sizes[0].
+r = vectors a tier hands down per frame, V = width of those (D, or W from tier 0), q = q_levels, f = frame_sizes[0],
+F = features.
 
-    tier{i}.input.weight      [D, n]      the frame u = frame_scale * q + frame_offset, if config.input_layer
+    tier{i}.input.weight      [D, n]      the frame u = frame_scale * q + frame_offset, if the tier has an input layer
     tier{i}.input.bias        [D]
+    tier0.input.features      [D, F]      the mean of the features of the samples that the frame predicts, if F > 0
     tier{i}.rnn{l}.input      [G*D, D|n]  from the tier's input: layer 0, and every layer if skip_style is "full"
     tier{i}.rnn{l}.below      [G*D, D]    from the layer below: layers 1 and up
     tier{i}.rnn{l}.recurrent  [G*D, D]
@@ -41,10 +43,12 @@ def shapes(config: Config) -> dict[str, tuple[int, ...]]:
     out: dict[str, tuple[int, ...]] = {}
     for i, n in enumerate(c.frame_sizes):
         t = f"tier{i}"
-        d_in = c.dim if c.input_layer else n
-        if c.input_layer:
+        d_in = c.dim if c.has_input_layer(i) else n
+        if c.has_input_layer(i):
             out[f"{t}.input.weight"] = (c.dim, n)
             out[f"{t}.input.bias"] = (c.dim,)
+        if i == 0 and c.features:
+            out[f"{t}.input.features"] = (c.dim, c.features)
         for layer in range(c.num_rnn_layers):
             r = f"{t}.rnn{layer}"
             if layer == 0 or (c.skip_conn and c.skip_style == "full"):

@@ -72,7 +72,7 @@ NativeEngine::NativeEngine(std::shared_ptr<const Weights> weights, int voices, i
     const int tiers = static_cast<int>(w.tiers.size()), lookback = w.lookback();
     states_.resize(voices_);
     for (Voice &v : states_) v.history.resize(2 * static_cast<size_t>(lookback));
-    const int d = pad(w.dim, kRows), widest = std::max({d, pad(w.width, kRows), pad(lookback, kRows), pad(w.levels, kRows)});
+    const int d = pad(w.dim, kRows), widest = std::max({d, pad(w.width, kRows), pad(lookback + w.features, kRows), pad(w.levels, kRows)});
     const int gates = w.gates * w.dim;
     stride_ = widest;
     stride_q_ = pad(widest, 64);
@@ -110,7 +110,7 @@ void NativeEngine::reset(uint64_t seed)
     position_ = 0;
     end_ = w.lookback();
     for (Voice &v : states_) {
-        std::fill(v.history.begin(), v.history.end(), w.levels / 2);
+        std::fill(v.history.begin(), v.history.end(), w.silence);
         v.seed = seed;
         v.drawn = 0;
     }
@@ -180,6 +180,8 @@ void NativeEngine::run_tier(int tier) noexcept
         const int32_t *codes = states_[v].history.data() + end_ - t.frame;
         float *u = at(frame_, v);
         for (int i = 0; i < t.frame; i++) u[i] = w.frame_scale * static_cast<float>(codes[i]) + w.frame_offset;
+        if (tier == 0 && features_) std::copy_n(features_ + v * features_stride_, w.features, u + t.frame);
+        else if (tier == 0) std::fill_n(u + t.frame, w.features, 0.0f);
     }
     const float *input = frame_.data();
     if (t.input) {
@@ -256,15 +258,16 @@ void NativeEngine::run_sample_level() noexcept
     const Tier &t = w.tiers[0];
     const int part = position_ % t.frame;
     const auto at = [this](Vec<float> &x, int v) { return x.data() + static_cast<size_t>(v) * stride_; };
-    multiply(t.up[part], output_[0].data(), stride_, level_a_.data(), stride_, output_q_[0].data(), output_scale_[0].data(), false);
+    Vec<float> &sum = w.sample.empty() ? logits_ : level_a_;
+    multiply(t.up[part], output_[0].data(), stride_, sum.data(), stride_, output_q_[0].data(), output_scale_[0].data(), false);
     const float *bias = t.up_bias.data() + static_cast<size_t>(part) * w.width;
     for (int v = 0; v < voices_; v++) {
         const int32_t *codes = states_[v].history.data() + end_ - t.frame;
         if (w.quantised) k_->table_sum_i16(w.tables16.data(), w.tables_scale, t.frame, w.levels, w.width, codes, at(scratch_, v));
         else k_->table_sum_f32(w.tables.data(), t.frame, w.levels, w.width, codes, at(scratch_, v));
-        k_->add(at(level_a_, v), at(scratch_, v), w.width);
-        if (w.sum_relu) k_->add_relu(at(level_a_, v), bias, w.width);
-        else k_->add(at(level_a_, v), bias, w.width);
+        k_->add(at(sum, v), at(scratch_, v), w.width);
+        if (w.sum_relu) k_->add_relu(at(sum, v), bias, w.width);
+        else k_->add(at(sum, v), bias, w.width);
     }
     Vec<float> *from = &level_a_, *to = &level_b_;
     for (size_t l = 0; l < w.sample.size(); l++) {
@@ -296,9 +299,11 @@ void NativeEngine::generate(int32_t *codes, int64_t n, const float *temperature)
     }
 }
 
-void NativeEngine::prime(const int32_t *codes, int64_t n)
+void NativeEngine::prime(const int32_t *codes, int64_t n, const float *features)
 {
     const DenormalsFlushed flushed;
+    features_ = features;
+    features_stride_ = w_->features;
     const Team::Awake awake(*team_);
     for (int64_t i = 0; i < n; i++) {
         run_tiers();
@@ -312,12 +317,14 @@ void NativeEngine::replace_history(const int32_t *codes, int64_t stride)
     for (int v = 0; v < voices_; v++) set_history(v, codes + v * stride);
 }
 
-void NativeEngine::teacher_force(const int32_t *codes, int64_t stride, int64_t n, float *logits)
+void NativeEngine::teacher_force(const int32_t *codes, int64_t stride, int64_t n, const float *features, float *logits)
 {
     const DenormalsFlushed flushed;
     const Team::Awake awake(*team_);
-    const int q = w_->levels;
+    const int q = w_->levels, frame = w_->tiers[0].frame;
+    features_stride_ = (n + frame - 1) / frame * w_->features;
     for (int64_t i = 0; i < n; i++) {
+        features_ = features + i / frame * w_->features;
         run_tiers();
         run_sample_level();
         for (int v = 0; v < voices_; v++)

@@ -56,7 +56,7 @@ struct Layer {
 struct Tier {
     int frame = 0;              // n, samples
     int ratio = 0, below = 0;   // r, V
-    Matrix input;               // [D][n], or empty: the frame goes straight into the RNN
+    Matrix input;               // [D][n, tier 0 n + F], or empty: the frame goes straight into the RNN
     Vec<float> input_bias;      // [D]
     std::vector<Layer> layers;
     Vec<float> output_bias;     // [D], with skip connections
@@ -71,7 +71,8 @@ struct SampleLayer {
 };
 
 struct Weights {
-    int dim = 0, width = 0, levels = 0, gates = 0, state_size = 0, sample_rate = 0;
+    int dim = 0, width = 0, levels = 0, silence = 0, gates = 0, state_size = 0, sample_rate = 0;
+    int features = 0; // F: columns of tier 0's input that follow those of the frame
     bool lstm = false, skip = false, reset_after = true, sum_relu = false, quantised = false;
     float frame_scale = 0, frame_offset = 0;
     std::vector<Tier> tiers; // smallest frames first
@@ -114,12 +115,12 @@ public:
 
     void reset(uint64_t seed) override;
     void generate(int32_t *codes, int64_t n, const float *temperature) override;
-    // codes [voices][n] appended to the past
-    void prime(const int32_t *codes, int64_t n);
+    // codes [voices][n] appended to the past; features [voices][F] or null: zeros
+    void prime(const int32_t *codes, int64_t n, const float *features);
     // history [voices][lookback] put in the place of the past, frames begin anew; RNN states stay
     void replace_history(const int32_t *codes, int64_t stride);
-    // logits [voices][n][q] of codes [voices][n], which are consumed
-    void teacher_force(const int32_t *codes, int64_t stride, int64_t n, float *logits);
+    // logits [voices][n][q] of codes [voices][n], which are consumed; features [voices][frames][F]
+    void teacher_force(const int32_t *codes, int64_t stride, int64_t n, const float *features, float *logits);
 
     // The state, for reading and writing. position: samples since frames began, modulo lookback.
     int position() const noexcept { return position_; }
@@ -147,6 +148,8 @@ private:
     std::unique_ptr<Team> team_;
 
     int position_ = 0, end_ = 0;
+    const float *features_ = nullptr; // [voices][F] that the next frame of tier 0 hears, or null: zeros
+    int64_t features_stride_ = 0;
     std::vector<Voice> states_;
     std::vector<std::vector<Vec<float>>> rnn_; // [tier][layer][voices * state_size]
     std::vector<Vec<float>> output_;           // [tier][voices * D]: the present frame's

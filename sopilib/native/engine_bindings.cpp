@@ -110,7 +110,9 @@ std::shared_ptr<Weights> make_weights(const nb::dict &config, const nb::dict &we
     w.dim = nb::cast<int>(get("dim"));
     w.width = nb::cast<int>(get("mlp_dim"));
     w.levels = nb::cast<int>(get("q_levels"));
+    w.silence = nb::cast<int>(get("q_zero"));
     w.sample_rate = nb::cast<int>(get("sample_rate"));
+    w.features = nb::cast<int>(get("features"));
     w.lstm = nb::cast<std::string>(get("rnn_type")) == "lstm";
     w.gates = w.lstm ? 4 : 3;
     w.state_size = w.lstm ? 2 * w.dim : w.dim;
@@ -139,7 +141,7 @@ std::shared_ptr<Weights> make_weights(const nb::dict &config, const nb::dict &we
     return out;
 }
 
-auto teacher_force(NativeEngine &e, const Codes &codes)
+auto teacher_force(NativeEngine &e, const Codes &codes, const Floats &features)
 {
     const int lookback = e.weights().lookback(), q = e.weights().levels;
     const int64_t stride = codes.shape(1), n = stride - lookback;
@@ -148,7 +150,7 @@ auto teacher_force(NativeEngine &e, const Codes &codes)
     {
         nb::gil_scoped_release released;
         e.replace_history(codes.data(), stride);
-        e.teacher_force(codes.data() + lookback, stride, n, logits);
+        e.teacher_force(codes.data() + lookback, stride, n, features.data(), logits);
     }
     return out;
 }
@@ -236,11 +238,11 @@ void bind_engine(nb::module_ &m)
         }, "weights"_a, "voices"_a, "threads"_a, "instruction_set"_a)
         .def("clone", &NativeEngine::clone, nb::call_guard<nb::gil_scoped_release>())
         .def("reset", &NativeEngine::reset, "seed"_a)
-        .def("teacher_force", &teacher_force, "codes"_a)
-        .def("prime", [](NativeEngine &e, const Codes &codes) {
+        .def("teacher_force", &teacher_force, "codes"_a, "features"_a)
+        .def("prime", [](NativeEngine &e, const Codes &codes, const Floats &features) {
             nb::gil_scoped_release released;
-            e.prime(codes.data(), codes.shape(1));
-        }, "codes"_a)
+            e.prime(codes.data(), codes.shape(1), features.data());
+        }, "codes"_a, "features"_a)
         .def("generate", &generate, "temperature"_a)
         .def("state", &state)
         .def("set_state", &set_state, "state"_a)
