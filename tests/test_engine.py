@@ -22,6 +22,17 @@ SHAPES = {
     "lstm-no-input-layer": Config(
         frame_sizes=[8], dim=32, rnn_type="lstm", num_rnn_layers=2, skip_conn=True, skip_style="full", input_layer=False
     ),
+    "gru-3tiers-frame-into-upper-rnn": Config(
+        frame_sizes=[4, 16],
+        dim=12,
+        gru_reset_after=False,
+        num_rnn_layers=2,
+        skip_conn=True,
+        skip_style="full",
+        input_layer=False,
+    ),  # fmt: skip
+    "affine-sample-level": Config(frame_sizes=[4], dim=32, mlp_dim=256, input_layer=False, sample_relu=[False]),
+    "features": Config(frame_sizes=[4, 8], dim=32, features=3),
     "three-sample-layers": Config(frame_sizes=[4, 8], dim=32, sample_relu=[False, True, True, False]),
 }
 
@@ -57,6 +68,36 @@ def test_trained_module_gives_the_references_logits_and_becomes_a_model_and_back
     close(Engine(model, voices=2, backend="torch").teacher_force(codes), whole.numpy())
     close(torch.cat([half, rest], 1).numpy(), whole.numpy())
     close(again.numpy(), whole.numpy())
+
+
+@pytest.mark.parametrize("frame_sizes", [[4], [4, 8]])
+def test_features_are_heard_by_the_frame_that_predicts_their_samples(frame_sizes: list[int]) -> None:
+    config = Config(frame_sizes=frame_sizes, dim=32, features=3, skip_conn=True, skip_style="full", num_rnn_layers=2)
+    network = SampleRNN(config, seed=3)
+    model = network.to_model()
+    codes = some_codes(config, 24, voices=2)
+    features = np.random.default_rng(6).standard_normal((2, 24, 3))
+    native = Engine(model, voices=2, precision="f32")
+    want = native.teacher_force(codes, features)
+    close(Engine(model, voices=2, backend="torch").teacher_force(codes, features), want)
+    with torch.no_grad():
+        whole, _ = network(torch.from_numpy(codes), features=torch.tensor(features, dtype=torch.float32))
+    close(whole.numpy(), want)
+
+    def forced(features: object, n: int = 24) -> np.ndarray:
+        native.reset()
+        return native.teacher_force(codes[:, : config.lookback + n], features)
+
+    of_all_codes = np.concatenate([np.full((2, config.lookback, 3), 9.0), features], 1)
+    np.testing.assert_array_equal(forced(of_all_codes), want)
+    np.testing.assert_array_equal(forced(features.reshape(2, 6, 4, 3).mean(2)), want)
+    np.testing.assert_array_equal(forced(features[:, :12], 12), want[:, :12])
+    np.testing.assert_array_equal(forced(None), forced(np.zeros((2, 24, 3))))
+    later = features.copy()
+    later[:, 8:] = 0
+    changed = (forced(later) != want).any((0, 2))
+    assert not changed[:8].any()
+    assert changed[8:].all()
 
 
 @pytest.mark.parametrize("backend", ["native", "torch"])
@@ -217,6 +258,7 @@ def test_draws_follow_the_softmax() -> None:
         (lambda e: e.teacher_force([[1, 2]]), "lookback"),
         (lambda e: e.teacher_force([[1] * 40], features=[[1]]), "conditioning"),
         (lambda e: e.prime([1, 2, 3]), "shape"),
+        (lambda e: e.prime([[1]], features=[1, 2]), "conditioning"),
         (lambda e: e.reset(-1), "seed"),
         (lambda e: e.set_state({}), "state"),
     ],
@@ -225,3 +267,10 @@ def test_wrong_arguments_say_what_was_expected(call: object, words: str) -> None
     engine = Engine(Model.random(SHAPES["gru-3tiers"]))
     with pytest.raises(SopiError, match=words):
         call(engine)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("features", [np.zeros((1, 5, 3)), np.zeros((1, 8, 2)), np.full((1, 8, 3), np.nan), "loud"])
+def test_wrong_features_say_what_was_expected(features: object) -> None:
+    engine = Engine(Model.random(SHAPES["features"]))
+    with pytest.raises(SopiError, match="features"):
+        engine.teacher_force(some_codes(engine.config, 8), features)

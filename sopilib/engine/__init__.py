@@ -87,17 +87,20 @@ class Engine:
 
         The first `lookback` codes replace the history without running through the RNN; frames begin anew there. A
         sequence and the next one that overlaps it by `lookback` (n a multiple of it) carry on exactly.
+
+        features, for a model with conditioning: (voices, n, F) of codes[:, lookback:]; or (voices, lookback + n, F),
+        of which the first `lookback` are not used; or (voices, frames, F), the mean of each frame of `frame_sizes[0]`
+        codes of codes[:, lookback:]. None: zeros.
         """
-        if features is not None:
-            raise SopiError("features given, but this model has no conditioning")
         checked = self._codes(codes)
         if checked.shape[1] < self.config.lookback:
             raise SopiError(f"{checked.shape[1]} codes, expected at least the lookback of {self.config.lookback}")
-        return self.source.teacher_force(checked)
+        return self.source.teacher_force(checked, self._features_of_frames(features, checked.shape[1]))
 
-    def prime(self, codes: object) -> None:
-        """int (voices, n): appends any length of past and runs it through all tiers; no logits."""
-        self.source.prime(self._codes(codes))
+    def prime(self, codes: object, features: object = None) -> None:
+        """int (voices, n): appends any length of past and runs it through all tiers; no logits. `features` as in
+        `generate`."""
+        self.source.prime(self._codes(codes), self._held_features(features))
 
     def generate(self, n: int, temperature: object = 1.0) -> np.ndarray:
         """-> int32 codes (voices, n). temperature > 0: a number, (voices, 1), (1, n) or (voices, n)."""
@@ -138,6 +141,44 @@ class Engine:
             checked[name] = array
         self.model.check_codes(checked["history"])
         self.source.set_state(checked)
+
+    def _features(self, features: object) -> np.ndarray:
+        if not self.config.features:
+            raise SopiError("features given, but this model has no conditioning")
+        try:
+            given = np.asarray(features, np.float64)
+        except (TypeError, ValueError):
+            raise SopiError("features are no array of numbers") from None
+        if not np.isfinite(given).all():
+            raise SopiError("features hold values that are not finite")
+        return given
+
+    def _held_features(self, features: object) -> np.ndarray:
+        """-> float32 (voices, F)"""
+        shape = (self.voices, self.config.features)
+        if features is None:
+            return np.zeros(shape, np.float32)
+        given = self._features(features)
+        if given.shape not in (shape, shape[1:]):
+            raise SopiError(f"features have shape {given.shape}, expected {shape[1:]} or {shape}")
+        return np.ascontiguousarray(np.broadcast_to(given, shape), np.float32)
+
+    def _features_of_frames(self, features: object, length: int) -> np.ndarray:
+        """For `length` codes, lookback included -> float32 (voices, frames, F): means over each lowest frame."""
+        size, voices, width = self.config.frame_sizes[0], self.voices, self.config.features
+        n = length - self.config.lookback
+        frames = -(-n // size)
+        if features is None:
+            return np.zeros((voices, frames, width), np.float32)
+        given = self._features(features)
+        expected = [(voices, count, width) for count in (n, length, frames)]
+        if given.shape not in expected:
+            raise SopiError(f"features have shape {given.shape}, expected one of {', '.join(map(str, expected))}")
+        if given.shape[1] != frames:
+            of_targets, given = given[:, given.shape[1] - n :], np.empty((voices, frames, width))
+            for k in range(frames):
+                given[:, k] = of_targets[:, k * size : (k + 1) * size].mean(1)
+        return np.ascontiguousarray(given, np.float32)
 
     def _codes(self, codes: object) -> np.ndarray:
         checked = self.model.check_codes(codes)

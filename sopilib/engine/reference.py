@@ -56,6 +56,7 @@ class ReferenceEngine:
             for k in range(c.num_rnn_layers)
         }
         self.output = [torch.zeros(self.voices, c.dim, device=self.device) for _ in c.frame_sizes]
+        self.features = torch.zeros(self.voices, c.features, device=self.device)  # that the next frame hears
         self.seed = np.full(self.voices, seed, np.uint64)
         self.drawn = np.zeros(self.voices, np.uint64)
 
@@ -71,8 +72,10 @@ class ReferenceEngine:
         c, w = self.config, self.w
         n = c.frame_sizes[i]
         x = self.history[:, -n:].float() * c.frame_scale + c.frame_offset  # [B, n]
-        if c.input_layer:
+        if c.has_input_layer(i):
             x = F.linear(x, w[f"tier{i}.input.weight"], w[f"tier{i}.input.bias"])  # [B, D]
+        if i == 0 and c.features:
+            x = x + F.linear(self.features, w["tier0.input.features"])
         if i + 1 < len(c.frame_sizes):
             x = x + self.hand_down(i + 1, self.position % c.frame_sizes[i + 1] // n)
         below, total = x, torch.zeros(self.voices, c.dim, device=self.device)
@@ -128,19 +131,21 @@ class ReferenceEngine:
     # ------------------------------------------------------------ sequences
 
     @torch.no_grad()
-    def teacher_force(self, codes: np.ndarray) -> np.ndarray:
+    def teacher_force(self, codes: np.ndarray, features: np.ndarray) -> np.ndarray:
         lookback = self.config.lookback
         given = torch.as_tensor(codes, dtype=torch.int64, device=self.device)
         self.history, self.position = given[:, :lookback], 0
         out = torch.empty(self.voices, given.shape[1] - lookback, self.config.q_levels)
         for t in range(out.shape[1]):
+            self.features = torch.as_tensor(features[:, t // self.config.frame_sizes[0]], device=self.device)
             self.run_tiers()
             out[:, t] = self.logits().cpu()
             self.push(given[:, lookback + t])
         return out.numpy()
 
     @torch.no_grad()
-    def prime(self, codes: np.ndarray) -> None:
+    def prime(self, codes: np.ndarray, features: np.ndarray) -> None:
+        self.features = torch.as_tensor(features, device=self.device)
         given = torch.as_tensor(codes, dtype=torch.int64, device=self.device)
         for t in range(given.shape[1]):
             self.run_tiers()

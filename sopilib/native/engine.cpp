@@ -286,6 +286,7 @@ void NativeEngine::generate(int32_t *codes, int64_t n, const float *temperature)
 {
     const DenormalsFlushed flushed;
     const Team::Awake awake(*team_);
+    features_ = nullptr;
     for (int64_t i = 0; i < n; i++) {
         run_tiers();
         run_sample_level();
