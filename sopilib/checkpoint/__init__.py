@@ -1,19 +1,31 @@
-"""From a name or a file to a `Model`, and back.
+"""From a path or a name to a `Model`, and back.
 
-`load` takes a .safetensors file, a folder that holds one, or the name of a model under models/.
+`load` takes our own .safetensors file, a folder that holds one, the name of a model under models/, or a checkpoint of
+an older SampleRNN. Each of these has its importer, a module with
+    NAME                     what the system is called
+    DESCRIPTION              what files it leaves, for people
+    recognise(path)          whether the path is one of its checkpoints, by content
+    load(path, options)      -> Model, with `Record.about` as about["import"]
 """
 
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-from sopilib.checkpoint import native
+from sopilib.checkpoint import native, prism
+from sopilib.checkpoint.importing import Options
 from sopilib.checkpoint.native import save
-from sopilib.errors import SopiError
+from sopilib.errors import SopiError, SopiWarning
 from sopilib.model import Model
 
-__all__ = ["available", "find", "load", "models_folders", "save"]
+__all__ = ["IMPORTERS", "Options", "available", "exists", "find", "load", "models_folders", "save"]
+
+IMPORTERS: tuple[ModuleType, ...] = (prism,)
 
 
 def models_folders() -> list[Path]:
@@ -32,16 +44,21 @@ def available() -> dict[str, Path]:
     return found
 
 
+def exists(path: Path) -> bool:
+    """Whether there is a file or folder, or a TensorFlow checkpoint with this prefix."""
+    return path.exists() or prism.is_prefix(path)
+
+
 def find(path_or_name: str | Path) -> Path:
-    """The file meant by a path or by a name under models/. Raises SopiError naming what there is."""
+    """The file, folder or prefix meant by a path or by a name under models/. Raises SopiError naming what there is."""
     path = Path(path_or_name).expanduser()
-    if path.is_file():
-        return path
     if path.is_dir():
         inside = sorted(path.glob("*.safetensors"))
-        if len(inside) == 1:
-            return inside[0]
-        raise SopiError(f"{path}: a folder with {len(inside)} .safetensors files, expected one")
+        if len(inside) > 1:
+            raise SopiError(f"{path}: a folder with {len(inside)} .safetensors files, expected one: name it")
+        return inside[0] if inside else path
+    if exists(path):
+        return path
     models = available()
     if str(path_or_name) in models:
         return models[str(path_or_name)]
@@ -49,6 +66,55 @@ def find(path_or_name: str | Path) -> Path:
     raise SopiError(f"{path_or_name}: no such model file, and no model of that name (there is: {known})")
 
 
-def load(path_or_name: str | Path) -> Model:
-    """Loads a model. Needs numpy only; nothing is unpickled. Raises SopiError with what is wrong."""
-    return native.load(find(path_or_name))
+def _warn(text: str) -> None:
+    warnings.warn(text, SopiWarning, stacklevel=3)
+
+
+def load(path_or_name: str | Path, *, warn: Callable[[str], None] = _warn, **options: Any) -> Model:
+    """Loads a model, ours or an older system's. Needs numpy only; nothing is ever executed from the file.
+
+    options  what an older checkpoint doesn't say: the fields of `Options`. Kept, with all that was found and assumed,
+             in model.about["import"].
+    warn     called with each thing that had to be assumed; else it is a SopiWarning.
+
+    Raises SopiError with what is wrong.
+    """
+    path, wanted = find(path_or_name), Options.from_dict(options)
+    if native.recognise(path):
+        if options:
+            raise SopiError(f"{path}: a sopilib file says everything itself, expected no option {next(iter(options))}")
+        return native.load(path)
+    importer = next((i for i in IMPORTERS if i.recognise(path)), None)
+    if importer is None:
+        raise SopiError(f"{path}: {_describe(path)}, expected a sopilib .safetensors file or {_understood()}")
+    model: Model = importer.load(path, wanted)
+    for text in model.about["import"]["assumed"]:
+        warn(f"{model.name}: {text}")
+    return model
+
+
+def _understood() -> str:
+    return "; ".join(f"{i.NAME}: {i.DESCRIPTION}" for i in IMPORTERS)
+
+
+_BEGINNINGS = {
+    b"RIFF": "a WAV or other RIFF file",
+    b"fLaC": "a FLAC file",
+    b"OggS": "an Ogg file",
+    b"\x89HDF": "an HDF5 (Keras .h5) file",
+    b"PK": "a ZIP archive of something else",
+    b"\x80": "a pickle of something else",
+}
+
+
+def _describe(path: Path) -> str:
+    """What a path that nobody recognises is."""
+    if path.is_dir():
+        return "a folder without a checkpoint"
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+    except OSError as e:
+        return f"a file that can't be read ({e.strerror})"
+    kind = next((text for start, text in _BEGINNINGS.items() if head.startswith(start)), None)
+    return kind or (f"a file that begins with {head!r}" if head else "an empty file")

@@ -55,6 +55,17 @@ def save(model: Model, path: str | Path, precision: str = "float32") -> None:
         raise SopiError(f"{path}: could not be written ({e})") from None
 
 
+def recognise(path: Path) -> bool:
+    """Whether this is, or by its name should be, a .safetensors file."""
+    if path.suffix == ".safetensors":
+        return True
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(9)
+    return len(head) == 9 and head[8:] == b"{" and struct.unpack("<Q", head[:8])[0] <= path.stat().st_size - 8
+
+
 def load(path: str | Path) -> Model:
     """Reads a file that `save` wrote. Raises SopiError with what is wrong if it is anything else."""
     path = Path(path)

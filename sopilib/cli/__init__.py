@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from pathlib import Path
 
 import sopilib
 from sopilib import checkpoint
-from sopilib.cli import bench, doctor, messages, play
-from sopilib.errors import SopiError
+from sopilib.cli import bench, doctor, import_, messages, play
+from sopilib.errors import SopiError, SopiWarning
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -20,6 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     _models(commands)
     _info(commands)
     _generate(commands)
+    import_.add_parser(commands)
     bench.add_parser(commands)
     doctor.add_parser(commands)
     messages.add_parser(commands)
@@ -29,8 +31,15 @@ def main(argv: list[str] | None = None) -> int:
     flags.set_defaults(run=lambda args: print(" ".join(play.pd_flags(quote=True))))
 
     args = parser.parse_args(argv)
+
+    def tell(message: Warning | str, *_: object, **__: object) -> None:
+        print(f"sopi {args.command}: {message}", file=sys.stderr)
+
     try:
-        return int(args.run(args) or 0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", SopiWarning)
+            warnings.showwarning = tell
+            return int(args.run(args) or 0)
     except SopiError as e:
         print(f"sopi {args.command}: {e}", file=sys.stderr)
         return 1
@@ -53,13 +62,14 @@ def _info(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     def run(args: argparse.Namespace) -> None:
         path = checkpoint.find(args.model)
         model = sopilib.load(path)
-        print(f"{model!r}\n{path}, {path.stat().st_size / 1e6:.1f} MB\n")
+        size = f", {path.stat().st_size / 1e6:.1f} MB" if path.is_file() else ""
+        print(f"{model!r}\n{path}{size}\n")
         for title, values in (("config", model.config.to_dict()), ("about", model.about)):
             print(f"{title}:")
             _print_values(values, "  ")
 
     parser = commands.add_parser("info", help="what a model is: config, training, licence")
-    parser.add_argument("model", help="a name under models/, or a file")
+    parser.add_argument("model", help="a name under models/, or a file, any SampleRNN's")
     parser.set_defaults(run=run)
 
 
@@ -68,6 +78,8 @@ def _print_values(values: dict[str, object], indent: str) -> None:
         if isinstance(value, dict):
             print(f"{indent}{key}:")
             _print_values(value, indent + "  ")
+        elif isinstance(value, list) and value and isinstance(value[0], str):
+            print(f"{indent}{key}:", *value, sep=f"\n{indent}  ")
         else:
             print(f"{indent}{key}: {value}")
 
@@ -84,7 +96,7 @@ def _generate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         print(f"{args.output}: {seconds:g} s at {model.config.sample_rate} Hz")
 
     parser = commands.add_parser("generate", help="a sound file from a model")
-    parser.add_argument("model", help="a name under models/, or a file")
+    parser.add_argument("model", help="a name under models/, or a file, any SampleRNN's")
     parser.add_argument("-o", "--output", type=Path, default=Path("out.wav"), help="WAV or FLAC, default %(default)s")
     parser.add_argument("--seconds", type=float, default=10, help="default %(default)s")
     parser.add_argument("--temperature", type=float, default=1.0, help="default %(default)s")

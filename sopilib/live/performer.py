@@ -300,8 +300,9 @@ class Performer:
         def stale() -> bool:
             return self._closed or job != self._load_job
 
+        assumed: list[str] = []
         try:
-            model = checkpoint.load(self._path(wanted))
+            model = checkpoint.load(self._path(wanted), warn=assumed.append)
             if stale():
                 return
             engine = Engine(model, self.voices, self.backend, self.precision, self.threads)
@@ -324,6 +325,8 @@ class Performer:
             self.state.model, self.state.sample_rate = wanted, model.config.sample_rate
             self._swap(self._fresh(engine), t)
             self._tell("loaded", model.name, model.config.sample_rate)
+            for text in assumed:
+                self._tell("warning", text)
             if speed < 1.2:
                 self._tell("warning", f"{model.name} runs at {speed:.2g}x real time here: expect gaps below 1.2x")
         if primes is not None:
@@ -340,7 +343,7 @@ class Performer:
         self.stream.swap(t if self.freewheel else self.now, source)
 
     def _path(self, wanted: str) -> str | Path:
-        if self.folder is not None and not Path(wanted).is_absolute() and (self.folder / wanted).exists():
+        if self.folder is not None and not Path(wanted).is_absolute() and checkpoint.exists(self.folder / wanted):
             return self.folder / wanted
         return wanted
 

@@ -40,12 +40,27 @@ def _linear_half(q: int) -> float:
     return max(q - 1 - q // 2, 1)
 
 
+def _linear_prism_encode(x: NDArray[np.float64], q: int) -> NDArray[np.float64]:
+    y = (x.astype(np.float32) + np.float32(1)) / np.float32(2)
+    return np.trunc(y * np.float32(q - 1e-5) + np.float32(0.5e-5)).astype(np.float64)
+
+
+def _linear_prism_decode(code: NDArray[np.float64], q: int) -> NDArray[np.float64]:
+    return code / (q / 2) - 1
+
+
 _Map = Callable[[NDArray[np.float64], int], NDArray[np.float64]]
 QUANTISERS: dict[str, tuple[_Map, _Map]] = {
     "mu-law": (_mu_law_encode, _mu_law_decode),
     "linear": (_linear_encode, _linear_decode),
+    "linear-prism": (_linear_prism_encode, _linear_prism_decode),
 }
-"""q_type -> (encode, decode). mu-law is mu = q - 1, rounded to the nearest level, as PRiSM has it."""
+"""q_type -> (encode, decode).
+
+mu-law        mu = q - 1, rounded to the nearest level, as PRiSM has it
+linear        even steps around silence, which is exactly 0
+linear-prism  PRiSM's: q even bins, a code decodes to its bin's lower edge; in float32, whose roundings are part of it
+"""
 
 
 def encode(audio: object, q_type: str, q_levels: int) -> Codes:

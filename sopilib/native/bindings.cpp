@@ -1,13 +1,33 @@
+#include "crc32c.hpp"
+
 #include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+namespace nb = nanobind;
 
 namespace sopi {
-void bind_engine(nanobind::module_ &);
-void bind_stream(nanobind::module_ &);
+void bind_engine(nb::module_ &);
+void bind_stream(nb::module_ &);
+
+namespace {
+
+using Bytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+void bind_crc32c(nb::module_ &m)
+{
+    m.def("crc32c", [](const Bytes &data, bool plain) {
+        nb::gil_scoped_release released;
+        return (plain ? crc32c_plain : crc32c)(data.data(), data.size());
+    }, nb::arg("data"), nb::arg("plain") = false, "CRC-32C of uint8 [n]. plain: by tables, whatever the processor has.");
+}
+
+} // namespace
 } // namespace sopi
 
 NB_MODULE(_native, m)
 {
-    m.doc() = "sopilib's native part: the engine, and the stream that plays it.";
+    m.doc() = "sopilib's native part: the engine, the stream that plays it, and checksums.";
+    sopi::bind_crc32c(m);
     sopi::bind_engine(m);
     sopi::bind_stream(m);
 }

@@ -1,0 +1,90 @@
+"""What every importer needs: the options that fill in what a checkpoint doesn't say, and the record of an import."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sopilib.errors import SopiError
+
+__all__ = ["Options", "Record"]
+
+
+def _option(help: str) -> Any:
+    return field(default=None, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the older systems' checkpoints don't say. None: not given, so the importer takes what it finds beside the
+    checkpoint, or else a default, and warns. Also the options of `sopi import`, with these helps."""
+
+    sample_rate: int | None = _option("Hz of the sound that it was trained on")
+    q_type: str | None = _option("how sound was quantised: mu-law or linear, as the system it comes from has them")
+    final_relu: bool | None = _option("PRiSM before December 2020: a ReLU stands after the last layer")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Options:
+        """Raises SopiError for a name that is none of these."""
+        known = [f.name for f in dataclasses.fields(cls)]
+        for name in values:
+            if name not in known:
+                raise SopiError(f"option {name!r} is unknown, expected one of {', '.join(known)}")
+        return cls(**values)
+
+    def given(self) -> dict[str, Any]:
+        """Those that are not None."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+
+
+class Record:
+    """What an import read, was given, and assumed. `about` of it is kept as `model.about["import"]`.
+
+    peer     the system that the checkpoint comes from
+    path     the checkpoint
+    options  what the user said about it
+    takes    names of the options that mean something to this peer; any other one given raises SopiError
+    """
+
+    def __init__(self, peer: str, path: Path, options: Options, takes: tuple[str, ...]) -> None:
+        self.peer, self.path = peer, path
+        self._given = options.given()
+        self._found: dict[str, str] = {}
+        self._assumed: list[str] = []
+        for name in self._given:
+            if name not in takes:
+                raise SopiError(f"{path}: {name} is no option for {peer} checkpoints, which take {', '.join(takes)}")
+
+    def found(self, name: str, value: Any, where: str) -> None:
+        """`value` of `name` was read, or follows from, `where`: a file's name or some weight's shape."""
+        self._found[name] = f"{value} ({where})"
+
+    def choose(self, name: str, default: Any, found: Any = None, where: str = "", note: str = "") -> Any:
+        """The value of option `name`: what the user gave, else what was found (`where`), else `default`, with a
+        warning in which `note` says why just that."""
+        if name in self._given:
+            return self._given[name]
+        if found is not None:
+            self.found(name, found, where)
+            return found
+        reason = f", {note}" if note else ""
+        self.warn(f"{name} is not in {self.peer} checkpoints, {default} is assumed{reason}: else give option {name}")
+        return default
+
+    def warn(self, text: str) -> None:
+        """`text`: one clause that says what was assumed, and what to do if that's wrong."""
+        self._assumed.append(text)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """from, file, found {name: value (where)}, given {name: value}, assumed [sentences, told as warnings]."""
+        return {
+            "from": self.peer,
+            "file": self.path.name,
+            "found": self._found,
+            "given": self._given,
+            "assumed": self._assumed,
+        }

@@ -1,0 +1,277 @@
+"""PRiSM and SOPI SampleRNN (TensorFlow 2): a run's folder, or any file or the prefix of one of its checkpoints.
+
+The weights' shapes say everything but the quantiser (linear if there are not 256 levels, else not known) and the sample
+rate. A `*.config.json` or `args.txt` beside the checkpoint is used for these; where it contradicts the shapes, the
+shapes count. The system starts to generate from the states that random weights left behind; here it starts from zeros.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sopilib.checkpoint import fold
+from sopilib.checkpoint.importing import Options, Record
+from sopilib.checkpoint.tensor_bundle import Bundle
+from sopilib.errors import SopiError
+from sopilib.model import Config, Model
+
+Floats = NDArray[np.float32]
+Shapes = dict[str, tuple[int, ...]]
+
+NAME = "PRiSM"
+DESCRIPTION = "a run folder, or the .index or .data file or the prefix of a TensorFlow 2 checkpoint"
+
+SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+TIERS = ("frame_rnn", "big_frame_rnn")
+MU_LAW_LEVELS = 256  # the only number of levels that its mu-law has
+Q_TYPES = {"mu-law": "mu-law", "linear": "linear-prism"}  # its words -> ours
+SINCE_RELU = "3 December 2020"  # since then no ReLU stands after the last layer
+LARGEST_TEXT = 1 << 20  # bytes
+
+
+# ---------------------------------------------------------------- finding the checkpoint
+
+
+def is_prefix(path: Path) -> bool:
+    """Whether `path` is what the names of a checkpoint's files begin with."""
+    return path.with_name(path.name + ".index").is_file() if path.name else False
+
+
+def recognise(path: Path) -> bool:
+    return _prefix(path) is not None
+
+
+def _prefix(path: Path) -> Path | None:
+    """The checkpoint that `path` means: of a folder, its newest."""
+    if path.is_dir():
+        return _newest(path)
+    if is_prefix(path):
+        return path
+    stem = re.fullmatch(r"(.+)\.(index|data-\d{5}-of-\d{5})", path.name)
+    if stem:
+        return path.with_name(stem[1])
+    return _newest(path.parent) if path.name == "checkpoint" and b"model_checkpoint_path" in _head(path) else None
+
+
+def _newest(run: Path) -> Path | None:
+    """What the file `checkpoint` names, if it is there, else the highest number."""
+    named = re.search(rb'^model_checkpoint_path: *"([^"\\]+)"', _head(run / "checkpoint"), re.M)
+    if named:
+        # a path on the machine that trained it, perhaps
+        prefix = run / re.split(r"[/\\]", named[1].decode(errors="replace"))[-1]
+        if is_prefix(prefix):
+            return prefix
+
+    def number(index: Path) -> int:
+        digits = re.search(r"-(\d{1,18})\.index$", index.name)
+        return int(digits[1]) if digits else -1
+
+    found = max(sorted(run.glob("*.index")), key=number, default=None)
+    return found.with_suffix("") if found else None
+
+
+def _head(path: Path) -> bytes:
+    """The file's first bytes; none if it can't be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(LARGEST_TEXT)
+    except OSError:
+        return b""
+
+
+# ---------------------------------------------------------------- what its files say
+
+
+def load(path: Path, options: Options) -> Model:
+    """Raises SopiError with what is wrong. Options: sample_rate, q_type ("mu-law", "linear"), final_relu."""
+    prefix = _prefix(path)
+    assert prefix is not None
+    record = Record(NAME, prefix, options, takes=("sample_rate", "q_type", "final_relu"))
+    bundle = Bundle(prefix)
+    shapes = {
+        name.removesuffix(SUFFIX): entry.shape
+        for name, entry in bundle.entries.items()
+        if name.endswith(SUFFIX) and "/.OPTIMIZER_SLOT/" not in name and name.startswith((*TIERS, "sample_mlp"))
+    }
+    try:
+        sizes = _sizes(shapes)
+        for name, value in sizes.items():
+            record.found(name, value, "shapes")
+        config = _config(prefix.parent, sizes, record)
+        _check(shapes, config)
+    except SopiError as e:
+        raise SopiError(f"{prefix}: {e}") from None
+    weights = _weights(config, lambda name: bundle.read(name + SUFFIX))
+    return Model(config, weights, {"import": record.about}, name=prefix.name)
+
+
+def _sizes(shapes: Shapes) -> dict[str, Any]:
+    """The fields of `Config` that the shapes say."""
+
+    def shape(name: str, *ranks: int) -> tuple[int, ...]:
+        if name not in shapes:
+            raise SopiError(f"a TensorFlow checkpoint without the variable {name}, expected one of PRiSM's SampleRNN")
+        if len(shapes[name]) not in ranks:
+            raise SopiError(f"{name} has shape {shapes[name]}, expected {ranks[0]} dimensions")
+        return shapes[name]
+
+    (small, dim), (large, _) = (shape(f"{tier}/inputs/kernel", 2) for tier in TIERS)
+    layers = [name for name in shapes if re.fullmatch(r"frame_rnn/rnn/layer_\d+/cell/kernel", name)]
+    return {
+        "frame_sizes": [small, large],
+        "dim": dim,
+        "rnn_type": "gru" if len(shape("frame_rnn/rnn/layer_0/cell/bias", 2, 1)) == 2 else "lstm",
+        "num_rnn_layers": len(layers),
+        "q_levels": shape("sample_mlp/embedding/embeddings", 2)[0],
+        "skip_conn": "frame_rnn/rnn/layer_0_skip_out/kernel" in shapes,
+    }
+
+
+def _config(run: Path, sizes: dict[str, Any], record: Record) -> Config:
+    """The config of a checkpoint with these sizes, from what lies beside it in the folder `run`, and the options."""
+    Config(**sizes)  # no absurd ones
+    lookback = sizes["frame_sizes"][-1]
+    told, source = _told(run, sizes, record)
+
+    seq_len = told.get("seq_len")
+    if not isinstance(seq_len, int) or seq_len < lookback or seq_len % lookback:
+        seq_len = lookback * -(-1024 // lookback)
+
+    q_type, levels = told.get("q_type"), sizes["q_levels"]
+    if levels != MU_LAW_LEVELS:
+        q_type, source = "linear", f"{levels} levels, and mu-law has {MU_LAW_LEVELS}"
+    q_type = record.choose("q_type", "mu-law", q_type if q_type in Q_TYPES else None, source)
+    if q_type not in Q_TYPES or (q_type == "mu-law" and levels != MU_LAW_LEVELS):
+        raise SopiError(f"q_type is {q_type!r} with {levels} levels, expected linear, or mu-law with {MU_LAW_LEVELS}")
+
+    rate = re.search(rb"--sample_rate[ =](\d{1,9})\b", _head(run / "args.txt"))
+    final_relu = record.choose("final_relu", False, note=f"as PRiSM has it since {SINCE_RELU}")
+    if not isinstance(final_relu, bool):
+        raise SopiError(f"final_relu is {final_relu!r}, expected True or False")
+    return Config(
+        **sizes,
+        seq_len=seq_len,
+        q_type=Q_TYPES[q_type],
+        emb_size=0,
+        sample_rate=record.choose("sample_rate", 16000, int(rate[1]) if rate else None, "args.txt"),
+        sample_relu=[True, True, final_relu],
+    )
+
+
+def _told(run: Path, sizes: dict[str, Any], record: Record) -> tuple[dict[str, Any], str]:
+    """The run's `*.config.json` and its name; of several, the one that contradicts the shapes least."""
+
+    def contradictions(told: dict[str, Any]) -> list[str]:
+        told = {**told, "rnn_type": str(told.get("rnn_type", sizes["rnn_type"])).lower()}
+        return [name for name, value in sizes.items() if told.get(name, value) != value]
+
+    found = {}
+    for path in sorted(run.glob("*.config.json")):
+        try:
+            values = json.loads(_head(path))
+        except (ValueError, RecursionError):
+            values = None
+        if isinstance(values, dict):
+            found[path.name] = values
+        else:
+            record.warn(f"{path.name} is not a JSON object and is left aside")
+    if not found:
+        return {}, ""
+    source = min(found, key=lambda name: len(contradictions(found[name])))
+    told = found[source]
+    for name in contradictions(told):
+        record.warn(f"{source} says {name} {told[name]!r}, but the weights are of {sizes[name]}, which counts")
+    return told, source
+
+
+def _check(shapes: Shapes, config: Config) -> None:
+    """Raises SopiError unless these are the variables of a model with this config."""
+    c = config
+    rest = dict(shapes)
+
+    def expect(name: str, *shape: int) -> None:
+        found = rest.pop(name, None)
+        if found != shape:
+            what = "is missing" if found is None else f"has shape {found}"
+            raise SopiError(f"{name} {what}, expected shape {shape}")
+
+    for i, tier in enumerate(TIERS):
+        expect(f"{tier}/inputs/kernel", c.frame_sizes[i], c.dim)
+        expect(f"{tier}/inputs/bias", c.dim)
+        for layer in range(c.num_rnn_layers):
+            cell = f"{tier}/rnn/layer_{layer}/cell"
+            expect(f"{cell}/kernel", c.dim * (2 if c.skip_conn and layer == 0 else 1), c.gates * c.dim)
+            expect(f"{cell}/recurrent_kernel", c.dim, c.gates * c.dim)
+            expect(f"{cell}/bias", *([2] if c.rnn_type == "gru" else []), c.gates * c.dim)
+            if c.skip_conn:
+                expect(f"{tier}/rnn/layer_{layer}_skip_out/kernel", c.dim, c.dim)
+        if c.skip_conn:
+            expect(f"{tier}/rnn/layer_0_skip_out/bias", c.dim)
+        expect(f"{tier}/upsample", c.ratio(i), c.dim, c.dim)
+    expect("sample_mlp/embedding/embeddings", c.q_levels, c.q_levels)
+    expect("sample_mlp/inputs/kernel", c.frame_sizes[0], c.q_levels, c.dim)
+    for name, width in (("hidden1", c.dim), ("hidden2", c.dim), ("outputs", c.q_levels)):
+        expect(f"sample_mlp/{name}/kernel", c.dim, width)
+        expect(f"sample_mlp/{name}/bias", width)
+    if rest:
+        raise SopiError(f"variable {next(iter(rest))} is none of PRiSM's SampleRNN")
+
+
+# ---------------------------------------------------------------- the weights
+
+
+def _weights(config: Config, read: Callable[[str], Floats]) -> dict[str, Floats]:
+    """read(name) -> the variable, of the shape that `_check` expects."""
+    c = config
+    out: dict[str, Floats] = {}
+    for i, tier in enumerate(TIERS):
+        out[f"tier{i}.input.weight"] = read(f"{tier}/inputs/kernel").T
+        out[f"tier{i}.input.bias"] = read(f"{tier}/inputs/bias")
+        for layer in range(c.num_rnn_layers):
+            name, cell = f"tier{i}.rnn{layer}", f"{tier}/rnn/layer_{layer}/cell"
+            kernel, bias = read(f"{cell}/kernel"), read(f"{cell}/bias")
+            if layer == 0 and c.skip_conn:  # it takes the tier's input twice
+                kernel = (kernel[: c.dim].astype(np.float64) + kernel[c.dim :]).astype(np.float32)
+            out[f"{name}.{'below' if layer else 'input'}"] = _rows(c, kernel)
+            out[f"{name}.recurrent"] = _rows(c, read(f"{cell}/recurrent_kernel"))
+            if c.rnn_type == "gru":
+                of_input, of_state = _rows(c, bias[:1])[:, 0], _rows(c, bias[1:])[:, 0]
+                out[f"{name}.candidate"] = of_state[2 * c.dim :].copy()
+                of_state[2 * c.dim :] = 0
+                bias = of_input + of_state
+            out[f"{name}.bias"] = bias
+            out[f"{name}.initial"] = np.zeros(c.state_size, np.float32)
+            if c.skip_conn:
+                out[f"{name}.output"] = read(f"{tier}/rnn/layer_{layer}_skip_out/kernel").T
+        if c.skip_conn:
+            out[f"tier{i}.output_bias"] = read(f"{tier}/rnn/layer_0_skip_out/bias")
+        out[f"tier{i}.up.weight"] = read(f"{tier}/upsample")
+        out[f"tier{i}.up.bias"] = np.zeros((c.ratio(i), c.dim), np.float32)
+    below = fold.below(
+        read("sample_mlp/embedding/embeddings"),
+        read("sample_mlp/inputs/kernel"),
+        out["tier0.up.weight"],
+        out["tier0.up.bias"],
+        [(read("sample_mlp/hidden1/kernel").T, read("sample_mlp/hidden1/bias"))],
+    )
+    out["sample.tables"], out["tier0.up.weight"], out["tier0.up.bias"] = below
+    for k, name in enumerate(("hidden2", "outputs")):
+        out[f"sample.layer{k}.weight"] = read(f"sample_mlp/{name}/kernel").T
+        out[f"sample.layer{k}.bias"] = read(f"sample_mlp/{name}/bias")
+    return {name: np.ascontiguousarray(w) for name, w in out.items()}
+
+
+def _rows(config: Config, kernel: Floats) -> Floats:
+    """Keras's [in, G*D] -> ours, [G*D, in]: of a GRU, the blocks z r n become r z n."""
+    rows = kernel.T
+    if config.rnn_type == "lstm":
+        return rows
+    z, r, n = np.split(rows, 3)
+    return np.concatenate([r, z, n])

@@ -1,0 +1,36 @@
+"""`sopi import`: an older system's checkpoint becomes one .safetensors."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+from sopilib import checkpoint
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    systems = ", ".join(i.NAME for i in checkpoint.IMPORTERS)
+    parser = commands.add_parser("import", help=f"one .safetensors from a checkpoint of {systems}")
+    parser.add_argument("path", type=Path, help="; ".join(f"{i.NAME}: {i.DESCRIPTION}" for i in checkpoint.IMPORTERS))
+    parser.add_argument("-o", "--output", type=Path, help="default: its name with .safetensors, in this folder")
+    parser.add_argument("--precision", default="float32", help="float32, float16 or int8; default %(default)s")
+    types = get_type_hints(checkpoint.Options)
+    for option in dataclasses.fields(checkpoint.Options):
+        kind = next(t for t in get_args(types[option.name]) if t is not type(None))
+        flag, text = "--" + option.name.replace("_", "-"), option.metadata["help"]
+        if kind is bool:
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
+        else:
+            parser.add_argument(flag, type=kind, help=text)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    names = [option.name for option in dataclasses.fields(checkpoint.Options)]
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    model = checkpoint.load(args.path, **given)
+    output = args.output or Path(f"{model.name}.safetensors")
+    checkpoint.save(model, output, args.precision)
+    print(f"{output}: {model!r}")
