@@ -50,12 +50,14 @@ class Argument:
 
 @dataclass(frozen=True)
 class Command:
-    """One message. `query`: without arguments, or with `?` after its name, it answers with its present value."""
+    """One message. `query`: without arguments, or with `?` after its name, it answers with its present value.
+    `told`: the status event that says its present state, where that has another name."""
 
     name: str
     arguments: tuple[Argument, ...]
     help: str
     query: bool = False
+    told: str = ""
 
     @property
     def usage(self) -> str:
@@ -69,7 +71,12 @@ COMMANDS: dict[str, Command] = {
     c.name: c
     for c in (
         Command("load", (Argument("model", "text"),), "Loads a model in the background and crossfades to it."),
-        Command("generate", (Argument("on", "switch", default=1),), "Starts the sound where it was; with 0, stops it."),
+        Command(
+            "generate",
+            (Argument("on", "switch", default=1),),
+            "Starts the sound where it was; with 0, stops it.",
+            told="playing",
+        ),
         Command("stop", (), "Stops the sound, as generate 0 does."),
         Command(
             "temperature",

@@ -1,0 +1,102 @@
+"""The performers that OSC reaches, each by a number and, if it has one, by a name."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from typing import Any
+
+from sopilib.errors import SopiError
+from sopilib.live import COMMANDS, Performer
+from sopilib.osc.clock import HostClock
+from sopilib.osc.pattern import is_name
+
+__all__ = ["PASSING", "Instance", "Instances"]
+
+PASSING = {"loading", "primed", "models", "warning", "error"}
+"""Events that say what happened, not what is: nothing to tell somebody who comes later."""
+
+
+class Instance:
+    """A performer, and what it told last."""
+
+    def __init__(self, performer: Performer, number: int, name: str) -> None:
+        self.performer, self.number, self.name = performer, number, name
+        self.clock = HostClock()
+        self.told: dict[str, tuple[int, tuple[Any, ...]]] = {}
+        """kind -> how many events there had been, and the values"""
+        self.events = 0
+        self.last_t = 0
+        """host frame for which the newest message without a timetag was meant"""
+        self._seen = 0  # ns of the last callback that `clock` knows
+        for command in COMMANDS.values():
+            if command.query:
+                self.hear(command.name, *performer.setting(command.name))
+        self.hear("playing", int(performer.state.playing))
+        if performer.state.model is not None:
+            self.hear("model", performer.state.model, performer.state.sample_rate)
+        performer.watch(self.hear)
+
+    @property
+    def labels(self) -> list[str]:
+        """What may stand for it in an address."""
+        return [str(self.number), *([self.name] if self.name else [])]
+
+    def hear(self, kind: str, *values: Any) -> None:
+        """A status event, on whatever thread it happens."""
+        number = self.events + 1  # the performer calls for one event at a time
+        if kind == "loaded":
+            self.told["model"] = (number, values)
+        self.told[kind] = (number, values)
+        self.events = number  # last: who sees it finds the event
+
+    def look_at_clock(self) -> None:
+        frame, ns = self.performer.stream.clock()
+        if ns != self._seen and not self.performer.freewheel:
+            self._seen = ns
+            self.clock.observe(frame, ns, self.performer.stream.sample_rate)
+
+    def __repr__(self) -> str:
+        return f"<Instance {' or '.join(self.labels)}: {self.performer!r}>"
+
+
+class Instances:
+    """Numbers are given from 1 up and stay. Several instances may have one name: a message to it reaches them all."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.all: tuple[Instance, ...] = ()
+        """By number."""
+        self.version = 0
+        """Another one whenever an address may mean somebody else."""
+
+    def add(self, performer: Performer, name: str = "") -> Instance:
+        """Raises SopiError for a name that can't stand in an address."""
+        _check_name(name)
+        with self._lock:
+            taken = {i.number for i in self.all}
+            number = next(n for n in itertools.count(1) if n not in taken)
+            instance = Instance(performer, number, name)
+            self.all = tuple(sorted((*self.all, instance), key=lambda i: i.number))
+            self.version += 1
+        return instance
+
+    def rename(self, instance: Instance, name: str) -> None:
+        _check_name(name)
+        with self._lock:
+            instance.name = name
+            self.version += 1
+
+    def remove(self, instance: Instance) -> None:
+        instance.performer.unwatch(instance.hear)
+        with self._lock:
+            self.all = tuple(i for i in self.all if i is not instance)
+            self.version += 1
+
+
+def _check_name(name: str) -> None:
+    if name and (not is_name(name) or name.isdigit()):
+        raise SopiError(
+            f"{name!r} can't be a name in OSC, expected letters, digits and signs but no space or any of #*,/?[]{{}}, "
+            "and not only digits"
+        )
