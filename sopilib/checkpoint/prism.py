@@ -1,4 +1,4 @@
-"""PRiSM and SOPI SampleRNN (TensorFlow 2): a run's folder, or any file or the prefix of one of its checkpoints.
+"""PRiSM and SOPI SampleRNN (TensorFlow 2): the folder of a run, or a file or the prefix of one of its checkpoints.
 
 The weights' shapes say everything but the quantiser (linear if there are not 256 levels, else not known) and the sample
 rate. A `*.config.json` or `args.txt` beside the checkpoint is used for these; where it contradicts the shapes, the
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ Floats = NDArray[np.float32]
 Shapes = dict[str, tuple[int, ...]]
 
 NAME = "PRiSM"
-DESCRIPTION = "a run folder, or the .index or .data file or the prefix of a TensorFlow 2 checkpoint"
+DESCRIPTION = "a run's folder, or the .index or .data file or the prefix of a TensorFlow 2 checkpoint"
 
 SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 TIERS = ("frame_rnn", "big_frame_rnn")
@@ -60,9 +61,16 @@ def _prefix(path: Path) -> Path | None:
     return _newest(path.parent) if path.name == "checkpoint" and b"model_checkpoint_path" in _head(path) else None
 
 
-def _newest(run: Path) -> Path | None:
+def _newest(folder: Path) -> Path | None:
+    """Of a run's folder; or of the folder of several runs, named by their dates, that of the last one that has any."""
+    runs = {when: run for run in folder.glob("*_*") if (when := _date(run.name)) and run.is_dir()}
+    folders = [folder, *(runs[when] for when in sorted(runs, reverse=True))]
+    return next(filter(None, map(_newest_of_run, folders)), None)
+
+
+def _newest_of_run(run: Path) -> Path | None:
     """What the file `checkpoint` names, if it is there, else the highest number."""
-    named = re.search(rb'^model_checkpoint_path: *"([^"\\]+)"', _head(run / "checkpoint"), re.M)
+    named = re.search(rb'^model_checkpoint_path: *"([^"]+)"', _head(run / "checkpoint"), re.M)
     if named:
         # a path on the machine that trained it, perhaps
         prefix = run / re.split(r"[/\\]", named[1].decode(errors="replace"))[-1]
@@ -75,6 +83,14 @@ def _newest(run: Path) -> Path | None:
 
     found = max(sorted(run.glob("*.index")), key=number, default=None)
     return found.with_suffix("") if found else None
+
+
+def _date(name: str) -> datetime | None:
+    """When a run began, of its folder's name."""
+    try:
+        return datetime.strptime(name, "%d.%m.%Y_%H.%M.%S")
+    except ValueError:
+        return None
 
 
 def _head(path: Path) -> bytes:
@@ -160,7 +176,9 @@ def _config(run: Path, sizes: dict[str, Any], record: Record) -> Config:
         seq_len=seq_len,
         q_type=Q_TYPES[q_type],
         emb_size=0,
-        sample_rate=record.choose("sample_rate", 16000, int(rate[1]) if rate else None, "args.txt"),
+        sample_rate=record.choose(
+            "sample_rate", 22050, int(rate[1]) if rate else None, "args.txt", "as PRiSM plays unless told"
+        ),
         sample_relu=[True, True, final_relu],
     )
 

@@ -22,9 +22,10 @@ def _mu_law_encode(x: NDArray[np.float64], q: int) -> NDArray[np.float64]:
 
 
 def _mu_law_decode(code: NDArray[np.float64], q: int) -> NDArray[np.float64]:
-    mu = q - 1.0
-    y = 2 * code / mu - 1
-    return np.sign(y) * np.expm1(np.abs(y) * np.log(q)) / mu
+    one, mu = np.float32(1), np.float32(q - 1)
+    y = 2 * (code.astype(np.float32) / mu) - one
+    magnitude = (np.power(float(q), np.abs(y).astype(np.float64)).astype(np.float32) - one) * (one / mu)
+    return np.sign(y) * np.minimum(magnitude, one).astype(np.float64)
 
 
 def _linear_encode(x: NDArray[np.float64], q: int) -> NDArray[np.float64]:
@@ -57,7 +58,7 @@ QUANTISERS: dict[str, tuple[_Map, _Map]] = {
 }
 """q_type -> (encode, decode).
 
-mu-law        mu = q - 1, rounded to the nearest level, as PRiSM has it
+mu-law        mu = q - 1, rounded to the nearest level, as PRiSM has it (and decodes it, in float32)
 linear        even steps around silence, which is exactly 0
 linear-prism  PRiSM's: q even bins, a code decodes to its bin's lower edge; in float32, whose roundings are part of it
 """
