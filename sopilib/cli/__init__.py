@@ -9,7 +9,7 @@ from pathlib import Path
 
 import sopilib
 from sopilib import checkpoint
-from sopilib.cli import bench, doctor, import_, messages, play
+from sopilib.cli import bench, doctor, import_, messages, play, serve
 from sopilib.errors import SopiError, SopiWarning
 
 
@@ -18,6 +18,7 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     play.add_parser(commands)
+    serve.add_parser(commands)
     _models(commands)
     _info(commands)
     _generate(commands)

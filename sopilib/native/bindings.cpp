@@ -7,6 +7,7 @@ namespace nb = nanobind;
 
 namespace sopi {
 void bind_engine(nb::module_ &);
+void bind_output(nb::module_ &);
 void bind_stream(nb::module_ &);
 
 namespace {
@@ -29,5 +30,6 @@ NB_MODULE(_native, m)
     m.doc() = "sopilib's native part: the engine, the stream that plays it, and checksums.";
     sopi::bind_crc32c(m);
     sopi::bind_engine(m);
+    sopi::bind_output(m);
     sopi::bind_stream(m);
 }

@@ -1,0 +1,113 @@
+"""`sopi serve`: the instrument without Pd, played by OSC."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from sopilib import checkpoint
+from sopilib.errors import SopiError
+from sopilib.live import Performer
+from sopilib.live.output import CardOutput, ClockOutput, FileOutput, real_time_priority
+from sopilib.osc import Instances, Server
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("serve", help="play models by OSC, without Pd")
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="a name under models/, or a file; one instance each")
+    parser.add_argument("--osc", type=int, default=9000, metavar="PORT", help="UDP port; default %(default)s")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address at which the port is open: 127.0.0.1, this machine only, is the default; 0.0.0.0, every network",
+    )
+    parser.add_argument(
+        "--name", action="append", default=[], help="of an instance, in the order of the models; else only its number"
+    )
+    parser.add_argument(
+        "--audio",
+        nargs="+",
+        default=["device"],
+        metavar=("WHERE", "NAME"),
+        help="device [number or part of a name], file OUT.wav, or none; default: device",
+    )
+    parser.add_argument("--rate", type=float, help="Hz; default: what the sound card likes, else 48000")
+    parser.add_argument("--channels", type=int, default=2, help="of the output; default %(default)s")
+    parser.add_argument("--block", type=int, default=0, help="frames at once; default: what the sound card likes")
+    parser.add_argument("--latency", type=float, default=20, help="ms from a message to its sound; default %(default)s")
+    parser.add_argument("--threads", type=int, default=1, help="of each instance; default %(default)s")
+    parser.add_argument("--generate", action="store_true", help="start the sound at once")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    if len(args.name) > len(args.models):
+        raise SopiError(f"{len(args.name)} names for {len(args.models)} models, expected at most one each")
+    if not 2 <= args.latency <= 500:
+        raise SopiError(f"--latency is {args.latency:g}, expected 2 to 500 ms")
+    for model in args.models:
+        checkpoint.find(model)
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    instances = Instances()
+    with ExitStack() as stack:
+        performers = []
+        with real_time_priority():
+            for i in range(len(args.models)):
+                label = args.name[i] if i < len(args.name) else ""
+                shown = label or str(i + 1)
+                performer = Performer(
+                    shown, args.rate or 48000.0, args.latency / 1000, threads=args.threads, status=printer(shown)
+                )
+                stack.callback(performer.close)
+                performers.append(performer)
+                instances.add(performer, label)
+            output = open_output(args, performers)
+        stack.callback(output.close)
+        server = Server(instances, args.osc, args.host, lambda line: print(line, file=sys.stderr, flush=True))
+        stack.callback(server.close)
+        print(
+            f"OSC at {args.host} port {server.port}, sound at {output.rate:g} Hz to {output.name}; Ctrl-C ends it",
+            flush=True,
+        )
+        for instance, model in zip(instances.all, args.models):
+            instance.performer.handle("load", model)
+            if args.generate:
+                instance.performer.handle("generate")
+            print(f"  {model}: {' or '.join(f'/samplernn/{label}' for label in instance.labels)}", flush=True)
+        ended.wait()
+
+
+def open_output(args: argparse.Namespace, performers: list[Performer]) -> CardOutput | ClockOutput:
+    where, *name = args.audio
+    if not 1 <= args.channels <= 64:
+        raise SopiError(f"--channels is {args.channels}, expected 1 to 64")
+    if args.rate is not None and not 8000 <= args.rate <= 384000:
+        raise SopiError(f"--rate is {args.rate:g}, expected 8000 to 384000 Hz")
+    if where == "none" and not name:
+        return ClockOutput(performers, args.rate, args.channels)
+    if where == "file" and len(name) == 1:
+        return FileOutput(performers, args.rate, args.channels, Path(name[0]))
+    if where == "device" and len(name) <= 1:
+        device = None if not name else int(name[0]) if name[0].isdigit() else name[0]
+        return CardOutput(performers, args.rate, args.channels, device, args.block)
+    raise SopiError(f"--audio {' '.join(args.audio)}: expected device, device NAME, file OUT.wav or none")
+
+
+def printer(shown: str) -> Callable[..., None]:
+    """Prints what happens to an instance, but not what changes all the time."""
+    last: dict[str, Any] = {}
+
+    def status(kind: str, *values: Any) -> None:
+        if kind in ("error", "warning", "loaded") or (kind == "underruns" and values != last.get(kind, (0,))):
+            print(f"{shown}: {kind} {' '.join(map(str, values))}", flush=True)
+        last[kind] = values
+
+    return status
