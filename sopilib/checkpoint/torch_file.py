@@ -1,0 +1,241 @@
+"""Reads what `torch.save` wrote, without torch and without running anything: both of its container forms.
+
+zip (torch 1.6 and later)   an archive with <name>/data.pkl, <name>/byteorder, and one <name>/data/<key> per storage
+stream (before)             pickles one after another (a magic number, protocol, machine, the object, the storages' keys),
+                            then each storage: its length as int64, and its numbers
+
+In both, the object's pickle names storages by key, and a tensor is a view (offset, size, stride) of a storage.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sopilib.checkpoint import pickles
+from sopilib.errors import SopiError
+
+__all__ = ["Tensor", "is_torch_file", "read"]
+
+_MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+_STREAM_STARTS = b"\x80\x02\x8a\x0a" + _MAGIC.to_bytes(10, "little")
+_ZIP_STARTS = b"PK\x03\x04"
+_LARGEST_INDEX = 64 << 20  # bytes of data.pkl
+_MOST_DEFLATED = 16  # times smaller than what was compressed
+_DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error)
+
+_TYPES = {
+    "Float": "f4", "Double": "f8", "Half": "f2", "BFloat16": "bfloat16", "Long": "i8", "Int": "i4", "Short": "i2",
+    "Char": "i1", "Byte": "u1", "Bool": "u1",
+}  # fmt: skip
+"""torch's names of number types -> NumPy's, bfloat16 being none of them."""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Numbers in one row that tensors are views of. Where they are is the container's business."""
+
+    key: str
+    kind: str
+    size: int
+    """Numbers of the stored row."""
+    first: int = 0
+    """Where this part of it begins."""
+    part: int | None = None
+    """Numbers in this part; None: all."""
+
+    @property
+    def itemsize(self) -> int:
+        return 2 if self.kind == "bfloat16" else np.dtype(self.kind).itemsize
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor that is read when it is needed."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    fetch: Callable[[Storage], bytes]
+    """All numbers of a storage, little-endian."""
+
+    def array(self) -> NDArray[np.float32]:
+        """float32, of its shape. Raises SopiError if its storage is not all there."""
+        s = self.storage
+        data = self.fetch(s)
+        if len(data) != s.size * s.itemsize:
+            raise SopiError(f"storage {s.key} has {len(data)} bytes, expected {s.size * s.itemsize}: the file is damaged")
+        if s.kind == "bfloat16":
+            row = (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
+        else:
+            row = np.frombuffer(data, np.dtype(s.kind).newbyteorder("<"))
+        row = row[s.first + self.offset :]
+        steps = [n * row.itemsize for n in self.stride]
+        return np.lib.stride_tricks.as_strided(row, self.shape, steps, writeable=False).astype(np.float32)
+
+
+def is_torch_file(path: Path) -> bool:
+    """Whether it begins as one of the two containers does and, if it is an archive, holds a data.pkl."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_STREAM_STARTS))
+        if head.startswith(_ZIP_STARTS):
+            with zipfile.ZipFile(path) as archive:
+                return any(name.endswith("data.pkl") for name in archive.namelist())
+        return head == _STREAM_STARTS
+    except _DAMAGE:
+        return False
+
+
+def read(path: Path) -> Any:
+    """The object in the file: plain containers and values, its tensors as `Tensor`. Raises SopiError."""
+    try:
+        with path.open("rb") as file:
+            if file.read(4) == _ZIP_STARTS:
+                return _read_zip(path)
+            return _read_stream(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except _DAMAGE as e:
+        raise SopiError(f"not a file of torch.save, or cut short or damaged ({e})") from None
+
+
+# ---------------------------------------------------------------- the object
+
+
+class _Object:
+    """Builds tensors from the names that an object's pickle holds."""
+
+    def __init__(self, fetch: Callable[[Storage], bytes]) -> None:
+        self.fetch = fetch
+        self.storages: dict[str, Storage] = {}
+        self.numbers = 0
+        self.known: dict[str, pickles.Builder | None] = {
+            **pickles.NUMPY,
+            "collections.OrderedDict": _ordered_dict,
+            "torch.Size": pickles.integers,
+            "torch._utils._rebuild_tensor": self.tensor,
+            "torch._utils._rebuild_tensor_v2": self.tensor,
+            "torch._utils._rebuild_parameter": _parameter,
+            "torch.nn.parameter.Parameter": _parameter,
+            **{f"torch.{name}Storage": None for name in _TYPES},
+            **{f"torch.cuda.{name}Storage": None for name in _TYPES},
+        }
+
+    def storage(self, identity: Any) -> Storage:
+        """("storage", type, key, device, size[, view]); view: None or (key, offset, size)."""
+        what, kind, key, _device, size, *view = identity
+        if what != "storage" or not isinstance(kind, pickles.Global) or not isinstance(key, (str, int)):
+            raise ValueError("an object outside the file that is no storage")
+        number_type = _TYPES[kind.name.rpartition(".")[2].removesuffix("Storage")]
+        (size,) = pickles.integers((size,))
+        whole = Storage(str(key), number_type, size)
+        if self.storages.setdefault(whole.key, whole) != whole:
+            raise ValueError(f"storage {whole.key} described in two ways")
+        if not view or view[0] is None:
+            return whole
+        first, part = pickles.integers(view[0][1:3])
+        if first + part > size:
+            raise ValueError(f"a part of storage {whole.key} beyond its end")
+        return Storage(whole.key, number_type, size, first, part)
+
+    def tensor(self, storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
+        if not isinstance(storage, Storage):
+            raise TypeError("a tensor without a storage")
+        (offset,), shape, steps = pickles.integers((offset,)), pickles.integers(size), pickles.integers(stride)
+        count = math.prod(shape)
+        reach = offset + sum((n - 1) * step for n, step in zip(shape, steps)) + 1 if count else offset
+        here = storage.size if storage.part is None else storage.part
+        if len(shape) != len(steps) or reach > here:
+            raise ValueError(f"a tensor of shape {shape} beyond the end of its storage of {here}")
+        self.numbers += count
+        if self.numbers > 2 * sum(s.size for s in self.storages.values()):
+            raise ValueError("tensors that hold more than their storages")
+        return Tensor(storage, offset, shape, steps, self.fetch)
+
+
+def _ordered_dict(pairs: Any = ()) -> dict[Any, Any]:
+    out = {}
+    for key, value in pairs:  # Python 2 gives all pairs at once, later ones set them one by one
+        if not isinstance(key, (str, bytes)):
+            raise TypeError("a key that is no text")
+        out[key if isinstance(key, str) else key.decode("latin-1")] = value
+    return out
+
+
+def _parameter(tensor: Any, *_: Any) -> Tensor:
+    if not isinstance(tensor, Tensor):
+        raise TypeError("a parameter without a tensor")
+    return tensor
+
+
+# ---------------------------------------------------------------- containers
+
+
+def _read_zip(path: Path) -> Any:
+    archive = zipfile.ZipFile(path)  # open as long as there are tensors that may ask for their storage
+    names = archive.namelist()
+    index = [name for name in names if name == "data.pkl" or name.endswith("/data.pkl")]
+    if len(index) != 1:
+        raise ValueError(f"an archive with {len(index)} data.pkl, expected one")
+    folder = index[0].removesuffix("data.pkl")
+    if folder + "byteorder" in names and _entry(archive, folder + "byteorder", 16).strip() != b"little":
+        raise ValueError("written on a big-endian machine, which nothing here reads")
+
+    def fetch(storage: Storage) -> bytes:
+        try:
+            return _entry(archive, f"{folder}data/{storage.key}", storage.size * storage.itemsize)
+        except _DAMAGE as e:
+            raise SopiError(f"storage {storage.key} can't be read ({e})") from None
+
+    makes = _Object(fetch)
+    return pickles.read(_entry(archive, index[0], _LARGEST_INDEX), 0, makes.known, makes.storage)[0]
+
+
+def _entry(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
+    """Contents of an entry of at most `most` bytes, its CRC checked."""
+    info = archive.getinfo(name)
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{name} is compressed in a way that torch never uses")
+    if info.file_size > min(most, _MOST_DEFLATED * info.compress_size + (1 << 20)):
+        raise ValueError(f"{name} has {info.file_size} bytes, more than fits")
+    if info.compress_size > Path(str(archive.filename)).stat().st_size:
+        raise ValueError(f"{name} is larger than the archive")
+    with archive.open(info) as entry:
+        return entry.read(info.file_size)
+
+
+def _read_stream(data: mmap.mmap) -> Any:
+    starts: dict[str, int] = {}
+
+    def fetch(storage: Storage) -> bytes:
+        start = starts[storage.key]
+        return data[start : start + storage.size * storage.itemsize]
+
+    makes = _Object(fetch)
+    magic, at = pickles.read(data)
+    protocol, at = pickles.read(data, at)
+    if (magic, protocol) != (_MAGIC, _PROTOCOL):
+        raise ValueError(f"protocol {protocol}, expected {_PROTOCOL}")
+    _machine, at = pickles.read(data, at)
+    value, at = pickles.read(data, at, makes.known, makes.storage)
+    keys, at = pickles.read(data, at)
+    if not isinstance(keys, list) or {str(key) for key in keys} != set(makes.storages):
+        raise ValueError("its list of storages is not that of its tensors")
+    for key in map(str, keys):
+        storage = makes.storages[key]
+        (size,) = struct.unpack("<q", data[at : at + 8])
+        starts[key], end = at + 8, at + 8 + storage.size * storage.itemsize
+        if size != storage.size or end > len(data):
+            raise ValueError(f"storage {key} has {size} numbers, expected {storage.size}, all in the file")
+        at = end
+    return value
