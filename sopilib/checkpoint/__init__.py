@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sopilib.checkpoint import native, prism
+from sopilib.checkpoint import native, prism, theano
 from sopilib.checkpoint.importing import Options
 from sopilib.checkpoint.native import save
 from sopilib.errors import SopiError, SopiWarning
@@ -25,7 +25,7 @@ from sopilib.model import Model
 
 __all__ = ["IMPORTERS", "Options", "available", "exists", "find", "load", "models_folders", "save"]
 
-IMPORTERS: tuple[ModuleType, ...] = (prism,)
+IMPORTERS: tuple[ModuleType, ...] = (prism, theano)
 
 
 def models_folders() -> list[Path]:

@@ -1,16 +1,20 @@
-"""What every importer needs: the options that fill in what a checkpoint doesn't say, and the record of an import."""
+"""What every importer needs: the options that fill in what a checkpoint doesn't say, the record of an import, and the
+checkpoint's arrays."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sopilib.errors import SopiError
 
-__all__ = ["Options", "Record"]
+__all__ = ["Options", "Parameters", "Record"]
 
 
 def _option(help: str) -> Any:
@@ -25,6 +29,9 @@ class Options:
     sample_rate: int | None = _option("Hz of the sound that it was trained on")
     q_type: str | None = _option("how sound was quantised: mu-law or linear, as the system it comes from has them")
     final_relu: bool | None = _option("PRiSM before December 2020: a ReLU stands after the last layer")
+    sound: str | None = _option("a2aaron: the sound file that it was trained on, or the run's _ground_truth.wav")
+    lowest: float | None = _option("a2aaron: the lowest sample of the sound that it was trained on, such as -1")
+    highest: float | None = _option("a2aaron: its highest sample, such as 1")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Options:
@@ -88,3 +95,42 @@ class Record:
             "given": self._given,
             "assumed": self._assumed,
         }
+
+
+class Parameters:
+    """The named arrays of a checkpoint, each taken once and with the shape that it must have.
+
+    shapes  of all of them
+    read    name -> the array, of any number type
+    """
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], read: Callable[[str], NDArray[Any]]) -> None:
+        self.shapes, self._read = dict(shapes), read
+        self._left = dict.fromkeys(shapes)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.shapes
+
+    def shape(self, name: str, axes: int) -> tuple[int, ...]:
+        """Raises SopiError if it is missing or has another number of axes."""
+        if name not in self.shapes:
+            raise SopiError(f"{name} is missing")
+        if len(self.shapes[name]) != axes:
+            raise SopiError(f"{name} has shape {self.shapes[name]}, expected {axes} axes")
+        return self.shapes[name]
+
+    def take(self, name: str, *shape: int) -> NDArray[np.float64]:
+        """Raises SopiError if it is missing, has another shape, or holds values that are not finite."""
+        if self.shape(name, len(shape)) != shape:
+            raise SopiError(f"{name} has shape {self.shapes[name]}, expected {shape}")
+        self._left.pop(name, None)
+        array = self._read(name).astype(np.float64)
+        if not np.isfinite(array).all():
+            raise SopiError(f"{name} holds values that are not finite: the file is damaged or its training failed")
+        return array
+
+    def check_all_taken(self, but: Callable[[str], bool] = lambda name: False) -> None:
+        """Raises SopiError naming an array that nothing took, except those that `but` says are of no use."""
+        for name in self._left:
+            if not but(name):
+                raise SopiError(f"{name} is unknown")

@@ -15,7 +15,8 @@ import math
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from mmap import mmap
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from sopilib.errors import SopiError
 
-__all__ = ["Array", "Builder", "Global", "NUMPY", "integers", "read"]
+__all__ = ["Array", "Builder", "Global", "NUMPY", "integers", "mapped", "read"]
 
 _MOST_OPCODES = 2_000_000
 _MOST_DIGITS = 64
@@ -61,7 +62,7 @@ class Dtype:
     @property
     def numpy(self) -> np.dtype[Any]:
         # a file that names no order was written where little-endian was meant by "="
-        return np.dtype(self.code).newbyteorder("<" if self.order in "=|" else self.order)  # type: ignore[call-overload]
+        return np.dtype((">" if self.order == ">" else "<") + self.code)
 
 
 @dataclass
@@ -128,6 +129,15 @@ NUMPY: dict[str, Builder | None] = {
     **{f"{module}.multiarray.scalar": _scalar for module in ("numpy.core", "numpy._core")},
 }
 """Names that every reader knows, and what a call of them gives; None: it may be named but not called."""
+
+
+def mapped(path: Path) -> mmap:
+    """The bytes of a file, read as they are needed. Raises SopiError."""
+    try:
+        with path.open("rb") as file:
+            return mmap(file.fileno(), 0, access=ACCESS_READ)
+    except (OSError, ValueError) as e:
+        raise SopiError(f"can't be read ({e})") from None
 
 
 def read(
@@ -245,7 +255,7 @@ class _Machine:
         text = self.line().strip()
         if len(text) < 2 or text[:1] not in b"'\"" or text[:1] != text[-1:]:
             raise ValueError("a text without quotes")
-        self.push(codecs.escape_decode(text[1:-1])[0])  # type: ignore[attr-defined]
+        self.push(codecs.escape_decode(text[1:-1])[0])
 
     def int_line(self) -> None:
         start = self.data[self.at : self.at + 3]

@@ -1,7 +1,7 @@
 """Reads what `torch.save` wrote, without torch and without running anything: both of its container forms.
 
 zip (torch 1.6 and later)   an archive with <name>/data.pkl, <name>/byteorder, and one <name>/data/<key> per storage
-stream (before)             pickles one after another (a magic number, protocol, machine, the object, the storages' keys),
+stream (before)             pickles one after another: a magic number, protocol, machine, object, storages' keys;
                             then each storage: its length as int64, and its numbers
 
 In both, the object's pickle names storages by key, and a tensor is a view (offset, size, stride) of a storage.
@@ -10,12 +10,12 @@ In both, the object's pickle names storages by key, and a tensor is a view (offs
 from __future__ import annotations
 
 import math
-import mmap
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,9 @@ class Tensor:
         s = self.storage
         data = self.fetch(s)
         if len(data) != s.size * s.itemsize:
-            raise SopiError(f"storage {s.key} has {len(data)} bytes, expected {s.size * s.itemsize}: the file is damaged")
+            raise SopiError(
+                f"storage {s.key} has {len(data)} bytes, expected {s.size * s.itemsize}: the file is damaged"
+            )
         if s.kind == "bfloat16":
             row = (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
         else:
@@ -101,10 +103,8 @@ def is_torch_file(path: Path) -> bool:
 def read(path: Path) -> Any:
     """The object in the file: plain containers and values, its tensors as `Tensor`. Raises SopiError."""
     try:
-        with path.open("rb") as file:
-            if file.read(4) == _ZIP_STARTS:
-                return _read_zip(path)
-            return _read_stream(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        data = pickles.mapped(path)
+        return _read_zip(path) if data[:4] == _ZIP_STARTS else _read_stream(data)
     except _DAMAGE as e:
         raise SopiError(f"not a file of torch.save, or cut short or damaged ({e})") from None
 
@@ -214,7 +214,7 @@ def _entry(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
         return entry.read(info.file_size)
 
 
-def _read_stream(data: mmap.mmap) -> Any:
+def _read_stream(data: mmap) -> Any:
     starts: dict[str, int] = {}
 
     def fetch(storage: Storage) -> bytes:

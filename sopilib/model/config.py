@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +41,9 @@ class Config:
     """RNN layers in each tier."""
     q_type: str = "mu-law"
     q_levels: int = 256
+    q_scale: float = 0.0
+    q_offset: int = 0
+    """Of q_type "affine", where audio is (code + q_offset) * q_scale."""
     emb_size: int = 256
     """Width of the code embedding that folds into the sample level's tables; 0: the tables are trained directly."""
     skip_conn: bool = False
@@ -95,6 +99,14 @@ class Config:
         need(self.rnn_type in RNN_TYPES, f"rnn_type is {self.rnn_type!r}, expected one of {', '.join(RNN_TYPES)}")
         need(self.q_type in QUANTISERS, f"q_type is {self.q_type!r}, expected one of {', '.join(QUANTISERS)}")
         need(2 <= self.q_levels <= 4096, f"q_levels is {self.q_levels}, expected 2 to 4096")
+        need(
+            self.q_type != "affine" or (math.isfinite(self.q_scale) and 1e-9 < abs(self.q_scale) < 1e3),
+            f"q_scale is {self.q_scale!r}, expected the size of a step of audio",
+        )
+        need(
+            isinstance(self.q_offset, int) and abs(self.q_offset) <= 1 << 20,
+            f"q_offset is {self.q_offset!r}, no offset",
+        )
         need(self.skip_style in SKIP_STYLES, f"skip_style is {self.skip_style!r}, expected {' or '.join(SKIP_STYLES)}")
         need(
             isinstance(self.features, int) and 0 <= self.features <= _MOST_FEATURES,
@@ -115,7 +127,7 @@ class Config:
     @property
     def q_zero(self) -> int:
         """The code of silence."""
-        return self.q_levels // 2
+        return min(max(-self.q_offset, 0), self.q_levels - 1) if self.q_type == "affine" else self.q_levels // 2
 
     @property
     def gates(self) -> int:

@@ -1,76 +1,115 @@
 """Audio in [-1, 1] <-> integer codes.
 
-Both quantisers are stateless (no normalising per file, which is where the older systems' DC offset came from) and
-clip. q levels, codes 0 .. q - 1, silence is code q // 2.
+All quantisers are stateless and clip: none normalises each file, which is where the older systems' DC offset came from.
+q levels, codes 0 .. q - 1, silence is `Config.q_zero`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from sopilib.model.config import Config
+
 Floats = NDArray[np.float32]
 Codes = NDArray[np.int32]
+_Map = Callable[[NDArray[np.float64], "Config"], NDArray[Any]]
 
 
-def _mu_law_encode(x: NDArray[np.float64], q: int) -> NDArray[np.float64]:
-    mu = q - 1.0
-    y = np.sign(x) * np.log1p(mu * np.abs(x)) / np.log(q)
-    return np.floor((y + 1) / 2 * mu + 0.5)
+def _mu_law_encode(x: NDArray[np.float64], c: Config) -> NDArray[np.float64]:
+    return np.floor((_compressed(x, c.q_levels) + 1) / 2 * (c.q_levels - 1) + 0.5)
 
 
-def _mu_law_decode(code: NDArray[np.float64], q: int) -> NDArray[np.float64]:
-    one, mu = np.float32(1), np.float32(q - 1)
+def _mu_law_decode(code: NDArray[np.float64], c: Config) -> NDArray[np.float64]:
+    one, mu = np.float32(1), np.float32(c.q_levels - 1)
     y = 2 * (code.astype(np.float32) / mu) - one
-    magnitude = (np.power(float(q), np.abs(y).astype(np.float64)).astype(np.float32) - one) * (one / mu)
+    magnitude = (np.power(float(c.q_levels), np.abs(y).astype(np.float64)).astype(np.float32) - one) * (one / mu)
     return np.sign(y) * np.minimum(magnitude, one).astype(np.float64)
 
 
-def _linear_encode(x: NDArray[np.float64], q: int) -> NDArray[np.float64]:
-    return np.rint(x * _linear_half(q)) + q // 2
+def _mu_law_theano_encode(x: NDArray[np.float64], c: Config) -> NDArray[np.float64]:
+    return np.trunc((_compressed(x, c.q_levels) + 1) / 2 * (c.q_levels - 1))
 
 
-def _linear_decode(code: NDArray[np.float64], q: int) -> NDArray[np.float64]:
-    return np.clip((code - q // 2) / _linear_half(q), -1, 1)
+def _mu_law_theano_decode(code: NDArray[np.float64], c: Config) -> NDArray[np.float64]:
+    y = 2 * (code - c.q_levels // 2) / c.q_levels
+    return np.sign(y) * (float(c.q_levels) ** np.abs(y) - 1) / (c.q_levels - 1)
 
 
-def _linear_half(q: int) -> float:
+def _compressed(x: NDArray[np.float64], q: int) -> NDArray[np.float64]:
+    return np.sign(x) * np.log1p((q - 1) * np.abs(x)) / np.log(q)
+
+
+def _linear_encode(x: NDArray[np.float64], c: Config) -> NDArray[np.float64]:
+    return np.rint(x * _linear_half(c)) + c.q_levels // 2
+
+
+def _linear_decode(code: NDArray[np.float64], c: Config) -> NDArray[np.float64]:
+    return np.clip((code - c.q_levels // 2) / _linear_half(c), -1, 1)
+
+
+def _linear_half(c: Config) -> float:
     """Steps from silence to full scale: silence decodes to exactly 0, full scale to exactly 1."""
-    return max(q - 1 - q // 2, 1)
+    return max(c.q_levels - 1 - c.q_levels // 2, 1)
 
 
-def _linear_prism_encode(x: NDArray[np.float64], q: int) -> NDArray[np.float64]:
-    y = (x.astype(np.float32) + np.float32(1)) / np.float32(2)
-    return np.trunc(y * np.float32(q - 1e-5) + np.float32(0.5e-5)).astype(np.float64)
+def _bins_encode(eps: float, kind: type[np.floating[Any]]) -> _Map:
+    """q bins over [-1, 1], made smaller by `eps` of a bin in all so that 1 falls into the last; computed in `kind`."""
+
+    def encode(x: NDArray[np.float64], c: Config) -> NDArray[Any]:
+        y = ((x + 1) / 2).astype(kind)
+        return np.trunc(y * kind(c.q_levels - eps) + kind(eps / 2))
+
+    return encode
 
 
-def _linear_prism_decode(code: NDArray[np.float64], q: int) -> NDArray[np.float64]:
-    return code / (q / 2) - 1
+def _bins_decode(code: NDArray[np.float64], c: Config) -> NDArray[np.float64]:
+    return code / (c.q_levels / 2) - 1
 
 
-_Map = Callable[[NDArray[np.float64], int], NDArray[np.float64]]
+def _affine_encode(x: NDArray[np.float64], c: Config) -> NDArray[np.float32]:
+    return np.trunc(x.astype(np.float32) / np.float32(c.q_scale)) - np.float32(c.q_offset)
+
+
+def _affine_decode(code: NDArray[np.float64], c: Config) -> NDArray[np.float32]:
+    return (code + c.q_offset).astype(np.float32) * np.float32(c.q_scale)
+
+
 QUANTISERS: dict[str, tuple[_Map, _Map]] = {
     "mu-law": (_mu_law_encode, _mu_law_decode),
     "linear": (_linear_encode, _linear_decode),
-    "linear-prism": (_linear_prism_encode, _linear_prism_decode),
+    "linear-prism": (_bins_encode(1e-5, np.float32), _bins_decode),
+    "mu-law-theano": (_mu_law_theano_encode, _mu_law_theano_decode),
+    "linear-theano": (_bins_encode(1e-5, np.float64), _bins_decode),
+    "linear-deepsound": (_bins_encode(0.01, np.float32), _bins_decode),
+    "affine": (_affine_encode, _affine_decode),
 }
-"""q_type -> (encode, decode).
+"""q_type -> (encode, decode). The first two are for new models; the others are those of older systems, in the precision
+in which these compute, whose roundings are part of them.
 
-mu-law        mu = q - 1, rounded to the nearest level, as PRiSM has it (and decodes it, in float32)
-linear        even steps around silence, which is exactly 0
-linear-prism  PRiSM's: q even bins, a code decodes to its bin's lower edge; in float32, whose roundings are part of it
+mu-law            mu = q - 1, rounded to the nearest level, as PRiSM has it (and decodes it, in float32)
+linear            even steps around silence, which is exactly 0
+linear-prism      q even bins, a code decodes to its bin's lower edge
+mu-law-theano     mu = q - 1, rounded down over q - 1 steps, but decoded as q steps around code q // 2
+linear-theano     q even bins. The system first scales each file's minimum and maximum to the ends; here the ends are -1
+                  and 1. It has no decoder; here a code decodes to its bin's lower edge
+linear-deepsound  the same with slightly other bins, and that decoder
+affine            a2aaron's: audio is (code + q_offset) * q_scale, rounded towards 0. The system takes both from its one
+                  training file's minimum and maximum (q_scale is negative: high codes are low); here the model has them
 """
 
 
-def encode(audio: object, q_type: str, q_levels: int) -> Codes:
+def encode(audio: object, config: Config) -> Codes:
     """float audio (any shape) -> int32 codes. Beyond [-1, 1] it clips; NaN becomes silence."""
     x = np.asarray(audio, np.float64)
     x = np.clip(np.where(np.isnan(x), 0.0, x), -1, 1)
-    return np.clip(QUANTISERS[q_type][0](x, q_levels), 0, q_levels - 1).astype(np.int32)
+    return np.clip(QUANTISERS[config.q_type][0](x, config), 0, config.q_levels - 1).astype(np.int32)
 
 
-def decode_table(q_type: str, q_levels: int) -> Floats:
+def decode_table(config: Config) -> Floats:
     """float32 [q_levels]: the audio value of each code."""
-    return QUANTISERS[q_type][1](np.arange(q_levels, dtype=np.float64), q_levels).astype(np.float32)
+    return QUANTISERS[config.q_type][1](np.arange(config.q_levels, dtype=np.float64), config).astype(np.float32)

@@ -97,7 +97,7 @@ class Model:
                     f"{self.name}: {key} has shape {self.weights[key].shape}, expected {shape} by the config"
                 )
         self.weights = {key: self.weights[key] for key in want}
-        self._decode = quantise.decode_table(self.config.q_type, self.config.q_levels)
+        self._decode = quantise.decode_table(self.config)
 
     @classmethod
     def random(cls, config: Config, seed: int = 0) -> Model:
@@ -114,7 +114,7 @@ class Model:
 
     def encode(self, audio: object) -> quantise.Codes:
         """float audio in [-1, 1] at `config.sample_rate`, any shape -> int32 codes, same shape."""
-        return quantise.encode(audio, self.config.q_type, self.config.q_levels)
+        return quantise.encode(audio, self.config)
 
     def decode(self, codes: object) -> quantise.Floats:
         """int codes, any shape -> float32 audio in [-1, 1], same shape. Codes outside [0, q_levels) raise."""

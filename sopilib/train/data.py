@@ -35,7 +35,7 @@ class Corpus:
     """Codes of all files, with the last `held_out` seconds of the last file set apart."""
 
     def __init__(self, files: Sequence[Path], config: Config, held_out: float) -> None:
-        self.files = [encode(read_audio(f, config.sample_rate), config.q_type, config.q_levels) for f in files]
+        self.files = [encode(read_audio(f, config.sample_rate), config) for f in files]
         keep = round(held_out * config.sample_rate)
         if keep >= self.files[-1].size:
             raise SopiError(f"{files[-1]}: shorter than the {held_out:g} s to hold out, give a longer last file")
