@@ -78,6 +78,28 @@ def test_a_model_is_found_beside_the_patch(tmp_path: Path, pd_models: Path) -> N
     assert any(line.startswith("loaded") for line in run(patch.write(tmp_path / "p.pd")).printed("status"))
 
 
+def test_an_older_checkpoint_loads_in_the_background_as_it_is(tmp_path: Path) -> None:
+    for run_ in ("gru_mulaw", "lstm_linear_skip"):
+        shutil.copytree(ROOT / "tests" / "fixtures" / "prism" / run_, tmp_path / "my 2 runs" / run_)
+    patch = Patch()
+    box = patch.obj("samplernn~ small")
+    patch.print(box, 1, "status")
+    patch.at(0, "generate", box)
+    patch.at(500, f"load {tmp_path}/my 2 runs/gru_mulaw/model.ckpt-1", box)
+    patch.at(1000, "load my 2 runs/lstm_linear_skip/model.ckpt-2", box)  # beside the patch, by its prefix
+    patch.at(1500, "load my 2 runs/gru_mulaw", box)
+    patch.record(tmp_path / "out.wav", box, 1900)
+    status = live(tmp_path, patch, 3).printed("status")
+    loaded = [line for line in status if line.startswith(("loaded", "error"))]
+    assert loaded == [f"loaded {name} 16000" for name in ("small", "model.ckpt-1", "model.ckpt-2", "model.ckpt-1")]
+    assumed = [line for line in status if line.startswith("warning model.ckpt-")]
+    assert len(assumed) == 3
+    assert all("final_relu is not in PRiSM checkpoints" in line for line in assumed)
+    sound = soundfile.read(tmp_path / "out.wav")[0]
+    for begin in range(200, 1800, 100):
+        assert sound[begin * 48 : (begin + 100) * 48].std() > 1e-4, f"silent at {begin} ms"
+
+
 def test_the_courses_box_still_makes_an_object_that_answers(tmp_path: Path) -> None:
     patch = Patch()
     box = patch.obj("pyext samplernn_pd samplernn @detach 1")

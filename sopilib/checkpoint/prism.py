@@ -250,24 +250,24 @@ def _weights(config: Config, read: Callable[[str], Floats]) -> dict[str, Floats]
     c = config
     out: dict[str, Floats] = {}
     for i, tier in enumerate(TIERS):
-        out[f"tier{i}.input.weight"] = read(f"{tier}/inputs/kernel").T
+        out[f"tier{i}.input.weight"] = _rows(read(f"{tier}/inputs/kernel"))
         out[f"tier{i}.input.bias"] = read(f"{tier}/inputs/bias")
         for layer in range(c.num_rnn_layers):
             name, cell = f"tier{i}.rnn{layer}", f"{tier}/rnn/layer_{layer}/cell"
             kernel, bias = read(f"{cell}/kernel"), read(f"{cell}/bias")
             if layer == 0 and c.skip_conn:  # it takes the tier's input twice
                 kernel = (kernel[: c.dim].astype(np.float64) + kernel[c.dim :]).astype(np.float32)
-            out[f"{name}.{'below' if layer else 'input'}"] = _rows(c, kernel)
-            out[f"{name}.recurrent"] = _rows(c, read(f"{cell}/recurrent_kernel"))
+            out[f"{name}.{'below' if layer else 'input'}"] = _gates(c, kernel)
+            out[f"{name}.recurrent"] = _gates(c, read(f"{cell}/recurrent_kernel"))
             if c.rnn_type == "gru":
-                of_input, of_state = _rows(c, bias[:1])[:, 0], _rows(c, bias[1:])[:, 0]
+                of_input, of_state = _gates(c, bias[:1])[:, 0], _gates(c, bias[1:])[:, 0]
                 out[f"{name}.candidate"] = of_state[2 * c.dim :].copy()
                 of_state[2 * c.dim :] = 0
                 bias = of_input + of_state
             out[f"{name}.bias"] = bias
             out[f"{name}.initial"] = np.zeros(c.state_size, np.float32)
             if c.skip_conn:
-                out[f"{name}.output"] = read(f"{tier}/rnn/layer_{layer}_skip_out/kernel").T
+                out[f"{name}.output"] = _rows(read(f"{tier}/rnn/layer_{layer}_skip_out/kernel"))
         if c.skip_conn:
             out[f"tier{i}.output_bias"] = read(f"{tier}/rnn/layer_0_skip_out/bias")
         out[f"tier{i}.up.weight"] = read(f"{tier}/upsample")
@@ -281,15 +281,19 @@ def _weights(config: Config, read: Callable[[str], Floats]) -> dict[str, Floats]
     )
     out["sample.tables"], out["tier0.up.weight"], out["tier0.up.bias"] = below
     for k, name in enumerate(("hidden2", "outputs")):
-        out[f"sample.layer{k}.weight"] = read(f"sample_mlp/{name}/kernel").T
+        out[f"sample.layer{k}.weight"] = _rows(read(f"sample_mlp/{name}/kernel"))
         out[f"sample.layer{k}.bias"] = read(f"sample_mlp/{name}/bias")
-    return {name: np.ascontiguousarray(w) for name, w in out.items()}
+    return out
 
 
-def _rows(config: Config, kernel: Floats) -> Floats:
-    """Keras's [in, G*D] -> ours, [G*D, in]: of a GRU, the blocks z r n become r z n."""
-    rows = kernel.T
-    if config.rnn_type == "lstm":
-        return rows
-    z, r, n = np.split(rows, 3)
-    return np.concatenate([r, z, n])
+def _rows(kernel: Floats) -> Floats:
+    """Keras's [in, out] -> [out, in]."""
+    return np.ascontiguousarray(kernel.T)
+
+
+def _gates(config: Config, kernel: Floats) -> Floats:
+    """Keras's [in, G*D] -> [G*D, in]: of a GRU, the blocks z r n become r z n."""
+    if config.rnn_type == "gru":
+        z, r, n = np.split(kernel, 3, axis=1)
+        kernel = np.concatenate([r, z, n], axis=1)
+    return _rows(kernel)
