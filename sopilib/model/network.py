@@ -6,29 +6,64 @@ Equations: docs/model.md. The step-by-step twin of this file is `sopilib.engine.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sopilib.model import recurrence, sample_level
 from sopilib.model.config import Config
 from sopilib.model.weights import Model, shapes
 
+PARTS = ("weight", "bias")
 State = list[list[Tensor]]
-"""Per tier, per layer: [batch, D], or for LSTM [batch, 2D] (h then c)."""
+"""Per tier, per layer: float32 [batch, D], or for LSTM [batch, 2D] (h then c)."""
+
+Dropout = Callable[[int, int, Tensor], Tensor]
+"""(tier, layer, the layer's input [frames, batch, D|n]) -> the same with some of it zero and the rest scaled up."""
+
+
+class _SampleLevel(NamedTuple):
+    """As it is multiplied: what can fold has folded."""
+
+    tables: Tensor
+    """float32 [f * q, W]"""
+    up: Tensor
+    """[r, W, D]: conditioning by the lowest tier"""
+    up_bias: Tensor
+    """[r, W]"""
+    layers: list[tuple[Tensor, Tensor]]
+    """weight [out, in], bias [out], in the type of the matrix products"""
+    relu: list[bool]
+    """after the sum, then after each layer"""
 
 
 class SampleRNN(nn.Module):
-    """`forward(codes, state)` -> logits and the state after them.
+    """`forward(codes, state)` -> logits and the state after them; `loss` for training: the same, without ever holding
+    the logits.
 
     The parameters are those of `Model`, except that with `emb_size` > 0 `sample.tables` is the product of
-    `sample.embedding` [q, E] and `sample.convolution` [f, W, E] (folded by `to_model`).
+    `sample.embedding` [q, E] and `sample.convolution` [f, W, E], and that with `weight_norm` a matrix `w` is
+    `w.gain` * `w` / |w|, the norm per output (Theano's and PyTorch's old weight norm); `to_model` folds both.
+
+    `learn_initial` False keeps the initial states as they are: zero, or those of the model that is trained on.
+    `precision` is the type of matrix products; parameters, state and loss stay float32.
     """
 
-    def __init__(self, config: Config, seed: int = 0) -> None:
+    def __init__(
+        self,
+        config: Config,
+        seed: int = 0,
+        weight_norm: bool = False,
+        learn_initial: bool = True,
+        forget_bias: float = 1.0,
+        precision: torch.dtype = torch.float32,
+    ) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.precision = config, precision
         generator = torch.Generator().manual_seed(seed)
         self.weights = nn.ParameterDict()
         for name, shape in shapes(config).items():
@@ -39,24 +74,35 @@ class SampleRNN(nn.Module):
                     "sample.convolution", _normal((f, width, config.emb_size), (f * config.emb_size) ** -0.5, generator)
                 )
             else:
-                self._add(name, _initial(name, shape, config, generator))
+                self._add(name, _initial(name, shape, config, forget_bias, generator))
+        if not learn_initial:
+            for name in [n for n in self.weights if n.endswith("initial")]:
+                self.weights[name].requires_grad_(False)
+        if weight_norm:
+            for name in [n for n, w in self.weights.items() if w.ndim > 1 and not n.endswith(("bias", "embedding"))]:
+                self.weights[name + "/gain"] = nn.Parameter(_norm(name, self.weights[name].detach()))
 
     def _add(self, name: str, value: Tensor) -> None:
         self.weights[name.replace(".", "/")] = nn.Parameter(value)
 
-    def _get(self, name: str) -> Tensor:
-        return self.weights[name.replace(".", "/")]
+    def weight(self, name: str) -> Tensor:
+        """float32, weight norm applied. `name` as in `Model`, or `sample.embedding` and `sample.convolution`."""
+        key = name.replace(".", "/")
+        w = self.weights[key]
+        if key + "/gain" in self.weights:
+            return w * (self.weights[key + "/gain"] / _norm(key, w))
+        return w
 
     def tables(self) -> Tensor:
         """[f, q, W]: what each of the codes before adds to the sample level."""
         if not self.config.emb_size:
-            return self._get("sample.tables")
-        return torch.einsum("qe,fwe->fqw", self._get("sample.embedding"), self._get("sample.convolution"))
+            return self.weight("sample.tables")
+        return torch.einsum("qe,fwe->fqw", self.weight("sample.embedding"), self.weight("sample.convolution"))
 
     def initial_state(self, batch: int) -> State:
         c = self.config
         return [
-            [self._get(f"tier{i}.rnn{k}.initial").expand(batch, -1) for k in range(c.num_rnn_layers)]
+            [self.weight(f"tier{i}.rnn{k}.initial").expand(batch, -1) for k in range(c.num_rnn_layers)]
             for i in range(len(c.frame_sizes))
         ]
 
@@ -66,83 +112,141 @@ class SampleRNN(nn.Module):
         """codes int64 [batch, lookback + L], L a multiple of the largest frame -> logits [batch, L, q] for
         codes[:, lookback:], and the state to carry on with (codes overlapping by lookback).
         features float [batch, L, F] of codes[:, lookback:]; None: zeros."""
+        c, length = self.config, codes.shape[1] - self.config.lookback
+        level, conditioning, after = self._frames(codes, state, features, None)
+        h = F.embedding_bag(self._rows(codes), level.tables, mode="sum") + conditioning
+        h = F.relu(h) if level.relu[0] else h
+        for (w, bias), relu in zip(level.layers, level.relu[1:]):
+            h = F.linear(h.to(w.dtype), w, bias)
+            h = F.relu(h) if relu else h
+        n = c.frame_sizes[0]
+        return h.float().reshape(length // n, -1, n, c.q_levels).transpose(0, 1).reshape(-1, length, c.q_levels), after
+
+    def loss(
+        self,
+        codes: Tensor,
+        state: State | None = None,
+        features: Tensor | None = None,
+        counted: Tensor | None = None,
+        dropout: Dropout | None = None,
+    ) -> tuple[Tensor, Tensor, State]:
+        """-> sum of -ln p(code) over codes[:, lookback:], how many were the likeliest code, and the state after them.
+        counted: bool [batch, L], False where a target is padding."""
+        c, n = self.config, self.config.frame_sizes[0]
+        level, conditioning, after = self._frames(codes, state, features, dropout)
+        targets = codes[:, c.lookback :]
+        if counted is not None:
+            targets = torch.where(counted, targets, -1)
+        targets = targets.unflatten(1, (-1, n)).transpose(0, 1).reshape(-1)
+        total, correct = sample_level.loss(
+            self._rows(codes), targets, level.tables, conditioning, level.layers, level.relu
+        )
+        return total, correct, after
+
+    def _frames(
+        self, codes: Tensor, state: State | None, features: Tensor | None, dropout: Dropout | None
+    ) -> tuple[_SampleLevel, Tensor, State]:
+        """The frame tiers: the sample level's weights, its conditioning [frames * batch * n, W] and the states."""
         c = self.config
         batch, length = codes.shape[0], codes.shape[1] - c.lookback
         if length <= 0 or length % c.lookback:
             raise ValueError(f"{length} samples after the first {c.lookback}, expected a multiple of {c.lookback}")
         state = self.initial_state(batch) if state is None else state
+        level = self._sample_level()
         after: State = [[] for _ in c.frame_sizes]
         above: Tensor | None = None
         for i in reversed(range(len(c.frame_sizes))):
             n = c.frame_sizes[i]
-            frames = codes[:, c.lookback - n : codes.shape[1] - n].reshape(batch, -1, n)
-            x = frames.to(self._get("tier0.up.weight").dtype) * c.frame_scale + c.frame_offset
+            frames = codes[:, c.lookback - n : codes.shape[1] - n].reshape(batch, -1, n).transpose(0, 1)
+            x = frames.float() * c.frame_scale + c.frame_offset
             if c.has_input_layer(i):
-                x = F.linear(x, self._get(f"tier{i}.input.weight"), self._get(f"tier{i}.input.bias"))
+                x = self._linear(x, self.weight(f"tier{i}.input.weight"), self.weight(f"tier{i}.input.bias"))
             if i == 0 and features is not None:
-                mean = features.reshape(batch, -1, n, c.features).mean(2)
-                x = x + F.linear(mean, self._get("tier0.input.features"))
+                mean = features.reshape(batch, -1, n, c.features).mean(2).transpose(0, 1)
+                x = x + self._linear(mean, self.weight("tier0.input.features"))
             if above is not None:
                 x = x + above
-            y, after[i] = self._stack(i, x, state[i])
-            up, bias = self._get(f"tier{i}.up.weight"), self._get(f"tier{i}.up.bias")
-            above = F.linear(y, up.flatten(0, 1), bias.flatten()).reshape(batch, -1, up.shape[1])
-        f, q = c.frame_sizes[0], c.q_levels
-        rows = codes[:, c.lookback - f : -1].unfold(1, f, 1) + q * torch.arange(f, device=codes.device)
-        h = F.embedding_bag(rows.reshape(-1, f), self.tables().flatten(0, 1), mode="sum")
+            y, after[i] = self._stack(i, x, state[i], dropout)
+            up, bias = (level.up, level.up_bias) if i == 0 else (self.weight(f"tier{i}.up.{p}") for p in PARTS)
+            above = self._linear(y, up.flatten(0, 1), bias.flatten()).unflatten(2, up.shape[:2])
+            if i:
+                above = above.transpose(1, 2).flatten(0, 1)
         assert above is not None
-        h = h + above.reshape(h.shape)
-        h = F.relu(h) if c.sample_relu[0] else h
-        for k, relu in enumerate(c.sample_relu[1:]):
-            h = F.linear(h, self._get(f"sample.layer{k}.weight"), self._get(f"sample.layer{k}.bias"))
-            h = F.relu(h) if relu else h
-        return h.reshape(batch, length, q), after
+        return level, above.flatten(0, 2), after
 
-    def _stack(self, tier: int, x: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """x [batch, frames, D|n] -> the tier's output [batch, frames, D] and the layers' last states."""
+    def _rows(self, codes: Tensor) -> Tensor:
+        """int64 [frames * batch * n, f]: which rows of the tables each sample adds up."""
+        c, f = self.config, self.config.frame_sizes[0]
+        windows = codes[:, c.lookback - f : -1].unfold(1, f, 1) + c.q_levels * torch.arange(f, device=codes.device)
+        return windows.unflatten(1, (-1, f)).transpose(0, 1).reshape(-1, f)
+
+    def _sample_level(self) -> _SampleLevel:
+        """The tables and layers. Where nothing nonlinear follows the sum, as in PRiSM, the first layer folds into the
+        tables and into what the lowest tier hands down: f * q + f products of a matrix instead of one a sample."""
+        c = self.config
+        tables, up, up_bias = self.tables().flatten(0, 1), *(self.weight(f"tier0.up.{p}") for p in PARTS)
+        names = [f"sample.layer{k}" for k in range(len(c.sample_relu) - 1)]
+        layers, relu = [(self.weight(f"{n}.weight"), self.weight(f"{n}.bias")) for n in names], list(c.sample_relu)
+        if not relu[0] and len(layers) > 1:
+            (w, bias), layers, relu = layers[0], layers[1:], relu[1:]
+            tables = self._linear(tables, w).float()
+            up = torch.matmul(w.to(self.precision), up.to(self.precision)).float()
+            up_bias = F.linear(up_bias, w, bias)
+        low = self.precision
+        return _SampleLevel(tables, up, up_bias, [(w.to(low), b.to(low)) for w, b in layers], relu)
+
+    def _linear(self, x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
+        low = self.precision
+        return F.linear(x.to(low), w.to(low), None if bias is None else bias.to(low))
+
+    def _stack(self, tier: int, x: Tensor, state: list[Tensor], dropout: Dropout | None) -> tuple[Tensor, list[Tensor]]:
+        """x [frames, batch, D|n] -> the tier's output [frames, batch, D] and the layers' last states."""
         c = self.config
         below, total, after = x, None, []
         for layer in range(c.num_rnn_layers):
             name = f"tier{tier}.rnn{layer}"
             if layer == 0:
-                w, into = self._get(f"{name}.input"), x
+                w, into = self.weight(f"{name}.input"), x
             elif c.skip_conn and c.skip_style == "full":
-                w, into = (
-                    torch.cat([self._get(f"{name}.below"), self._get(f"{name}.input")], 1),
-                    torch.cat([below, x], 2),
-                )
+                w = torch.cat([self.weight(f"{name}.below"), self.weight(f"{name}.input")], 1)
+                into = torch.cat([below, x.to(below.dtype)], 2)
             else:
-                w, into = self._get(f"{name}.below"), below
+                w, into = self.weight(f"{name}.below"), below
+            if dropout is not None:
+                into = dropout(tier, layer, into)
             below, last = self._rnn(name, w, into, state[layer])
             after.append(last)
             if c.skip_conn:
-                part = F.linear(below, self._get(f"{name}.output"))
+                part = self._linear(below, self.weight(f"{name}.output"))
                 total = part if total is None else total + part
-        return (below if total is None else total + self._get(f"tier{tier}.output_bias")), after
+        return (below if total is None else total + self.weight(f"tier{tier}.output_bias")), after
 
     def _rnn(self, name: str, w: Tensor, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        c = self.config
-        u, bias = self._get(f"{name}.recurrent"), self._get(f"{name}.bias")
+        c, low = self.config, self.precision
+        u, bias = self.weight(f"{name}.recurrent"), self.weight(f"{name}.bias")
+        fast = x.is_cuda and (c.rnn_type == "lstm" or c.gru_reset_after)
+        if not fast:
+            projected, u = self._linear(x, w, bias), u.to(low)
+            if c.rnn_type == "lstm":
+                h, cell = state.split(c.dim, 1)
+                out, cell = recurrence.lstm(projected, h, cell, u)
+                return out, torch.cat([out[-1], cell], 1)
+            if c.gru_reset_after:
+                out = recurrence.gru(projected, state, u, self.weight(f"{name}.candidate"))
+            else:
+                out = recurrence.gru_reset_before(projected, state, u)
+            return out, out[-1]
+        # cuDNN
+        weights = [p.to(low) for p in (w, u, bias)]
         if c.rnn_type == "lstm":
-            h, cell = (s.contiguous()[None] for s in state.split(c.dim, 1))
-            out, h, cell = torch.lstm(
-                x, (h, cell), [w, u, bias, torch.zeros_like(bias)], True, 1, 0.0, self.training, False, True
-            )
-            return out, torch.cat([h[0], cell[0]], 1)
-        if c.gru_reset_after:
-            hidden_bias = torch.cat([bias.new_zeros(2 * c.dim), self._get(f"{name}.candidate")])
-            out, h = torch.gru(
-                x, state[None].contiguous(), [w, u, bias, hidden_bias], True, 1, 0.0, self.training, False, True
-            )
-            return out, h[0]
-        h, outs = state, []
-        for xr, xz, xn in (step.chunk(3, 1) for step in F.linear(x, w, bias).unbind(1)):
-            gates = F.linear(h, u[: 2 * c.dim])
-            r, z = torch.sigmoid(xr + gates[:, : c.dim]), torch.sigmoid(xz + gates[:, c.dim :])
-            n = torch.tanh(xn + F.linear(r * h, u[2 * c.dim :]))
-            h = z * h + (1 - z) * n
-            outs.append(h)
-        return torch.stack(outs, 1), h
+            h, cell = (s.to(low).contiguous()[None] for s in state.split(c.dim, 1))
+            weights.append(torch.zeros_like(weights[2]))
+            out, h, cell = torch.lstm(x.to(low), (h, cell), weights, True, 1, 0.0, self.training, False, False)
+            return out, torch.cat([h[0], cell[0]], 1).float()
+        candidate = self.weight(f"{name}.candidate").to(low)
+        weights.append(torch.cat([candidate.new_zeros(2 * c.dim), candidate]))
+        out, h = torch.gru(x.to(low), state.to(low).contiguous()[None], weights, True, 1, 0.0, self.training, False, False)
+        return out, h[0].float()
 
     @torch.no_grad()
     def to_model(self, name: str = "model") -> Model:
@@ -150,10 +254,10 @@ class SampleRNN(nn.Module):
         weights = {}
         for key in shapes(self.config):
             if key == "sample.tables" and self.config.emb_size:
-                e, k = self._get("sample.embedding").double(), self._get("sample.convolution").double()
+                e, k = self.weight("sample.embedding").double(), self.weight("sample.convolution").double()
                 weights[key] = torch.einsum("qe,fwe->fqw", e, k).float().cpu().numpy()
             else:
-                weights[key] = self._get(key).detach().float().cpu().numpy().copy()
+                weights[key] = self.weight(key).detach().float().cpu().numpy().copy()
         return Model(self.config, weights, name=name)
 
     @classmethod
@@ -180,10 +284,21 @@ def _embedding(q: int, width: int, generator: torch.Generator) -> Tensor:
     return out
 
 
-def _initial(name: str, shape: tuple[int, ...], config: Config, generator: torch.Generator) -> Tensor:
+def _norm(name: str, w: Tensor) -> Tensor:
+    """Of each output over all that goes into it, shaped to divide `w`. `name` tells which axis is the outputs'."""
+    if name.endswith("tables"):
+        return w.norm(dim=(0, 1), keepdim=True)  # [f, q, W]
+    if name.endswith("convolution"):
+        return w.norm(dim=(0, 2), keepdim=True)  # [f, W, E]
+    return w.norm(dim=-1, keepdim=True)  # [..., out, in]
+
+
+def _initial(
+    name: str, shape: tuple[int, ...], config: Config, forget_bias: float, generator: torch.Generator
+) -> Tensor:
     if name.endswith(".bias") and ".rnn" in name and config.rnn_type == "lstm":
         bias = torch.zeros(shape)
-        bias[config.dim : 2 * config.dim] = 1.0  # forget gates start open
+        bias[config.dim : 2 * config.dim] = forget_bias
         return bias
     if len(shape) == 1 or name.endswith("up.bias"):
         return torch.zeros(shape)
