@@ -245,7 +245,9 @@ class SampleRNN(nn.Module):
             return out, torch.cat([h[0], cell[0]], 1).float()
         candidate = self.weight(f"{name}.candidate").to(low)
         weights.append(torch.cat([candidate.new_zeros(2 * c.dim), candidate]))
-        out, h = torch.gru(x.to(low), state.to(low).contiguous()[None], weights, True, 1, 0.0, self.training, False, False)
+        out, h = torch.gru(
+            x.to(low), state.to(low).contiguous()[None], weights, True, 1, 0.0, self.training, False, False
+        )
         return out, h[0].float()
 
     @torch.no_grad()

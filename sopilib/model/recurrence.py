@@ -28,7 +28,7 @@ def gru_reset_before(projected: Tensor, h: Tensor, recurrent: Tensor) -> Tensor:
 
 
 def lstm(projected: Tensor, h: Tensor, cell: Tensor, recurrent: Tensor) -> tuple[Tensor, Tensor]:
-    """projected [T, B, 4D] (i, f, g, o), h and cell [B, D], recurrent [4D, D] -> float32 [T, B, D], last cell [B, D]."""
+    """projected [T, B, 4D] (i, f, g, o), h and cell [B, D], recurrent [4D, D] -> float32 [T, B, D], last cell."""
     return _Lstm.apply(projected, h, cell, recurrent)
 
 
@@ -138,9 +138,7 @@ class _GruResetBefore(Function):
 
 class _Lstm(Function):
     @staticmethod
-    def forward(
-        ctx: Any, projected: Tensor, h0: Tensor, cell0: Tensor, recurrent: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, projected: Tensor, h0: Tensor, cell0: Tensor, recurrent: Tensor) -> tuple[Tensor, Tensor]:
         steps, batch, width = *projected.shape[:2], h0.shape[1]
         low, u = recurrent.dtype, recurrent.t()
         hs, cells = h0.new_empty(steps + 1, batch, width), h0.new_empty(steps + 1, batch, width)

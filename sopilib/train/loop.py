@@ -20,12 +20,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from sopilib import checkpoint
 from sopilib.errors import SopiError
 from sopilib.model import Config
 from sopilib.model.network import SampleRNN, State
+from sopilib.score import bits_per_sample
 from sopilib.train.data import Corpus, Lanes, find_audio
 
 
@@ -58,21 +58,29 @@ class Settings:
         return self.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
-@torch.no_grad()
-def bits_per_sample(network: SampleRNN, codes: np.ndarray) -> float:
-    """Mean negative log2 likelihood of `codes` [n] after a lookback of silence, state carried from the start."""
-    c = network.config
-    device = next(network.parameters()).device
-    padded = np.concatenate([np.full(c.lookback, c.q_zero), codes])
-    usable = (len(codes) // c.lookback) * c.lookback
-    chunk = max(c.lookback, 16384 // c.lookback * c.lookback)
-    state, total = None, 0.0
-    for at in range(0, usable, chunk):
-        n = min(chunk, usable - at)
-        piece = torch.from_numpy(padded[at : at + c.lookback + n].astype(np.int64)).to(device)[None]
-        logits, state = network(piece, state)
-        total += F.cross_entropy(logits[0].double(), piece[0, c.lookback :], reduction="sum").item()
-    return total / usable / math.log(2)
+class TeacherForced:
+    """The network as a `Predictor`, in float32."""
+
+    def __init__(self, network: SampleRNN) -> None:
+        self.network, self.config = network, network.config
+        self.device = next(network.parameters()).device
+        self.state: State | None = None
+
+    def reset(self) -> None:
+        self.state = None
+
+    @torch.no_grad()
+    def teacher_force(self, codes: np.ndarray, features: np.ndarray | None = None) -> np.ndarray:
+        """int [1, lookback + n] -> float32 logits [1, n, q]. The state carries on."""
+        precision, self.network.precision = self.network.precision, torch.float32
+        try:
+            given = None if features is None else torch.as_tensor(features, dtype=torch.float32, device=self.device)
+            logits, self.state = self.network(
+                torch.as_tensor(codes.astype(np.int64)).to(self.device), self.state, given
+            )
+            return logits.cpu().numpy()
+        finally:
+            self.network.precision = precision
 
 
 class Run:
@@ -84,7 +92,9 @@ class Run:
             raise SopiError(f"seq_len is {config.seq_len}, expected a multiple of the largest frame, {config.lookback}")
         self.corpus = Corpus(files, config, settings.held_out)
         torch.manual_seed(settings.seed)
-        self.network = SampleRNN(config, settings.seed).to(settings.device)
+        self.network = SampleRNN(
+            config, settings.seed, precision=torch.bfloat16 if settings.bf16 else torch.float32
+        ).to(settings.device)
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=settings.lr, betas=(0.9, 0.99))
         self.lanes = Lanes(
             self.corpus, config, settings.batch, round(settings.excerpt * config.sample_rate), settings.seed
@@ -107,9 +117,8 @@ class Run:
             state = [[torch.where(fresh, new, old) for new, old in zip(*tier)] for tier in zip(state, self.state)]
         for group in self.optimiser.param_groups:
             group["lr"] = s.learning_rate(self.step)
-        with torch.autocast(torch.device(s.device).type, torch.bfloat16, enabled=s.bf16):
-            logits, after = self.network(codes, state)
-        loss = F.cross_entropy(logits.float().flatten(0, 1), codes[:, c.lookback :].flatten())
+        total, _, after = self.network.loss(codes, state)
+        loss = total / (s.batch * c.seq_len)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), s.clip)
@@ -117,7 +126,7 @@ class Run:
             self.optimiser.step()
         else:
             raise SopiError(f"step {self.step}: the loss is {value}; resume with a lower --lr than {s.lr:g}")
-        self.state = [[t.detach().float() for t in tier] for tier in after]
+        self.state = [[t.detach() for t in tier] for tier in after]
         self.step += 1
         return value / math.log(2)
 
@@ -136,9 +145,7 @@ class Run:
                 losses.append(self.train_step())
             seconds = time.monotonic() - began
             self.seconds += seconds
-            self.network.eval()
-            bits = bits_per_sample(self.network, self.corpus.held_out)
-            self.network.train()
+            bits = bits_per_sample(TeacherForced(self.network), self.corpus.held_out)
             if bits < self.best:
                 self.best = bits
                 self._export(bits)
