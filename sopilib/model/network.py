@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -263,13 +263,15 @@ class SampleRNN(nn.Module):
         return Model(self.config, weights, name=name)
 
     @classmethod
-    def from_model(cls, model: Model) -> SampleRNN:
-        """To go on training any model; its tables become parameters."""
-        config = Config.from_dict({**model.config.to_dict(), "emb_size": 0})
-        network = cls(config)
+    def from_model(cls, model: Model, seed: int = 0, **options: Any) -> SampleRNN:
+        """To go on training any model; its tables become parameters. `options` as for the constructor."""
+        network = cls(Config.from_dict({**model.config.to_dict(), "emb_size": 0}), seed, **options)
         with torch.no_grad():
             for key, value in model.weights.items():
-                network._get(key).copy_(torch.from_numpy(np.ascontiguousarray(value)))
+                name = key.replace(".", "/")
+                network.weights[name].copy_(torch.from_numpy(np.ascontiguousarray(value)))
+                if name + "/gain" in network.weights:
+                    network.weights[name + "/gain"].copy_(_norm(key, network.weights[name]))
         return network
 
 

@@ -43,7 +43,7 @@ class _Loss(Function):
         weights, biases = flat[::2], flat[1::2]
         low = conditioning.dtype
         total, correct = tables.new_zeros((), dtype=torch.float64), targets.new_zeros(())
-        d_tables, d_conditioning = torch.zeros_like(tables), torch.empty_like(conditioning) if learns else None
+        d_tables, d_conditioning = torch.zeros_like(tables), torch.empty_like(conditioning)
         d_flat = [torch.zeros_like(t, dtype=torch.float32) for t in flat]
         size = PIECE_GPU if rows.is_cuda else PIECE_CPU
         for at in range(0, len(rows), size):
