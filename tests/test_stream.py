@@ -38,7 +38,7 @@ class Sine:
     def reset(self, seed):
         self.at = 37 * seed
 
-    def generate(self, n, temperature):
+    def generate(self, n, temperature, **sampling):
         time_ = np.arange(self.at, self.at + n) / 16000
         self.at += n
         return self.model.encode(0.5 * np.sin(2 * np.pi * 150 * time_))[None]
@@ -54,12 +54,12 @@ class Stalling:
     def reset(self, seed):
         self.inner.reset(seed)
 
-    def generate(self, n, temperature):
+    def generate(self, n, temperature, **sampling):
         pause = self.stalls(self.calls)
         self.calls += 1
         if pause:
             time.sleep(pause)
-        return self.inner.generate(n, temperature)
+        return self.inner.generate(n, temperature, **sampling)
 
 
 class Playing:
@@ -197,9 +197,9 @@ def test_a_temperature_ramp_is_linear_in_time():
     seen = []
 
     class Watching(Stalling):
-        def generate(self, n, temperature):
+        def generate(self, n, temperature, **sampling):
             seen.extend(np.asarray(temperature)[0])
-            return self.inner.generate(n, temperature)
+            return self.inner.generate(n, temperature, **sampling)
 
     commands = [*start(PySource(Watching(engine(), None))), (1000, "temperature", 2.0, 0.1)]
     render(6000, commands, rate=16000)
@@ -324,10 +324,10 @@ def test_a_command_that_comes_too_late_takes_effect_at_once_and_is_counted():
 
 def test_an_engine_that_fails_is_told_and_the_stream_stays_usable():
     class Failing(Sine):
-        def generate(self, n, temperature):
+        def generate(self, n, temperature, **sampling):
             if self.at > 3000:
                 raise RuntimeError("out of tune")
-            return super().generate(n, temperature)
+            return super().generate(n, temperature, **sampling)
 
     with Playing(rate=16000) as playing:
         out = playing.render(8000, start(PySource(Failing())))[0]

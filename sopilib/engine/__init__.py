@@ -6,6 +6,7 @@ torch device, and the reference that the native one is tested against.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -102,8 +103,25 @@ class Engine:
         `generate`."""
         self.source.prime(self._codes(codes), self._held_features(features))
 
-    def generate(self, n: int, temperature: object = 1.0) -> np.ndarray:
-        """-> int32 codes (voices, n). temperature > 0: a number, (voices, 1), (1, n) or (voices, n)."""
+    def generate(
+        self,
+        n: int,
+        temperature: object = 1.0,
+        top_k: object = 0,
+        top_p: object = 1.0,
+        min_p: object = 0.0,
+        features: object = None,
+    ) -> np.ndarray:
+        """-> int32 codes (voices, n), drawn from softmax(logits / temperature).
+
+        temperature  above 0: a number, (voices, 1), (1, n) or (voices, n)
+        top_k        only the k likeliest codes are drawn; 0: all. This and the next two: a number or (voices,)
+        top_p        then only the smallest set of codes that has this share of their mass, above 0, at most 1: all
+        min_p        then only codes at least this times as likely as the likeliest, 0 (all) to 1
+        features     of a model with conditioning, held for these n samples: (F,) or (voices, F); None: zeros
+
+        Of equally likely codes the lower comes first.
+        """
         if n < 0:
             raise SopiError(f"n is {n}, expected 0 or more samples")
         t = np.asarray(temperature, np.float32)
@@ -115,7 +133,23 @@ class Engine:
             raise SopiError(
                 f"temperature has shape {t.shape}, expected a number or a shape that fits ({self.voices}, {n})"
             ) from None
-        return self.source.generate(full)
+        return self.source.generate(
+            full,
+            self._each_voice("top_k", top_k, np.int32, lambda k: (k >= 0) & (k <= 4096), "0 (all) to 4096 codes"),
+            self._each_voice("top_p", top_p, np.float32, lambda p: (p > 0) & (p <= 1), "a share above 0 and up to 1"),
+            self._each_voice("min_p", min_p, np.float32, lambda p: (p >= 0) & (p <= 1), "0 to 1"),
+            self._held_features(features),
+        )
+
+    def _each_voice(
+        self, name: str, value: object, kind: type[np.generic], valid: Callable[[np.ndarray], np.ndarray], expected: str
+    ) -> np.ndarray:
+        given = np.asarray(value, np.float64)
+        if given.shape not in ((), (self.voices,)):
+            raise SopiError(f"{name} has shape {given.shape}, expected a number or ({self.voices},)")
+        if not valid(given).all() or (issubclass(kind, np.integer) and (given % 1 != 0).any()):
+            raise SopiError(f"{name} is {value}, expected {expected}")
+        return np.ascontiguousarray(np.broadcast_to(given, self.voices), kind)
 
     def state(self) -> State:
         """Everything that a bit-exact continuation needs, as numpy arrays; both backends use the same names.

@@ -29,10 +29,24 @@ def coin(seed: int, voice: int, counter: int) -> float:
     return (_mix(key + GAMMA * (counter + 1) & MASK) >> 40) / (1 << 24)
 
 
-def draw(probabilities: Tensor, u: float) -> int:
-    """The code whose share of [0, 1) holds u; probabilities [q], need not sum to 1."""
-    edges = probabilities.double().cumsum(0)
-    return min(int(torch.searchsorted(edges, u * edges[-1], right=True)), int(probabilities.nonzero()[-1]))
+def probabilities(logits: Tensor, temperature: float, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0) -> Tensor:
+    """float64 [q] of softmax(logits / temperature), codes that may not be drawn set to 0, not normalised. First all but
+    the `top_k` likeliest are ruled out, then those outside the smallest set with `top_p` of the mass that is left, then
+    those less than `min_p` times as likely as the likeliest. Of equally likely codes the lower comes first."""
+    ranks = torch.sort(logits, descending=True, stable=True).indices
+    p = torch.softmax(logits.double() / temperature, 0)[ranks]
+    if top_k > 0:
+        p[top_k:] = 0
+    if top_p < 1:
+        p[p.cumsum(0) - p >= top_p * p.sum()] = 0
+    p[p < min_p * p[0]] = 0
+    return torch.zeros_like(p).scatter_(0, ranks, p)
+
+
+def draw(p: Tensor, u: float) -> int:
+    """The code whose share of [0, 1) holds u; p [q] need not sum to 1."""
+    edges = p.cumsum(0)
+    return min(int(torch.searchsorted(edges, u * edges[-1], right=True)), int(p.nonzero()[-1]))
 
 
 class ReferenceEngine:
@@ -152,17 +166,20 @@ class ReferenceEngine:
             self.push(given[:, t])
 
     @torch.no_grad()
-    def generate(self, temperature: np.ndarray) -> np.ndarray:
+    def generate(
+        self, temperature: np.ndarray, top_k: np.ndarray, top_p: np.ndarray, min_p: np.ndarray, features: np.ndarray
+    ) -> np.ndarray:
+        self.features = torch.as_tensor(features, device=self.device)
         voices, n = temperature.shape
         out = np.empty((voices, n), np.int32)
         for t in range(n):
             self.run_tiers()
             logits = self.logits().cpu()
             for v in range(voices):
-                row = logits[v] - logits[v].max()
+                p = probabilities(logits[v], float(temperature[v, t]), int(top_k[v]), float(top_p[v]), float(min_p[v]))
                 u = coin(int(self.seed[v]), v, int(self.drawn[v]))
                 self.drawn[v] += np.uint64(1)
-                out[v, t] = draw(torch.exp(row / float(temperature[v, t])), u)
+                out[v, t] = draw(p, u)
             self.push(torch.as_tensor(out[:, t], dtype=torch.int64, device=self.device))
         return out
 

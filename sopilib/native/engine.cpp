@@ -282,18 +282,20 @@ void NativeEngine::run_sample_level() noexcept
     }
 }
 
-void NativeEngine::generate(int32_t *codes, int64_t n, const float *temperature)
+void NativeEngine::generate(int32_t *codes, int64_t n, const Controls &controls)
 {
     const DenormalsFlushed flushed;
     const Team::Awake awake(*team_);
-    features_ = nullptr;
+    features_ = controls.features;
+    features_stride_ = w_->features;
     for (int64_t i = 0; i < n; i++) {
         run_tiers();
         run_sample_level();
         for (int v = 0; v < voices_; v++) {
             Voice &voice = states_[v];
             const float u = coin(voice.seed, v, voice.drawn++);
-            codes_[v] = k_->sample(logits_.data() + static_cast<size_t>(v) * stride_, w_->levels, temperature[v * n + i], u);
+            codes_[v] = k_->sample(logits_.data() + static_cast<size_t>(v) * stride_, w_->levels, controls.temperature[v * n + i],
+                                   controls.sampling[v], u);
             codes[v * n + i] = codes_[v];
         }
         push(codes_.data(), 1);

@@ -114,7 +114,7 @@ public:
     int threads() const noexcept;
 
     void reset(uint64_t seed) override;
-    void generate(int32_t *codes, int64_t n, const float *temperature) override;
+    void generate(int32_t *codes, int64_t n, const Controls &controls) override;
     // codes [voices][n] appended to the past; features [voices][F] or null: zeros
     void prime(const int32_t *codes, int64_t n, const float *features);
     // history [voices][lookback] put in the place of the past, frames begin anew; RNN states stay

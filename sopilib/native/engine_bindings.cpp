@@ -155,14 +155,19 @@ auto teacher_force(NativeEngine &e, const Codes &codes, const Floats &features)
     return out;
 }
 
-auto generate(NativeEngine &e, const nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu> &temperature)
+template <typename T> using Line = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+auto generate(NativeEngine &e, const nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu> &temperature,
+              const Line<int32_t> &top_k, const Line<float> &top_p, const Line<float> &min_p, const Floats &features)
 {
     const int64_t n = temperature.shape(1);
+    std::vector<Sampling> sampling;
+    for (int v = 0; v < e.voices(); v++) sampling.push_back({top_k.data()[v], top_p.data()[v], min_p.data()[v]});
     int32_t *codes;
     auto out = new_array<int32_t>(&codes, e.voices(), n);
     {
         nb::gil_scoped_release released;
-        e.generate(codes, n, temperature.data());
+        e.generate(codes, n, {temperature.data(), sampling.data(), features.data()});
     }
     return out;
 }
@@ -243,7 +248,7 @@ void bind_engine(nb::module_ &m)
             nb::gil_scoped_release released;
             e.prime(codes.data(), codes.shape(1), features.data());
         }, "codes"_a, "features"_a)
-        .def("generate", &generate, "temperature"_a)
+        .def("generate", &generate, "temperature"_a, "top_k"_a, "top_p"_a, "min_p"_a, "features"_a)
         .def("state", &state)
         .def("set_state", &set_state, "state"_a)
         .def_prop_ro("instruction_set", [](const NativeEngine &e) { return std::string(e.kernels().name); });

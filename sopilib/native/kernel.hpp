@@ -5,6 +5,8 @@
 // functions are plain IEEE operations in one order (no fast-math, no contraction, so no fused multiply-add either).
 #pragma once
 
+#include "source.hpp"
+
 #include <cstdint>
 
 namespace sopi {
@@ -13,6 +15,8 @@ namespace sopi {
 //   f32  [group][column][block][16]        int8  [group][column / 4][block][16][4]
 // so that a product reads memory in order and needs no sum across lanes. Rows are padded to 16, columns (int8) to 4.
 constexpr int kRows = 16, kGroup = 4;
+
+constexpr int kLevels = 4096; // the most codes that a model may have
 
 struct Kernels {
     const char *name;
@@ -44,8 +48,8 @@ struct Kernels {
     void (*gru_finish)(const float *x, const float *u, const float *un, int d, float *h) noexcept;
     // x, u: [4][d] i f g o; state = h [d], c [d]
     void (*lstm)(const float *x, const float *u, int d, float *state) noexcept;
-    // Draws a code from softmax(logits / temperature) with `coin` in [0, 1). Overwrites logits.
-    int32_t (*sample)(float *logits, int q, float temperature, float coin) noexcept;
+    // Draws a code from softmax(logits / temperature), of those that `sampling` leaves, with `coin` in [0, 1). q <= kLevels.
+    int32_t (*sample)(const float *logits, int q, float temperature, const Sampling &sampling, float coin) noexcept;
 };
 
 extern const Kernels kernels_plain;

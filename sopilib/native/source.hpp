@@ -5,6 +5,20 @@
 
 namespace sopi {
 
+// Which codes may be drawn, in the order in which they are ruled out after temperature is applied. The likeliest always may.
+struct Sampling {
+    int top_k = 0;   // only the k likeliest; 0: all
+    float top_p = 1; // of these, the smallest set that has this share of their mass, (0, 1]
+    float min_p = 0; // of these, codes at least this times as likely as the likeliest, [0, 1]
+};
+
+// How one call generates.
+struct Controls {
+    const float *temperature;        // [voices][n], each > 0
+    const Sampling *sampling;        // [voices]
+    const float *features = nullptr; // [voices][F], or null: zeros
+};
+
 class Source {
 public:
     virtual ~Source() = default;
@@ -20,8 +34,8 @@ public:
 
     // Starts anew: silence as history, initial RNN states, random streams from `seed` on.
     virtual void reset(uint64_t seed) = 0;
-    // codes [voices][n]; temperature [voices][n], each > 0. The split of n into calls changes nothing.
-    virtual void generate(int32_t *codes, int64_t n, const float *temperature) = 0;
+    // codes [voices][n]. The split of n into calls changes nothing.
+    virtual void generate(int32_t *codes, int64_t n, const Controls &controls) = 0;
 };
 
 } // namespace sopi

@@ -120,6 +120,7 @@ void Player::fit(std::shared_ptr<const Filter> filter)
     resampler = std::make_unique<Resampler>(std::move(filter), channels, chunk);
     codes.assign(size_t(channels) * most, 0);
     temperatures.assign(size_t(channels) * most, 1.0f);
+    sampling.resize(channels);
     audio.assign(size_t(channels) * most, 0.0f);
 }
 
@@ -513,9 +514,10 @@ void Stream::generate(Player &p, int n, bool heard)
     for (int i = 0; i < n; i++)
         p.temperatures[i] = float(temperature_.at(double(origin_ + p.resampler->first_frame(first + i))));
     for (int c = 1; c < channels_; c++) std::copy_n(p.temperatures.begin(), n, p.temperatures.begin() + size_t(c) * n);
+    std::fill(p.sampling.begin(), p.sampling.end(), sampling_);
     const int frame = p.source->frame(), phase = p.source->phase();
     const int64_t before = now_ns();
-    p.source->generate(p.codes.data(), n, p.temperatures.data());
+    p.source->generate(p.codes.data(), n, {p.temperatures.data(), p.sampling.data()});
     const double busy = double(std::max<int64_t>(1, now_ns() - before)) * 1e-9, sound = double(n) / p.source->sample_rate();
     // Mean busy time per second of sound, over the last quarter of a second of sound.
     const double old = stats_.real_time_factor.load(std::memory_order_relaxed);

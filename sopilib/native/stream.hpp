@@ -79,6 +79,7 @@ struct Player {
     int channels, most = 0;          // most: model samples generated in one call
     std::vector<int32_t> codes;      // [channels][most]
     std::vector<float> temperatures; // [channels][most]
+    std::vector<Sampling> sampling;  // [channels]
     std::vector<float> audio;        // [channels][most]
     uint64_t id;
     bool failed = false;
@@ -193,6 +194,7 @@ private:
     uint64_t origin_ = 0;        // host position of the resampler's frame 0
     uint64_t rise_samples_ = 0;  // model samples from there on that fade in
     Ramp temperature_{1, 1}, gain_{1, 1};
+    Sampling sampling_;          // of every voice
     int chunk_ = 0, longest_tail_ = 0;
     std::vector<float> tail_, tail_spare_; // [channels][longest_tail_]
     int tail_length_ = 0, tail_done_ = 0;

@@ -59,12 +59,19 @@ public:
         phase_ = 0;
     }
 
-    void generate(int32_t *codes, int64_t n, const float *temperature) override
+    void generate(int32_t *codes, int64_t n, const Controls &controls) override
     {
         guarded([&] {
             const size_t shape[] = {size_t(voices_), size_t(n)};
-            const nb::ndarray<nb::numpy, const float> values(temperature, 2, shape, nb::handle());
-            const nb::object made = engine_.attr("generate")(n, "temperature"_a = nb::cast(values, nb::rv_policy::copy));
+            const nb::ndarray<nb::numpy, const float> temperature(controls.temperature, 2, shape, nb::handle());
+            nb::list top_k, top_p, min_p;
+            for (int v = 0; v < voices_; v++) {
+                top_k.append(controls.sampling[v].top_k);
+                top_p.append(controls.sampling[v].top_p);
+                min_p.append(controls.sampling[v].min_p);
+            }
+            const nb::object made = engine_.attr("generate")(n, "temperature"_a = nb::cast(temperature, nb::rv_policy::copy),
+                                                             "top_k"_a = top_k, "top_p"_a = top_p, "min_p"_a = min_p);
             const nb::object plain = nb::module_::import_("numpy").attr("ascontiguousarray")(made, "int32");
             const auto array = nb::cast<nb::ndarray<const int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>>(plain);
             if (array.shape(0) != shape[0] || array.shape(1) != shape[1]) throw std::runtime_error("the engine gave codes of another shape");
