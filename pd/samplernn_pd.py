@@ -4,8 +4,12 @@ Message inlet: the messages of `sopilib.live.COMMANDS`, and
     bang                     the same as `status`
     settings <name value...> what `settings` once gave at the outlet: model, temperature, gain, seed, latency
     folder <path>            where relative paths are looked up first (at the start: the folder of the patch)
+    osc <port> [address]     OSC for all samplernn objects of this Pd at that UDP port, for this machine only unless an
+                             address of a network is given (0.0.0.0: all networks); `osc 0` closes all ports
+    name <word>              of this object in OSC, where it has a number too; kept with the settings
 Message outlet: the events of `sopilib.live.STATUS`, and
     settings <name value...> everything worth remembering, whenever it changed
+    osc <port> <number>      the port (0: none), and this object's number in OSC
     tick                     at each smallest frame, after `tick 1`
 Box arguments: [model] [name value]..., as `settings` has them; a number before them is the voice number that [clone]
 hands down: without `seed` it is the seed, so that voices differ.
@@ -26,7 +30,12 @@ from typing import Any
 import numpy as np
 import pyext
 
+from sopilib.errors import SopiError
 from sopilib.live import Performer
+from sopilib.osc import Instances, Server
+
+INSTANCES = Instances()  # the samplernn objects of this Pd
+SERVERS: dict[int, Server] = {}  # by port
 
 
 class samplernn(pyext._class):
@@ -48,6 +57,7 @@ class samplernn(pyext._class):
             arrays=read_array,
             folder=self._canvas_dir if hasattr(self, "_canvas_dir") else None,
         )
+        self.instance = INSTANCES.add(self.performer)
         if self.rings:
             self._rings(out=self.performer.ring)
 
@@ -56,6 +66,7 @@ class samplernn(pyext._class):
         self.flush()
 
     def _del(self) -> None:
+        INSTANCES.remove(self.instance)
         self.performer.close()
 
     # ---------------------------------------------------------------- Pd -> performer
@@ -68,6 +79,11 @@ class samplernn(pyext._class):
             self.set(atoms)
         elif selector == "folder":
             self.performer.folder = Path(" ".join(map(str, atoms)))
+        elif selector in ("osc", "name"):
+            try:
+                getattr(self, selector)(*atoms)
+            except SopiError as e:
+                self.tell("error", str(e))
         else:
             self.performer.handle(str(selector), *atoms, t=self._time if self.rings else None)
         self.flush()
@@ -84,9 +100,31 @@ class samplernn(pyext._class):
         for name, value in zip(words[::2], words[1::2]):
             if name in known:
                 settings[name] = value
+            elif name == "name":
+                self._anything_(1, name, value)
             else:
                 self.tell("error", f"no setting {name!r}, expected [model] and any of {', '.join(known)} with a value")
         self.performer.restore(settings)
+
+    def osc(self, *words: Any) -> None:
+        """[port [address]]. Raises SopiError."""
+        port, address = (*words, "127.0.0.1")[:2] if words else (max(SERVERS, default=0), "")
+        if len(words) > 2 or not isinstance(port, int | float) or port != int(port) or not isinstance(address, str):
+            raise SopiError("osc: expected osc <port> [address], as osc 9000, or osc 9000 0.0.0.0 for all networks")
+        if words and not port:
+            for server in SERVERS.values():
+                server.close()
+            SERVERS.clear()
+        elif words and (port not in SERVERS or SERVERS[int(port)].host != address):
+            if port in SERVERS:
+                SERVERS.pop(int(port)).close()
+            SERVERS[int(port)] = Server(INSTANCES, int(port), address, lambda line: print(line, file=sys.stderr))
+        self.send("osc", (int(port), self.instance.number))
+
+    def name(self, *words: Any) -> None:
+        """Raises SopiError if it can't be one."""
+        INSTANCES.rename(self.instance, " ".join(map(str, words)))
+        self.remember()
 
     # ---------------------------------------------------------------- performer -> Pd
 
@@ -99,10 +137,15 @@ class samplernn(pyext._class):
             kind = "ticking"  # `tick` is the tick itself
         self.send(kind, values)
         if kind == "loaded" or kind in ("temperature", "gain", "seed", "latency"):
-            settings = [x for item in self.performer.settings().items() if item[1] is not None for x in item]
-            if settings != self.remembered:
-                self.remembered = settings
-                self.send("settings", settings)
+            self.remember()
+
+    def remember(self) -> None:
+        """Hands what is to be kept with the patch to it, if it is not that already."""
+        settings = {**self.performer.settings(), "name": self.instance.name or None}
+        flat = [x for item in settings.items() if item[1] is not None for x in item]
+        if flat != self.remembered:
+            self.remembered = flat
+            self.send("settings", flat)
 
     def send(self, kind: str, values: Any) -> None:
         if self.rings:

@@ -13,7 +13,7 @@ from sopilib.osc.pattern import is_name
 
 __all__ = ["PASSING", "Instance", "Instances"]
 
-PASSING = {"loading", "primed", "models", "warning", "error"}
+PASSING = {"loading", "loaded", "primed", "models", "warning", "error"}
 """Events that say what happened, not what is: nothing to tell somebody who comes later."""
 
 

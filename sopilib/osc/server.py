@@ -3,7 +3,7 @@
     /samplernn/<name or number>/<command> <arguments>      as in sopilib.live.COMMANDS
     /samplernn/subscribe [port | host port]                changes come from now on, and everything once
     /samplernn/unsubscribe [port | host port]
-    /samplernn/refresh                                     everything once, to all that this host has subscribed
+    /samplernn/refresh                                     everything once, to who asks and what its host has subscribed
 
 One thread reads the port; nothing that comes from the network can stop it, and the sound waits for nothing in it.
 """
@@ -271,8 +271,7 @@ class Server:
         verb = message.address.split("/")[2]
         now = time.monotonic()
         if verb == "refresh":
-            targets = [t for t, (host, _) in self._subscribers.items() if sender[0] in (host, t[0])] or [sender]
-            for target in targets:
+            for target in {sender, *(t for t, (host, _) in self._subscribers.items() if sender[0] in (host, t[0]))}:
                 self._tell_everything(target)
             return
         target = _target(message.arguments, sender)
@@ -372,7 +371,7 @@ def addresses(kind: str) -> list[str]:
 def as_sent(name: str, values: Sequence[Any]) -> tuple[Any, ...]:
     """The values of an event or a setting under this name: a command's have no more than the command needs."""
     command = COMMANDS.get(name)
-    if command is None:
+    if command is None or not command.arguments:
         return tuple(values)
     return tuple(values[: max(1, sum(a.default is None and not a.optional for a in command.arguments))])
 

@@ -1,0 +1,84 @@
+"""A controller for tests: sends OSC with python-osc, from a real socket that hears the answers."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Any
+
+from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
+from pythonosc.osc_message import OscMessage
+from pythonosc.osc_message_builder import OscMessageBuilder
+
+from sopilib.live.commands import Command
+
+Said = list[tuple[str, tuple[Any, ...]]]
+
+
+def message(address: str, *values: Any) -> OscMessage:
+    builder = OscMessageBuilder(address)
+    for value in values:
+        builder.add_arg(value)
+    return builder.build()
+
+
+def example(command: Command) -> list[Any]:
+    """Arguments that a command takes, its defaults left out. Only `load` needs what isn't there by itself."""
+    values: list[Any] = []
+    for argument in command.arguments:
+        if argument.optional or argument.default is not None:
+            break
+        if argument.kind == "text":
+            values.append("small")
+        else:
+            least = argument.least if argument.least > -1e9 else -1
+            most = min(argument.most, least + 1)
+            values.append(int(most) if argument.kind in ("int", "switch", "sound") else float(most))
+    return values
+
+
+class Controller:
+    """host, port: of the server"""
+
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.server = (host, port)
+
+    def send(self, address: str, *values: Any) -> None:
+        self.send_raw(message(address, *values).dgram)
+
+    def send_raw(self, packet: bytes) -> None:
+        self.socket.sendto(packet, self.server)
+
+    def send_at(self, when: float, *messages: OscMessage) -> None:
+        """A bundle for the time `when`, in s since 1970; 0: at once."""
+        bundle = OscBundleBuilder(when or IMMEDIATELY)
+        for m in messages:
+            bundle.add_content(m)
+        self.send_raw(bundle.build().dgram)
+
+    def heard(self, seconds: float = 0.3, until: str | None = None, wait: float = 3.0) -> Said:
+        """What comes within this time; with `until`, up to the first message at this address, for `wait` s at most."""
+        said: Said = []
+        end = time.monotonic() + (seconds if until is None else wait)
+        while (left := end - time.monotonic()) > 0:
+            self.socket.settimeout(left)
+            try:
+                m = OscMessage(self.socket.recv(65536))
+            except (TimeoutError, ConnectionError):
+                continue
+            said.append((m.address, tuple(m.params)))
+            if m.address == until:
+                return said
+        assert until is None, f"nothing came at {until}, but {said}"
+        return said
+
+    def ask(self, address: str, *values: Any) -> tuple[Any, ...]:
+        """Sends this, and waits for what comes back at the same address."""
+        self.send(address, *values)
+        return self.heard(until=address)[-1][1]
+
+    def close(self) -> None:
+        self.socket.close()

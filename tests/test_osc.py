@@ -1,0 +1,571 @@
+"""OSC to a performer and back, over real sockets."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from osc_client import Controller, example, message
+from pythonosc.osc_message import OscMessage
+from stream_host import NativeHost, in_real_time
+
+from sopilib import SopiError
+from sopilib.live import COMMANDS, STATUS, Performer
+from sopilib.live.output import ClockOutput
+from sopilib.osc import Instances, Server
+from sopilib.osc.clock import HostClock
+from sopilib.osc.outbox import INTERVAL
+from sopilib.osc.packet import DEEPEST, LONGEST, decode, encode
+from sopilib.osc.pattern import matcher
+from sopilib.osc.server import REPORT
+
+FLOOD = Path(__file__).parent / "osc_flood.py"
+pytestmark = pytest.mark.usefixtures("pd_models")
+
+
+class Stage:
+    """Two performers, `left` and one without a name, that play to nobody; a server; a controller."""
+
+    def __init__(self, **options):
+        self.lines = []
+        self.instances = Instances()
+        self.performers = [Performer(), Performer()]
+        self.output = ClockOutput(self.performers, 48000, 2)
+        for performer, name in zip(self.performers, ("left", "")):
+            self.instances.add(performer, name)
+        self.server = Server(self.instances, 0, report=self.lines.append, **options)
+        self.controller = Controller(self.server.port)
+        self.closing = [self.controller, self.server, self.output, *self.performers]
+
+    @property
+    def left(self):
+        return self.performers[0]
+
+    def controllers(self, n):
+        made = [Controller(self.server.port) for _ in range(n)]
+        self.closing = [*made, *self.closing]
+        return made
+
+    def settle(self):
+        """Until everything that was sent is handled."""
+        self.controller.ask("/samplernn/1/latency")
+
+    def close(self):
+        for what in self.closing:
+            what.close()
+
+
+@pytest.fixture
+def stage():
+    made = Stage()
+    yield made
+    made.close()
+
+
+def wait_for(condition, seconds=5.0):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.005)
+    assert condition()
+
+
+# ---------------------------------------------------------------- packets
+
+
+def test_what_we_write_others_read_and_what_they_write_we_read():
+    values = (1, -5, 0.5, "héllo", True, False, 2**40)
+    assert OscMessage(encode("/a/b", *values)).params == list(values)
+    assert decode(message("/a/b", *values).dgram) == [(None, "/a/b", values)]
+    assert decode(encode("/a")) == [(None, "/a", ())]
+    assert decode(b"/a\0\0") == [(None, "/a", ())]
+
+
+@given(st.binary(max_size=200))
+@settings(deadline=None)
+def test_any_bytes_are_read_or_refused(noise):
+    for packet in (noise, b"#bundle\0" + noise, b"/a\0\0," + noise):
+        try:
+            decode(packet)
+        except SopiError as e:
+            assert "\n" not in str(e)
+
+
+def nested(depth, inside):
+    for _ in range(depth):
+        inside = b"#bundle\0" + (1).to_bytes(8, "big") + len(inside).to_bytes(4, "big") + inside
+    return inside
+
+
+@pytest.mark.parametrize(
+    ("packet", "line"),
+    [
+        (b"", "no multiple of 4"),
+        (b"/ab", "no multiple of 4"),
+        (b"abc\0", "neither with / nor with #bundle"),
+        (b"/abc", "no end"),
+        (b"/a\0\0,f\0\0", "not that of its types"),
+        (b"/a\0\0,s\0\0abcd", "no end"),
+        (b"/a\0\0,fs\0", "ends before its arguments"),
+        (b"/a\0\0,b\0\0\0\0\0\0", "type 'b'"),
+        (b"/a\n\0", "can't be printed"),
+        (b"/" + b"a" * 400 + b"\0\0\0", "longer than 255"),
+        (b"/a\0\0," + b"i" * 102 + b"\0" + bytes(408), "more than 64 arguments"),
+        (b"#bundle\0\0\0\0\0", "ends within its time"),
+        (nested(1, b"/a\0\0")[:-4], "longer than the bundle"),
+        (nested(DEEPEST + 1, b"/a\0\0"), "nested more than 8 deep"),
+        (nested(800, b"/a\0\0"), "nested more than 8 deep"),
+        (bytes(LONGEST + 4), "longer than 16384 bytes"),
+    ],
+)
+def test_what_breaks_the_format_is_named(packet, line):
+    with pytest.raises(SopiError, match=line):
+        decode(packet)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits", "not_"),
+    [
+        ("*", ["", "left"], []),
+        ("le*", ["left", "le"], ["right"]),
+        ("*t", ["left", "right"], ["lefts"]),
+        ("?eft", ["left"], ["eft", "lleft"]),
+        ("[a-l]eft", ["left"], ["meft"]),
+        ("[!a-k]eft", ["left"], ["beft"]),
+        ("{left,right}", ["left", "right"], ["leftright", "l"]),
+        ("{l,le}ft", ["left", "lft"], ["lt"]),
+        ("*" * 120 + "x", ["x"], ["a" * 120]),
+        ("*a" * 100 + "x", ["a" * 100 + "x"], ["a" * 120]),
+    ],
+)
+def test_patterns(pattern, fits, not_):
+    began = time.perf_counter()
+    assert all(map(matcher(pattern), fits))
+    assert not any(map(matcher(pattern), not_))
+    assert time.perf_counter() - began < 1
+
+
+# ---------------------------------------------------------------- commands
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_works_from_python_osc(stage, name):
+    command = COMMANDS[name]
+    told = []
+    stage.left.watch(lambda kind, *values: told.append(kind))
+    stage.controller.send(f"/samplernn/left/{name}", *example(command))
+    wait_for(lambda: told)
+    if name != "load":
+        stage.settle()
+    assert not stage.lines
+    assert "error" not in told
+    assert set(told) <= set(STATUS)
+
+
+def test_every_command_works_from_liblo(stage):
+    told = []
+    stage.left.watch(lambda kind, *values: told.append(kind))
+    letters = {int: "i", float: "f", str: "s"}
+    for name, command in COMMANDS.items():
+        values = example(command)
+        tags = "".join(letters[type(v)] for v in values)
+        words = ["oscsend", "localhost", str(stage.server.port), f"/samplernn/1/{name}", *([tags] if tags else [])]
+        before = len(told)
+        subprocess.run([*words, *map(str, values)], check=True)
+        wait_for(lambda before=before: len(told) > before)
+    stage.settle()
+    assert not stage.lines
+    assert "error" not in told
+
+
+def test_liblo_hears_what_changes(stage, tmp_path):
+    port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    port.bind(("127.0.0.1", 0))
+    number = port.getsockname()[1]
+    port.close()
+    heard = tmp_path / "heard"
+    with heard.open("w") as file:
+        dump = subprocess.Popen(["oscdump", "-L", str(number)], stdout=file)
+    try:
+        time.sleep(0.3)
+        stage.controller.send("/samplernn/subscribe", number)
+        stage.controller.send("/samplernn/left/temperature", 0.75)
+        wait_for(lambda: "/samplernn/left/temperature f 0.750000" in heard.read_text())
+    finally:
+        dump.terminate()
+        dump.wait()
+
+
+def test_instances_are_reached_by_name_by_number_and_by_pattern(stage):
+    left, other = stage.performers
+    for address, expected in (
+        ("/samplernn/left/gain", (0.5, 1)),
+        ("/samplernn/2/gain", (0.5, 0.5)),
+        ("/samplernn/*/gain", (0.25, 0.25)),
+        ("/samplernn/{1,3}/gain", (0.75, 0.25)),
+        ("/samplernn/[12]/ga*", (0.1, 0.1)),
+        ("/*/left/gain", (0.2, 0.1)),
+    ):
+        value = next(e for e, before in zip(expected, (left.state.gain, other.state.gain)) if e != before)
+        stage.controller.send(address, value)
+        stage.settle()
+        assert (left.state.gain, other.state.gain) == pytest.approx(expected)
+    stage.instances.rename(stage.instances.all[1], "left")
+    stage.controller.send("/samplernn/left/gain", 1)
+    stage.settle()
+    assert left.state.gain == other.state.gain == 1, "a name may stand for several"
+    assert not stage.lines
+
+
+def test_numbers_stay_when_instances_come_and_go(stage):
+    first = stage.instances.all[0]
+    stage.instances.remove(first)
+    assert [i.number for i in stage.instances.all] == [2]
+    assert stage.instances.add(first.performer, "left").number == 1
+    for name in ("7", "a b", "a/b", "*"):
+        with pytest.raises(SopiError, match="can't be a name"):
+            stage.instances.rename(stage.instances.all[0], name)
+
+
+def test_toggles_buttons_and_numbers_of_any_type_do_what_is_meant(stage):
+    send, state = stage.controller.send, stage.left.state
+    for on, off in ((1, 0), (1.0, 0.0), (True, False)):
+        send("/samplernn/1/generate", on)
+        stage.settle()
+        assert state.playing
+        send("/samplernn/1/generate", off)
+        stage.settle()
+        assert not state.playing
+    send("/samplernn/1/generate")
+    send("/samplernn/1/stop", 0.0)  # a button that is let go
+    stage.settle()
+    assert state.playing
+    send("/samplernn/1/stop", 1.0)
+    stage.settle()
+    assert not state.playing
+    send("/samplernn/1/seed", 7.0)
+    stage.controller.send_raw(b"/samplernn/1/generate\0\0\0,I\0\0")  # impulse: no value
+    stage.settle()
+    assert state.seed == 7
+    assert state.playing
+    assert not stage.lines
+
+
+def test_order_is_kept(stage):
+    told = []
+    stage.left.watch(lambda kind, *values: told.append(values[0]) if kind == "seed" else None)
+    for i in range(200):
+        if i % 3:
+            stage.controller.send("/samplernn/1/seed", i)
+        else:
+            stage.controller.send_at(0, message("/samplernn/1/seed", i))
+    stage.settle()
+    assert told == list(range(200))
+
+
+# ---------------------------------------------------------------- feedback
+
+
+def test_a_query_is_answered_to_whoever_asked(stage):
+    asks = stage.controller.ask
+    assert asks("/samplernn/left/temperature") == (1.0,)
+    assert asks("/samplernn/1/latency") == (20.0,)
+    stage.controller.send("/samplernn/1/generate?")
+    assert stage.controller.heard(until="/samplernn/1/generate")[-1][1] == (0,)
+    assert "small" in asks("/samplernn/1/models")
+    stage.controller.send("/samplernn/*/gain")
+    assert {"/samplernn/1/gain", "/samplernn/left/gain", "/samplernn/2/gain"} <= {
+        a for a, _ in stage.controller.heard()
+    }
+
+
+def test_a_wrong_message_is_answered_with_what_was_expected(stage):
+    asks = stage.controller
+    for address, values, at, line in (
+        ("/samplernn/left/temperature", ("hot",), "/samplernn/left/error", "expected a number from 0.01 to 5"),
+        ("/samplernn/nobody/gain", (1.0,), "/samplernn/error", "no instance nobody, expected one of 1, left, 2"),
+        ("/samplernn/1/tempo", (1.0,), "/samplernn/error", "no command tempo, expected one of load"),
+        ("/mixer/1/gain", (1.0,), "/samplernn/error", "expected /samplernn/<name or number>/<command>"),
+        ("/samplernn/[/gain", (1.0,), "/samplernn/error", "[ has no ]"),
+        ("/samplernn/subscribe", ("phone.local", 9000), "/samplernn/error", "expected a port"),
+        ("/samplernn/subscribe", (0,), "/samplernn/error", "port is 0"),
+    ):
+        time.sleep(INTERVAL)
+        asks.send(address, *values)
+        (answer,) = asks.heard(until=at)[-1][1]
+        assert line in answer
+
+
+def test_subscribers_hear_everything_once_and_then_what_changes(stage):
+    one, two = stage.controllers(2)
+    one.send("/samplernn/subscribe")
+    at_first = dict(one.heard(until="/samplernn/2/generate"))
+    for command in COMMANDS.values():
+        if command.query or command.told:
+            assert f"/samplernn/left/{command.name}" in at_first
+    two.send("/samplernn/1/temperature", 0.5)
+    assert one.heard(until="/samplernn/left/temperature")[-1][1] == (0.5,)
+    stage.left.handle("generate", 1)
+    assert one.heard(until="/samplernn/left/generate")[-1][1] == (1,)
+    assert not two.heard(0.1), "who has not subscribed hears nothing"
+
+    two.send("/samplernn/refresh")
+    assert dict(two.heard())["/samplernn/1/temperature"] == (0.5,)
+    two.send("/samplernn/subscribe", "127.0.0.1", one.port)
+    wait_for(lambda: stage.server.subscribers == [("127.0.0.1", one.port)])
+    one.send("/samplernn/unsubscribe")
+    wait_for(lambda: not stage.server.subscribers)
+
+
+def test_answers_go_to_the_port_that_was_told(stage):
+    hand, ear = stage.controllers(2)
+    hand.send("/samplernn/subscribe", float(ear.port))  # a controller that has no ints
+    ear.heard(until="/samplernn/2/generate")
+    hand.send("/samplernn/left/gain", 0.5)
+    assert ear.heard(until="/samplernn/left/gain")[-1][1] == (0.5,)
+
+
+def test_each_address_comes_at_most_thirty_times_a_second_and_last_comes_the_last_value(stage):
+    ear, hand = stage.controllers(2)
+    ear.send("/samplernn/subscribe")
+    ear.heard()
+    heard = []
+    listening = threading.Thread(target=lambda: heard.extend(ear.heard(1.3)))
+    listening.start()
+    end = time.monotonic() + 1
+    for i in itertools.count():
+        hand.send("/samplernn/left/gain", 1 + i % 1000 / 1000)
+        hand.send("/samplernn/left/temperature")
+        if time.monotonic() > end:
+            break
+        time.sleep(0.001)
+    hand.send("/samplernn/left/gain", 0.125)
+    listening.join()
+    values = [v for address, v in heard if address == "/samplernn/left/gain"]
+    assert 10 < len(values) <= 32
+    assert values[-1] == (0.125,)
+    assert len(hand.heard(0.1)) <= 32, "answers too"
+
+
+def test_dead_subscribers_drop_out():
+    stage = Stage(silence=0.5)
+    try:
+        gone, silent, alive = stage.controllers(3)
+        for controller in (gone, silent):
+            controller.send("/samplernn/subscribe")
+        wait_for(lambda: len(stage.server.subscribers) == 2)
+        gone.close()  # from now on its port refuses
+        stage.left.handle("gain", 0.5)
+        wait_for(lambda: stage.server.subscribers == [("127.0.0.1", silent.port)])
+        end = time.monotonic() + 0.8
+        while time.monotonic() < end:
+            alive.send("/samplernn/1/gain", 0.5)  # from the same host: it lives
+            time.sleep(0.1)
+        assert stage.server.subscribers
+        wait_for(lambda: not stage.server.subscribers, 2)
+    finally:
+        stage.close()
+
+
+# ---------------------------------------------------------------- time
+
+
+def test_a_hosts_clock_is_known_to_the_sample_though_its_callbacks_are_late():
+    rng = random.Random(1)
+    for ppm in (0, 60, -60):
+        clock, rate, begin, next_look, errors = HostClock(), 48000 * (1 + ppm * 1e-6), 10**15, 0, []
+        for block in range(round(12 * rate / 128)):
+            ns = begin + round(
+                block * 128 / rate * 1e9 + abs(rng.gauss(0, 40e3)) + (5e6 if rng.random() < 0.005 else 0)
+            )
+            if ns < next_look:
+                continue
+            next_look = ns + rng.uniform(15e6, 25e6)
+            clock.observe(128 * (block + 1), ns, 48000)
+            if ns > begin + 4e9:
+                when = ns + 300_000_000
+                errors.append(clock.frame_at(when) - 128 - (when - begin) / 1e9 * rate)
+        assert max(errors) - min(errors) < 3, ppm
+
+
+def gain_changes(out, after):
+    """Frames from `after` on at which `gain`, which changes between one sample and the next, silences the sound or lets
+    it come back."""
+    silent = np.convolve(out[after:] == 0, np.ones(8), "valid") == 8
+    change = np.diff(silent.astype(int))
+    return after + np.flatnonzero(change) + np.where(change[change != 0] > 0, 1, 8)
+
+
+def play_with(stage, act, seconds):
+    """A performer at a host of its own plays; what `act` sends is in what it played -> that, and the instance."""
+    performer = Performer()
+    host = NativeHost(performer.ring, round(seconds * 48000))
+    instance = stage.instances.add(performer, "timed")
+    try:
+        host.start()
+        performer.handle("load", "small")
+        wait_for(lambda: performer.state.model)
+        performer.handle("generate")
+        time.sleep(0.5)
+        act()
+        host.join()
+        return host.out, instance, performer.stream.stats()
+    finally:
+        stage.instances.remove(instance)
+        performer.close()
+
+
+def test_a_timetag_is_met_to_the_sample_and_blocks_nothing(stage):
+    def attempt():
+        times = []
+
+        def act():
+            times.extend(time.time() + 0.2 + 0.05 * i for i in range(6))
+            for i, when in reversed(list(enumerate(times))):
+                stage.controller.send_at(when, message("/samplernn/timed/gain", i % 2))
+            sent = time.monotonic()
+            assert stage.controller.ask("/samplernn/timed/temperature") == (1.0,)
+            assert time.monotonic() - sent < 0.2, "what waits blocks nothing"
+
+        out, instance, stats = play_with(stage, act, 1.9)
+        changes = gain_changes(out, 9600)[:6]
+        assert np.abs(np.diff(changes) - 2400).max() <= 1
+        assert stats["late"] == 0
+        offset = time.time_ns() - time.monotonic_ns()
+        expected = [instance.clock.frame_at(round(when * 1e9) - offset) for when in times]
+        assert np.abs(changes - expected).max() <= 2
+        assert not stage.server.counts["late"]
+
+    in_real_time(attempt)
+
+
+def test_a_timetag_in_the_past_applies_at_once_and_is_counted_late(stage):
+    def attempt():
+        sent = []
+
+        def act():
+            sent.append(stage.instances.all[-1].performer.now)
+            stage.controller.send_at(time.time() - 1, message("/samplernn/timed/gain", 0))
+
+        out, instance, stats = play_with(stage, act, 1.2)
+        change = gain_changes(out, 9600)[0]
+        assert 0 <= change - sent[0] <= 0.022 * 48000
+        assert stats["late"] == 1
+        assert stats["worst_late"] <= 960
+
+    in_real_time(attempt)
+    assert stage.server.counts["late"] == 1
+    assert "too late: is the clock of 127.0.0.1 right?" in stage.lines[0]
+
+
+def test_a_timetag_of_next_week_is_a_wrong_clock(stage):
+    stage.controller.send_at(time.time() + 7 * 86400, message("/samplernn/1/gain", 0.5))
+    wait_for(lambda: stage.left.state.gain == 0.5)
+    assert "set the clock of 127.0.0.1" in stage.lines[0]
+
+
+# ---------------------------------------------------------------- a stage network
+
+
+def test_only_names_are_reached_by_osc(stage, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here.safetensors").write_bytes(b"x")
+    (tmp_path / "here.wav").write_bytes(b"x")
+    told = []
+    stage.left.watch(lambda *event: told.append(event))
+    for words in (
+        ("load", "/etc/passwd"),
+        ("load", "../small"),
+        ("load", "here.safetensors"),
+        ("load", "~"),
+        ("load", ".."),
+        ("load", "small/small.safetensors"),
+        ("load", "small\n"),
+        ("seed", "/etc/passwd"),
+        ("seed", "../here.wav"),
+        ("seed", "a\\b"),
+    ):
+        stage.controller.send(f"/samplernn/1/{words[0]}", *words[1:])
+    stage.settle()
+    assert stage.server.counts["wrong"] == 10
+    assert not told
+    stage.controller.send("/samplernn/1/load", "small")
+    wait_for(lambda: stage.left.state.model == "small")
+
+
+def test_a_port_in_use_is_named(stage):
+    with pytest.raises(SopiError, match=rf"port {stage.server.port} is in use by another program, choose another"):
+        Server(stage.instances, stage.server.port)
+    with pytest.raises(SopiError, match="no such port"):
+        Server(stage.instances, 70000)
+    with pytest.raises(SopiError, match="8.8.8.8 is no address of this machine"):
+        Server(stage.instances, 0, "8.8.8.8")
+
+
+def test_it_listens_to_this_machine_only_unless_told(stage):
+    assert stage.server.host == "127.0.0.1"
+    other = Server(stage.instances, 0, "0.0.0.0")
+    other.close()
+
+
+def fuzzed(n, seed=0):
+    """Packets that are nearly right, and noise."""
+    rng = random.Random(seed)
+    good = [
+        encode("/samplernn/1/temperature", 0.9, 500),
+        encode("/samplernn/*/gain", 1.0),
+        encode("/samplernn/1/seed", "sound", 1.0, 2.0),
+        encode("/samplernn/subscribe", 9001),
+        nested(3, encode("/samplernn/left/generate", True)),
+    ]
+    for i in range(n):
+        if i % 4 == 0:
+            yield rng.randbytes(rng.randrange(100))
+            continue
+        packet = bytearray(rng.choice(good))
+        for _ in range(rng.randrange(1, 6)):
+            packet[rng.randrange(len(packet))] = rng.randrange(256)
+        yield bytes(packet[: rng.randrange(len(packet) + 1)] if i % 4 == 1 else packet)
+
+
+def test_noise_is_counted_reported_seldom_and_survived(stage):
+    packets, began = list(fuzzed(3000)), time.monotonic()
+    for i, packet in enumerate([*packets, bytes(60000), *[nested(900, b"/a\0\0")] * 20]):
+        stage.controller.send_raw(packet)
+        if i % 100 == 99:
+            time.sleep(0.005)
+    stage.controller.send("/samplernn/left/gain", 0.3125)
+    wait_for(lambda: stage.left.state.gain == 0.3125)
+    assert stage.server.counts["malformed"] > 1000
+    assert stage.server.counts["wrong"] > 100
+    assert len(stage.lines) <= (2 + (time.monotonic() - began) / REPORT) * len(stage.server.counts)
+    assert all("\n" not in line and line.isprintable() for line in stage.lines)
+
+
+def test_a_flood_does_not_touch_the_sound(stage):
+    """A short form of tests/bench/osc.py."""
+
+    def attempt():
+        def act():
+            words = [str(stage.server.port), "0.6", "20000", "/samplernn/timed/temperature"]
+            subprocess.run([sys.executable, FLOOD, *words], check=True, stdout=subprocess.DEVNULL)
+
+        handled = stage.server.counts["messages"]
+        out, _, stats = play_with(stage, act, 1.6)
+        assert stats["underruns"] == 0
+        assert stage.server.counts["messages"] - handled > 1000
+        sounding = np.flatnonzero(out)
+        assert np.diff(sounding).max() < 480
+
+    in_real_time(attempt)
+    stage.controller.send("/samplernn/left/gain", 0.3125)
+    wait_for(lambda: stage.left.state.gain == 0.3125)

@@ -1,0 +1,105 @@
+"""OSC in real Pd: `osc` opens the port, and Pd's own netsend and oscformat play the instrument."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from osc_client import Controller, example
+from pd_host import Patch, Result, start
+
+from sopilib.live import COMMANDS
+
+pytestmark = pytest.mark.usefixtures("pd_models")
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def netsend(patch: Patch, port: int, ms: float = 300) -> int:
+    """[netsend] to a port of this machine, from `ms` on."""
+    box = patch.obj("netsend -u -b")
+    patch.at(ms, f"connect 127.0.0.1 {port}", box)
+    return box
+
+
+def words(name: str) -> str:
+    return " ".join(f"{v:g}" if isinstance(v, int | float) else v for v in example(COMMANDS[name]))
+
+
+def told(result: Result, label: str) -> list[str]:
+    """What Pd's console has of [print label], but for what changes by itself."""
+    return [
+        line for line in result.printed(label) if line.split()[0] not in ("level", "rtf", "burst", "late", "settings")
+    ]
+
+
+def test_every_command_works_by_messages_and_by_netsend_alike(tmp_path: Path) -> None:
+    port = free_port()
+    patch = Patch()
+    direct, by_osc = patch.obj("samplernn~"), patch.obj("samplernn~ name two")
+    patch.print(direct, 1, "direct")
+    patch.print(by_osc, 1, "by-osc")
+    patch.at(100, f"osc {port}", by_osc)
+    sender = netsend(patch, port)
+    for i, name in enumerate(COMMANDS):
+        ms = 500 + 100 * i
+        message = f"{name} {words(name)}".strip()
+        patch.at(ms, message, direct)
+        formatter = patch.obj(f"oscformat samplernn two {name}")
+        patch.chain(formatter, patch.obj("list prepend send"), patch.obj("list trim"), sender)
+        patch.at(ms, f"list {words(name)}".strip(), formatter)
+    patch.quit(900 + 100 * len(COMMANDS))
+    process = start(patch.write(tmp_path / "p.pd"))
+    out, _ = process.communicate(timeout=20)
+    result = Result(process.returncode, out.decode(), 0)
+    assert not result.errors(), result.errors()
+    ours, theirs = told(result, "direct"), told(result, "by-osc")
+    assert f"osc {port} 2" in theirs
+    theirs.remove(f"osc {port} 2")
+    assert sorted(ours) == sorted(theirs)
+    assert len(ours) > len(COMMANDS)
+
+
+def test_one_port_reaches_all_objects_and_can_be_closed(tmp_path: Path) -> None:
+    port, taken = free_port(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    taken.bind(("127.0.0.1", 0))
+    patch = Patch()
+    one, two = patch.obj("samplernn~ small"), patch.obj("samplernn~ other name second temperature 0.5")
+    patch.print(one, 1, "one")
+    patch.at(50, f"osc {taken.getsockname()[1]}", one)
+    patch.at(60, "osc nine", one)
+    patch.at(100, f"osc {port}", one)
+    patch.at(110, f"osc {port}", two)
+    patch.at(2500, "osc 0", two)
+    patch.quit(4000)
+    process = start(patch.write(tmp_path / "p.pd"))
+    controller = Controller(port)
+    try:
+        time.sleep(1.2)
+        assert controller.ask("/samplernn/second/temperature") == (0.5,)
+        assert controller.ask("/samplernn/1/temperature") == (1.0,)
+        controller.send("/samplernn/*/gain", 0.25)
+        assert controller.ask("/samplernn/2/gain") == controller.ask("/samplernn/1/gain") == (0.25,)
+        controller.send("/samplernn/1/load", "/etc/passwd")
+        assert "is a path" in controller.heard(until="/samplernn/1/error")[-1][1][0]
+        time.sleep(1.8)
+        controller.send("/samplernn/1/gain")
+        assert not controller.heard(0.3), "osc 0 closes the port"
+        out, _ = process.communicate(timeout=10)
+    finally:
+        process.kill()
+        controller.close()
+        taken.close()
+    assert process.returncode == 0
+    printed = Result(0, out.decode(), 0).printed("one")
+    assert f"osc {port} 1" in printed
+    errors = [line for line in printed if line.startswith("error")]
+    assert "is in use by another program" in errors[0]
+    assert "expected osc <port> [address]" in errors[1]
+    assert len(errors) == 2
