@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from sopilib.native import _native
 
 SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 Variables = dict[str, np.ndarray]
+Pairs = list[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def snappy(data: bytes) -> bytes:
     return out + literal(data[start:])
 
 
-def pack_block(pairs: list[tuple[bytes, bytes]], restarts: int = 16) -> bytes:
+def pack_block(pairs: Pairs, restarts: int = 16) -> bytes:
     out, points, last = b"", [], b""
     for i, (key, value) in enumerate(pairs):
         shared = 0
@@ -100,12 +101,16 @@ def pack_block(pairs: list[tuple[bytes, bytes]], restarts: int = 16) -> bytes:
     return out + struct.pack(f"<{len(points)}I", *points) + struct.pack("<I", len(points))
 
 
-def pack_table(pairs: list[tuple[bytes, bytes]], layout: Layout = Layout()) -> bytes:
+def pack_table(
+    pairs: Pairs, layout: Layout = Layout(), damage: Callable[[bytes], bytes] = lambda block: block
+) -> bytes:
+    """damage: changes blocks, as they are stored, before their checksums are made."""
     file, index, waiting, size = b"", [], [], 0
 
     def add(block: bytes) -> bytes:
         nonlocal file
         stored, kind = (snappy(block), b"\1") if layout.snappy else (block, b"\0")
+        stored = damage(stored)
         handle = varint(len(file)) + varint(len(stored))
         file += stored + kind + struct.pack("<I", masked(stored + kind))
         return handle
@@ -123,8 +128,9 @@ def pack_table(pairs: list[tuple[bytes, bytes]], layout: Layout = Layout()) -> b
     return file + footer.ljust(40, b"\0") + struct.pack("<Q", 0xDB4775248B80FB57)
 
 
-def write_bundle(prefix: Path, variables: Mapping[str, np.ndarray | bytes], layout: Layout = Layout()) -> None:
-    """Variables whose value is bytes are strings, as TensorFlow's object graph is."""
+def bundle_pairs(variables: Mapping[str, np.ndarray | bytes], layout: Layout) -> tuple[Pairs, list[bytes]]:
+    """The entries of the index, and the shards. Variables whose value is bytes are strings, as TensorFlow's object
+    graph is."""
     shards = [b""] * layout.shards
     pairs = [(b"", field(1, layout.shards) + field(3, field(1, 1)))]
     for i, name in enumerate(sorted(variables)):
@@ -134,6 +140,11 @@ def write_bundle(prefix: Path, variables: Mapping[str, np.ndarray | bytes], layo
         dtype = 7 if isinstance(value, bytes) else {"f4": 1, "f8": 2, "i8": 9}[value.dtype.str[1:]]
         pairs.append((name.encode(), entry(dtype, shape, shard, len(shards[shard]), len(data), masked(data))))
         shards[shard] += data
+    return pairs, shards
+
+
+def write_bundle(prefix: Path, variables: Mapping[str, np.ndarray | bytes], layout: Layout = Layout()) -> None:
+    pairs, shards = bundle_pairs(variables, layout)
     for i, data in enumerate(shards):
         prefix.with_name(f"{prefix.name}.data-{i:05d}-of-{layout.shards:05d}").write_bytes(data)
     prefix.with_name(prefix.name + ".index").write_bytes(pack_table(pairs, layout))

@@ -119,7 +119,7 @@ def _weight(f: Any, name: str, names: set[str]) -> np.ndarray:
 def _json(path: Path, metadata: dict[str, str], key: str) -> dict[str, Any]:
     try:
         value = json.loads(metadata.get(key, "{}"))
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise SopiError(f"{path}: its {key} is not JSON ({e})") from None
     if not isinstance(value, dict):
         raise SopiError(f"{path}: its {key} is not a JSON object")
