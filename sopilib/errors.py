@@ -7,3 +7,12 @@ class SopiError(Exception):
 
 class SopiWarning(UserWarning):
     """Something was assumed that the user may know better: what, and how to say it. One sentence."""
+
+
+LONGEST = 500  # characters of a message
+
+
+def one_line(text: str) -> str:
+    """`text`, which may quote a file that nobody has checked, as one printable line that is not too long."""
+    line = "".join(c if c.isprintable() else "?" for c in text)
+    return line if len(line) <= LONGEST else line[: LONGEST - 3] + "..."

@@ -40,6 +40,23 @@ def test_a_broken_file_loads_or_is_a_clear_error(name: str, tmp_path: Path, a_gi
             sopilib.load(path)
         except SopiError as e:
             errors += 1
-            assert "\n" not in str(e)
+            assert str(e).isprintable()
+            assert len(str(e)) <= 500
         assert time.monotonic() - begin < 5
     assert errors > 50
+
+
+@pytest.mark.parametrize("path", ["x" * 5000, "a\nb", "a\0b", "~nobody-of-this-name/x", "/etc/hosts/x", "..", ""])
+def test_impossible_paths_are_clear_errors(path: str) -> None:
+    with pytest.raises(SopiError) as error:
+        sopilib.load(path)
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) <= 500
+
+
+def test_a_folder_that_leads_to_itself_is_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "01.01.2021_00.00.00").symlink_to(tmp_path)
+    (tmp_path / "02.01.2021_00.00.00").symlink_to("02.01.2021_00.00.00")
+    (tmp_path / "model.ckpt-1.index").symlink_to("model.ckpt-1.index")
+    with pytest.raises(SopiError, match=r"model\.ckpt-1\.index"):
+        sopilib.load(tmp_path)

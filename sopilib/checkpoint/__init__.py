@@ -20,7 +20,7 @@ from typing import Any
 from sopilib.checkpoint import native, prism, theano
 from sopilib.checkpoint.importing import Options
 from sopilib.checkpoint.native import save
-from sopilib.errors import SopiError, SopiWarning
+from sopilib.errors import SopiError, SopiWarning, one_line
 from sopilib.model import Model
 
 __all__ = ["IMPORTERS", "Options", "available", "exists", "find", "load", "models_folders", "save"]
@@ -46,13 +46,13 @@ def available() -> dict[str, Path]:
 
 def exists(path: Path) -> bool:
     """Whether there is a file or folder, or a TensorFlow checkpoint with this prefix."""
-    return path.exists() or prism.is_prefix(path)
+    return os.path.exists(path) or prism.is_prefix(path)
 
 
 def find(path_or_name: str | Path) -> Path:
     """The file, folder or prefix meant by a path or by a name under models/. Raises SopiError naming what there is."""
-    path = Path(path_or_name).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(path_or_name))
+    if os.path.isdir(path):
         inside = sorted(path.glob("*.safetensors"))
         if len(inside) > 1:
             raise SopiError(f"{path}: a folder with {len(inside)} .safetensors files, expected one: name it")
@@ -79,18 +79,29 @@ def load(path_or_name: str | Path, *, warn: Callable[[str], None] = _warn, **opt
 
     Raises SopiError with what is wrong.
     """
-    path, wanted = find(path_or_name), Options.from_dict(options)
+    try:
+        model, imported = _load(find(path_or_name), Options.from_dict(options))
+    except SopiError as e:
+        raise SopiError(one_line(str(e))) from None
+    except OSError as e:
+        raise SopiError(one_line(f"{path_or_name}: can't be read ({e.strerror or e})")) from None
+    if imported:
+        for text in model.about["import"]["assumed"]:
+            warn(one_line(f"{model.name}: {text}"))
+    return model
+
+
+def _load(path: Path, options: Options) -> tuple[Model, bool]:
+    """-> the model, and whether it had to be imported."""
     if native.recognise(path):
-        if options:
-            raise SopiError(f"{path}: a sopilib file says everything itself, expected no option {next(iter(options))}")
-        return native.load(path)
+        given = options.given()
+        if given:
+            raise SopiError(f"{path}: a sopilib file says everything itself, expected no option {next(iter(given))}")
+        return native.load(path), False
     importer = next((i for i in IMPORTERS if i.recognise(path)), None)
     if importer is None:
         raise SopiError(f"{path}: {_describe(path)}, expected a sopilib .safetensors file or {_understood()}")
-    model: Model = importer.load(path, wanted)
-    for text in model.about["import"]["assumed"]:
-        warn(f"{model.name}: {text}")
-    return model
+    return importer.load(path, options), True
 
 
 def _understood() -> str:
@@ -111,10 +122,7 @@ def _describe(path: Path) -> str:
     """What a path that nobody recognises is."""
     if path.is_dir():
         return "a folder without a checkpoint"
-    try:
-        with path.open("rb") as file:
-            head = file.read(8)
-    except OSError as e:
-        return f"a file that can't be read ({e.strerror})"
+    with path.open("rb") as file:
+        head = file.read(8)
     kind = next((text for start, text in _BEGINNINGS.items() if head.startswith(start)), None)
     return kind or (f"a file that begins with {head!r}" if head else "an empty file")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sopilib.errors import SopiError
+from sopilib.errors import SopiError, one_line
 
 __all__ = ["Options", "Parameters", "Record"]
 
@@ -67,7 +67,7 @@ class Record:
 
     def found(self, name: str, value: Any, where: str) -> None:
         """`value` of `name` was read, or follows from, `where`: a file's name or some weight's shape."""
-        self._found[name] = f"{value} ({where})"
+        self._found[name] = one_line(f"{value} ({where})")
 
     def choose(self, name: str, default: Any, found: Any = None, where: str = "", note: str = "") -> Any:
         """The value of option `name`: what the user gave, else what was found (`where`), else `default`, with a
@@ -83,7 +83,7 @@ class Record:
 
     def warn(self, text: str) -> None:
         """`text`: one clause that says what was assumed, and what to do if that's wrong."""
-        self._assumed.append(text)
+        self._assumed.append(one_line(text))
 
     @property
     def about(self) -> dict[str, Any]:

@@ -8,8 +8,8 @@ shapes count. The system starts to generate from the states that random weights 
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sopilib.checkpoint import fold
-from sopilib.checkpoint.importing import Options, Record
+from sopilib.checkpoint.importing import Options, Parameters, Record
 from sopilib.checkpoint.tensor_bundle import Bundle
 from sopilib.errors import SopiError
 from sopilib.model import Config, Model
 
-Floats = NDArray[np.float32]
-Shapes = dict[str, tuple[int, ...]]
+Floats = NDArray[np.floating[Any]]
 
 NAME = "PRiSM"
 DESCRIPTION = "a run's folder, or the .index or .data file or the prefix of a TensorFlow 2 checkpoint"
@@ -42,7 +41,7 @@ LARGEST_TEXT = 1 << 20  # bytes
 
 def is_prefix(path: Path) -> bool:
     """Whether `path` is what the names of a checkpoint's files begin with."""
-    return path.with_name(path.name + ".index").is_file() if path.name else False
+    return os.path.isfile(f"{path}.index")
 
 
 def recognise(path: Path) -> bool:
@@ -116,37 +115,31 @@ def load(path: Path, options: Options) -> Model:
         for name, entry in bundle.entries.items()
         if name.endswith(SUFFIX) and "/.OPTIMIZER_SLOT/" not in name and name.startswith((*TIERS, "sample_mlp"))
     }
+    p = Parameters(shapes, lambda name: bundle.read(name + SUFFIX))
     try:
-        sizes = _sizes(shapes)
+        sizes = _sizes(p)
         for name, value in sizes.items():
             record.found(name, value, "shapes")
         config = _config(prefix.parent, sizes, record)
-        _check(shapes, config)
+        weights = _weights(p, config)
     except SopiError as e:
         raise SopiError(f"{prefix}: {e}") from None
-    weights = _weights(config, lambda name: bundle.read(name + SUFFIX))
     return Model(config, weights, {"import": record.about}, name=prefix.name)
 
 
-def _sizes(shapes: Shapes) -> dict[str, Any]:
+def _sizes(p: Parameters) -> dict[str, Any]:
     """The fields of `Config` that the shapes say."""
-
-    def shape(name: str, *ranks: int) -> tuple[int, ...]:
-        if name not in shapes:
-            raise SopiError(f"a TensorFlow checkpoint without the variable {name}, expected one of PRiSM's SampleRNN")
-        if len(shapes[name]) not in ranks:
-            raise SopiError(f"{name} has shape {shapes[name]}, expected {ranks[0]} dimensions")
-        return shapes[name]
-
-    (small, dim), (large, _) = (shape(f"{tier}/inputs/kernel", 2) for tier in TIERS)
-    layers = [name for name in shapes if re.fullmatch(r"frame_rnn/rnn/layer_\d+/cell/kernel", name)]
+    if "sample_mlp/embedding/embeddings" not in p:
+        raise SopiError("a TensorFlow checkpoint without sample_mlp/embedding/embeddings, expected PRiSM's SampleRNN")
+    (small, dim), (large, _) = (p.shape(f"{tier}/inputs/kernel", 2) for tier in TIERS)
+    bias = "frame_rnn/rnn/layer_0/cell/bias"
     return {
         "frame_sizes": [small, large],
         "dim": dim,
-        "rnn_type": "gru" if len(shape("frame_rnn/rnn/layer_0/cell/bias", 2, 1)) == 2 else "lstm",
-        "num_rnn_layers": len(layers),
-        "q_levels": shape("sample_mlp/embedding/embeddings", 2)[0],
-        "skip_conn": "frame_rnn/rnn/layer_0_skip_out/kernel" in shapes,
+        "rnn_type": "gru" if len(p.shapes.get(bias, ())) == 2 else "lstm",
+        "num_rnn_layers": sum(bool(re.fullmatch(r"frame_rnn/rnn/layer_\d+/cell/kernel", name)) for name in p.shapes),
+        "q_levels": p.shape("sample_mlp/embedding/embeddings", 2)[0],
+        "skip_conn": "frame_rnn/rnn/layer_0_skip_out/kernel" in p,
     }
 
 
@@ -209,86 +202,53 @@ def _told(run: Path, sizes: dict[str, Any], record: Record) -> tuple[dict[str, A
     return told, source
 
 
-def _check(shapes: Shapes, config: Config) -> None:
-    """Raises SopiError unless these are the variables of a model with this config."""
-    c = config
-    rest = dict(shapes)
-
-    def expect(name: str, *shape: int) -> None:
-        found = rest.pop(name, None)
-        if found != shape:
-            what = "is missing" if found is None else f"has shape {found}"
-            raise SopiError(f"{name} {what}, expected shape {shape}")
-
-    for i, tier in enumerate(TIERS):
-        expect(f"{tier}/inputs/kernel", c.frame_sizes[i], c.dim)
-        expect(f"{tier}/inputs/bias", c.dim)
-        for layer in range(c.num_rnn_layers):
-            cell = f"{tier}/rnn/layer_{layer}/cell"
-            expect(f"{cell}/kernel", c.dim * (2 if c.skip_conn and layer == 0 else 1), c.gates * c.dim)
-            expect(f"{cell}/recurrent_kernel", c.dim, c.gates * c.dim)
-            expect(f"{cell}/bias", *([2] if c.rnn_type == "gru" else []), c.gates * c.dim)
-            if c.skip_conn:
-                expect(f"{tier}/rnn/layer_{layer}_skip_out/kernel", c.dim, c.dim)
-        if c.skip_conn:
-            expect(f"{tier}/rnn/layer_0_skip_out/bias", c.dim)
-        expect(f"{tier}/upsample", c.ratio(i), c.dim, c.dim)
-    expect("sample_mlp/embedding/embeddings", c.q_levels, c.q_levels)
-    expect("sample_mlp/inputs/kernel", c.frame_sizes[0], c.q_levels, c.dim)
-    for name, width in (("hidden1", c.dim), ("hidden2", c.dim), ("outputs", c.q_levels)):
-        expect(f"sample_mlp/{name}/kernel", c.dim, width)
-        expect(f"sample_mlp/{name}/bias", width)
-    if rest:
-        raise SopiError(f"variable {next(iter(rest))} is none of PRiSM's SampleRNN")
-
-
 # ---------------------------------------------------------------- the weights
 
 
-def _weights(config: Config, read: Callable[[str], Floats]) -> dict[str, Floats]:
-    """read(name) -> the variable, of the shape that `_check` expects."""
-    c = config
-    out: dict[str, Floats] = {}
+def _weights(p: Parameters, c: Config) -> dict[str, Floats]:
+    d, out = c.dim, {}
     for i, tier in enumerate(TIERS):
-        out[f"tier{i}.input.weight"] = _rows(read(f"{tier}/inputs/kernel"))
-        out[f"tier{i}.input.bias"] = read(f"{tier}/inputs/bias")
+        out[f"tier{i}.input.weight"] = _rows(p.take(f"{tier}/inputs/kernel", c.frame_sizes[i], d))
+        out[f"tier{i}.input.bias"] = p.take(f"{tier}/inputs/bias", d)
         for layer in range(c.num_rnn_layers):
-            name, cell = f"tier{i}.rnn{layer}", f"{tier}/rnn/layer_{layer}/cell"
-            kernel, bias = read(f"{cell}/kernel"), read(f"{cell}/bias")
-            if layer == 0 and c.skip_conn:  # it takes the tier's input twice
-                kernel = (kernel[: c.dim].astype(np.float64) + kernel[c.dim :]).astype(np.float32)
-            out[f"{name}.{'below' if layer else 'input'}"] = _gates(c, kernel)
-            out[f"{name}.recurrent"] = _gates(c, read(f"{cell}/recurrent_kernel"))
-            if c.rnn_type == "gru":
-                of_input, of_state = _gates(c, bias[:1])[:, 0], _gates(c, bias[1:])[:, 0]
-                out[f"{name}.candidate"] = of_state[2 * c.dim :].copy()
-                of_state[2 * c.dim :] = 0
-                bias = of_input + of_state
-            out[f"{name}.bias"] = bias
-            out[f"{name}.initial"] = np.zeros(c.state_size, np.float32)
+            name, of = f"tier{i}.rnn{layer}", f"{tier}/rnn/layer_{layer}"
+            twice = c.skip_conn and layer == 0  # it takes the tier's input twice
+            kernel = p.take(f"{of}/cell/kernel", (2 if twice else 1) * d, c.gates * d)
+            out[f"{name}.{'below' if layer else 'input'}"] = _gates(c, kernel[:d] + kernel[d:] if twice else kernel)
+            out[f"{name}.recurrent"] = _gates(c, p.take(f"{of}/cell/recurrent_kernel", d, c.gates * d))
+            if c.rnn_type == "lstm":
+                out[f"{name}.bias"] = p.take(f"{of}/cell/bias", 4 * d)
+            else:
+                of_input, of_state = _gates(c, p.take(f"{of}/cell/bias", 2, 3 * d)).T
+                out[f"{name}.bias"] = of_input + np.where(np.arange(3 * d) < 2 * d, of_state, 0)
+                out[f"{name}.candidate"] = of_state[2 * d :]
+            out[f"{name}.initial"] = np.zeros(c.state_size)
             if c.skip_conn:
-                out[f"{name}.output"] = _rows(read(f"{tier}/rnn/layer_{layer}_skip_out/kernel"))
+                out[f"{name}.output"] = _rows(p.take(f"{of}_skip_out/kernel", d, d))
         if c.skip_conn:
-            out[f"tier{i}.output_bias"] = read(f"{tier}/rnn/layer_0_skip_out/bias")
-        out[f"tier{i}.up.weight"] = read(f"{tier}/upsample")
-        out[f"tier{i}.up.bias"] = np.zeros((c.ratio(i), c.dim), np.float32)
-    below = fold.below(
-        read("sample_mlp/embedding/embeddings"),
-        read("sample_mlp/inputs/kernel"),
+            out[f"tier{i}.output_bias"] = p.take(f"{tier}/rnn/layer_0_skip_out/bias", d)
+        out[f"tier{i}.up.weight"] = p.take(f"{tier}/upsample", c.ratio(i), d, d).astype(np.float32)
+        out[f"tier{i}.up.bias"] = np.zeros((c.ratio(i), d))
+
+    def layer_of_sample(name: str, width: int) -> tuple[Floats, Floats]:
+        return _rows(p.take(f"sample_mlp/{name}/kernel", d, width)), p.take(f"sample_mlp/{name}/bias", width)
+
+    out["sample.tables"], out["tier0.up.weight"], out["tier0.up.bias"] = fold.below(
+        p.take("sample_mlp/embedding/embeddings", c.q_levels, c.q_levels),
+        p.take("sample_mlp/inputs/kernel", c.frame_sizes[0], c.q_levels, d),
         out["tier0.up.weight"],
         out["tier0.up.bias"],
-        [(read("sample_mlp/hidden1/kernel").T, read("sample_mlp/hidden1/bias"))],
+        [layer_of_sample("hidden1", d)],
     )
-    out["sample.tables"], out["tier0.up.weight"], out["tier0.up.bias"] = below
-    for k, name in enumerate(("hidden2", "outputs")):
-        out[f"sample.layer{k}.weight"] = _rows(read(f"sample_mlp/{name}/kernel"))
-        out[f"sample.layer{k}.bias"] = read(f"sample_mlp/{name}/bias")
-    return out
+    for k, (name, width) in enumerate((("hidden2", d), ("outputs", c.q_levels))):
+        out[f"sample.layer{k}.weight"], out[f"sample.layer{k}.bias"] = layer_of_sample(name, width)
+    p.check_all_taken()
+    return {name: np.ascontiguousarray(w, np.float32) for name, w in out.items()}
 
 
 def _rows(kernel: Floats) -> Floats:
     """Keras's [in, out] -> [out, in]."""
-    return np.ascontiguousarray(kernel.T)
+    return np.ascontiguousarray(kernel.T, np.float32)
 
 
 def _gates(config: Config, kernel: Floats) -> Floats:

@@ -78,33 +78,30 @@ class Bundle:
             raise SopiError(f"{index}: no index of a TensorFlow checkpoint, or cut short or damaged ({what})") from None
 
     def read(self, name: str) -> np.ndarray:
-        """float32 array, its CRC checked."""
+        """Little-endian float32 array, its CRC checked."""
         e = self.entries[name]
         shard = self.prefix.with_name(f"{self.prefix.name}.data-{e.shard:05d}-of-{self._shards:05d}")
-        where = f"{shard}: {name}"
         if e.dtype != DT_FLOAT or e.sliced:
             what = "is cut into slices" if e.sliced else f"has TensorFlow's data type {e.dtype}"
-            raise SopiError(f"{where} {what}, expected whole float32 arrays")
+            raise SopiError(f"{name} {what}, expected a whole float32 array")
         if e.shard >= self._shards or not 0 < e.size == 4 * math.prod(e.shape):
-            raise SopiError(f"{where} has shape {e.shape} in {e.size} bytes of shard {e.shard}: the index is damaged")
+            raise SopiError(f"{name} has shape {e.shape} in {e.size} bytes of shard {e.shard}: the index is damaged")
         try:
             with shard.open("rb") as file:
                 size = file.seek(0, 2)
                 if e.offset + e.size > size:
                     raise SopiError(
-                        f"{where} ends at byte {e.offset + e.size}, but the file has {size}: it is cut short"
+                        f"{name} ends at byte {e.offset + e.size} of {shard.name}, which has {size}: it is cut short"
                     )
                 file.seek(e.offset)
                 values = np.fromfile(file, "<f4", math.prod(e.shape))
         except FileNotFoundError:
-            raise SopiError(f"{shard}: missing, expected beside the checkpoint's other files") from None
+            raise SopiError(f"{shard.name} is missing, expected beside the checkpoint's other files") from None
         except OSError as error:
-            raise SopiError(f"{shard}: can't be read ({error.strerror})") from None
+            raise SopiError(f"{shard.name} can't be read ({error.strerror})") from None
         if values.nbytes != e.size or (e.crc is not None and crc32c_masked(values) != e.crc):
-            raise SopiError(f"{where} fails its checksum: the file is damaged")
-        if not np.isfinite(values).all():
-            raise SopiError(f"{where} holds values that are not finite: its training failed")
-        return values.astype(np.float32, copy=False).reshape(e.shape)
+            raise SopiError(f"{name} fails its checksum: {shard.name} is damaged")
+        return values.reshape(e.shape)
 
 
 def crc32c_masked(data: bytes | np.ndarray) -> int:
