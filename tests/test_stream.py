@@ -214,8 +214,6 @@ def test_voices_are_channels():
     two.reset(3)
     with Playing(rate=16000, channels=2) as playing:
         out = playing.render(4000, start(two.source))
-        with pytest.raises(ValueError, match="1 voices, the stream 2 channels"):
-            playing.stream.swap(0, engine().source)
     two.reset(3)
     made = MODEL.decode(two.generate(4000))
     assert np.array_equal(out[:, 400:], made[:, 80 : 80 + 3600])

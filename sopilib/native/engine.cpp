@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <stdexcept>
 
 namespace sopi {
 
@@ -106,20 +107,124 @@ int NativeEngine::threads() const noexcept { return team_->size(); }
 
 void NativeEngine::reset(uint64_t seed)
 {
-    const Weights &w = *w_;
     position_ = 0;
-    end_ = w.lookback();
-    for (Voice &v : states_) {
-        std::fill(v.history.begin(), v.history.end(), w.silence);
-        v.seed = seed;
-        v.drawn = 0;
-    }
+    end_ = w_->lookback();
+    for (int v = 0; v < voices_; v++) reset_voice(v, seed);
+}
+
+void NativeEngine::reset_voice(int voice, uint64_t seed)
+{
+    const Weights &w = *w_;
+    Voice &v = states_[voice];
+    std::fill(v.history.begin(), v.history.end(), w.silence);
+    v.seed = seed;
+    v.drawn = 0;
     for (size_t t = 0; t < w.tiers.size(); t++) {
         for (size_t l = 0; l < w.tiers[t].layers.size(); l++)
-            for (int v = 0; v < voices_; v++)
-                std::copy_n(w.tiers[t].layers[l].initial.data(), w.state_size, rnn(t, l) + static_cast<size_t>(v) * w.state_size);
-        std::fill(output_[t].begin(), output_[t].end(), 0.0f);
+            std::copy_n(w.tiers[t].layers[l].initial.data(), w.state_size, rnn(t, l) + static_cast<size_t>(voice) * w.state_size);
+        std::fill_n(output(t, voice), w.dim, 0.0f);
         refresh_output(t);
+    }
+}
+
+// ---------------------------------------------------------------- state as a whole
+
+template <class F> void NativeEngine::each_array(int voice, F &&each) const
+{
+    const Weights &w = *w_;
+    auto *self = const_cast<NativeEngine *>(this); // whoever is const only reads
+    for (size_t t = 0; t < w.tiers.size(); t++) {
+        for (size_t l = 0; l < w.tiers[t].layers.size(); l++)
+            each(self->rnn(t, l) + static_cast<size_t>(voice) * w.state_size, w.state_size);
+        each(self->output(t, voice), w.dim);
+    }
+}
+
+void NativeEngine::refresh_outputs() noexcept
+{
+    for (size_t t = 0; t < w_->tiers.size(); t++) refresh_output(t);
+}
+
+void NativeEngine::save(State &state) const
+{
+    state.position = position_;
+    state.voices.resize(voices_);
+    for (int v = 0; v < voices_; v++) {
+        State::Row &row = state.voices[v];
+        row.history.assign(history(v), history(v) + w_->lookback());
+        row.seed = states_[v].seed;
+        row.drawn = states_[v].drawn;
+        row.values.clear();
+        each_array(v, [&](const float *x, int n) { row.values.insert(row.values.end(), x, x + n); });
+    }
+}
+
+void NativeEngine::check(const State &state) const
+{
+    size_t values = 0;
+    each_array(0, [&](const float *, int n) { values += n; });
+    bool fits = static_cast<int>(state.voices.size()) == voices_ && state.position >= 0 && state.position < w_->lookback();
+    for (const State::Row &row : state.voices)
+        fits = fits && row.history.size() == static_cast<size_t>(w_->lookback()) && row.values.size() == values;
+    if (!fits) throw std::invalid_argument("the snapshot is of another model or another number of voices");
+}
+
+void NativeEngine::restore_row(int voice, const State::Row &row)
+{
+    set_history(voice, row.history.data());
+    const float *from = row.values.data();
+    each_array(voice, [&](float *x, int n) {
+        std::copy_n(from, n, x);
+        from += n;
+    });
+}
+
+void NativeEngine::restore(const State &state)
+{
+    check(state);
+    position_ = state.position;
+    for (int v = 0; v < voices_; v++) {
+        restore_row(v, state.voices[v]);
+        states_[v].seed = state.voices[v].seed;
+        states_[v].drawn = state.voices[v].drawn;
+    }
+    refresh_outputs();
+}
+
+void NativeEngine::restore_voice(int voice, const State &state)
+{
+    check(state);
+    restore_row(voice, state.voices[voice]);
+    refresh_outputs();
+}
+
+void NativeEngine::approach(const State &state, float share)
+{
+    check(state);
+    for (int v = 0; v < voices_; v++) {
+        const float *from = state.voices[v].values.data();
+        for (size_t t = 0; t < w_->tiers.size(); t++) {
+            for (size_t l = 0; l < w_->tiers[t].layers.size(); l++) {
+                float *h = rnn(t, l) + static_cast<size_t>(v) * w_->state_size;
+                for (int i = 0; i < w_->state_size; i++) h[i] += share * (from[i] - h[i]);
+                from += w_->state_size;
+            }
+            from += w_->dim;
+        }
+    }
+}
+
+void NativeEngine::kick(float share)
+{
+    for (int v = 0; v < voices_; v++) {
+        // a stream of numbers beside the one that draws codes
+        const uint64_t stream = states_[v].seed ^ mix(states_[v].drawn + 1);
+        uint64_t number = 0;
+        for (size_t t = 0; t < w_->tiers.size(); t++)
+            for (size_t l = 0; l < w_->tiers[t].layers.size(); l++) {
+                float *h = rnn(t, l) + static_cast<size_t>(v) * w_->state_size;
+                for (int i = 0; i < w_->state_size; i++) h[i] += share * (2.0f * coin(stream, v, number++) - 1.0f - h[i]);
+            }
     }
 }
 

@@ -107,7 +107,7 @@ public:
     int voices() const noexcept override { return voices_; }
     int sample_rate() const noexcept override { return w_->sample_rate; }
     int frame() const noexcept override { return w_->tiers[0].frame; }
-    int phase() const noexcept override { return position_ % w_->tiers[0].frame; }
+    int period() const noexcept override { return w_->lookback(); }
     const float *decode_table() const noexcept override { return w_->decode.data(); }
     const Weights &weights() const noexcept { return *w_; }
     const Kernels &kernels() const noexcept { return *k_; }
@@ -115,15 +115,21 @@ public:
 
     void reset(uint64_t seed) override;
     void generate(int32_t *codes, int64_t n, const Controls &controls) override;
-    // codes [voices][n] appended to the past; features [voices][F] or null: zeros
-    void prime(const int32_t *codes, int64_t n, const float *features);
+    void prime(const int32_t *codes, int64_t n, const float *features) override;
+    int features() const noexcept override { return w_->features; }
+    void reset_voice(int voice, uint64_t seed) override;
+    void save(State &state) const override;
+    void restore(const State &state) override;
+    void restore_voice(int voice, const State &state) override;
+    void approach(const State &state, float share) override;
+    void kick(float share) override;
     // history [voices][lookback] put in the place of the past, frames begin anew; RNN states stay
     void replace_history(const int32_t *codes, int64_t stride);
     // logits [voices][n][q] of codes [voices][n], which are consumed; features [voices][frames][F]
     void teacher_force(const int32_t *codes, int64_t stride, int64_t n, const float *features, float *logits);
 
     // The state, for reading and writing. position: samples since frames began, modulo lookback.
-    int position() const noexcept { return position_; }
+    int position() const noexcept override { return position_; }
     void set_position(int p) noexcept { position_ = p; }
     std::vector<Voice> &voice_states() noexcept { return states_; }
     const int32_t *history(int voice) const noexcept { return states_[voice].history.data() + end_ - w_->lookback(); }
@@ -133,6 +139,11 @@ public:
     void refresh_output(int tier) noexcept; // after output() was written
 
 private:
+    // Calls each(values, n) for every array of a voice's State::Row::values, in order.
+    template <class F> void each_array(int voice, F &&each) const;
+    void restore_row(int voice, const State::Row &row);
+    void check(const State &state) const;
+    void refresh_outputs() noexcept;
     void run_tiers() noexcept;
     void run_tier(int tier) noexcept;
     void run_sample_level() noexcept; // -> logits_

@@ -13,6 +13,7 @@ constexpr int kLanes = 8;
 constexpr double kAttenuation = 75.0; // dB of images and aliases, which begin at the lower Nyquist frequency
 constexpr double kLongest = 0.002;    // s of group delay
 constexpr double kHalfWidth = 31.5;   // samples of the lower rate: the passband then reaches 0.85 of its Nyquist
+constexpr int kPhases = 256;          // of a filter between whose phases is interpolated
 constexpr double kPi = 3.14159265358979323846;
 
 // Modified Bessel function of the first kind, order 0.
@@ -26,10 +27,44 @@ double bessel(double x)
     return sum;
 }
 
+// Eight partial sums, always in this order: quick, and the same on every machine.
+float dot(const float *x, const float *h, int taps) noexcept
+{
+    float lane[kLanes] = {};
+    for (int j = 0; j < taps; j += kLanes)
+        for (int l = 0; l < kLanes; l++) lane[l] += x[j + l] * h[j + l];
+    return ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7]));
+}
+
 } // namespace
 
 // Kaiser's formulas: attenuation A and length T give the transition's width and the window's beta
-// (Oppenheim and Schafer, Discrete-Time Signal Processing, 7.6).
+// (Oppenheim and Schafer, Discrete-Time Signal Processing, 7.6). `lower`: the lower rate, in model samples^-1.
+void Filter::fill(double lower)
+{
+    const double length = 2 * delay;
+    const double transition = (kAttenuation - 7.95) / (14.36 * length);
+    const double cutoff = std::max(0.25 * lower, 0.5 * lower - transition / 2);
+    const double beta = 0.1102 * (kAttenuation - 8.7), edge = 1 / bessel(beta);
+    const int used = int(std::floor(length)) + 1, rows = up + (between ? 1 : 0);
+    taps = (used + kLanes - 1) / kLanes * kLanes;
+    phases.assign(size_t(rows) * taps, 0.0f);
+
+    std::vector<double> h(used);
+    for (int p = 0; p < rows; p++) {
+        double sum = 0;
+        for (int j = 0; j < used; j++) {
+            const double t = double(p) / up + j - delay, x = t / delay;
+            const double window = x * x >= 1 ? (x * x > 1 ? 0 : edge) : bessel(beta * std::sqrt(1 - x * x)) * edge;
+            const double s = 2 * cutoff * t;
+            h[j] = window * (std::fabs(s) < 1e-12 ? 1.0 : std::sin(kPi * s) / (kPi * s));
+            sum += h[j];
+        }
+        float *row = &phases[size_t(p) * taps];
+        for (int j = 0; j < used; j++) row[taps - 1 - j] = float(h[j] / sum);
+    }
+}
+
 std::shared_ptr<const Filter> Filter::design(int model_rate, int host_rate)
 {
     auto f = std::make_shared<Filter>();
@@ -39,78 +74,99 @@ std::shared_ptr<const Filter> Filter::design(int model_rate, int host_rate)
     f->up = host_rate / divisor;
     f->down = model_rate / divisor;
     if (f->up == f->down) return f;
-
-    const double lower = std::min(1.0, double(host_rate) / model_rate); // the lower rate, in model samples^-1
+    const double lower = std::min(1.0, double(host_rate) / model_rate);
     f->delay = std::min(kHalfWidth / lower, kLongest * model_rate);
-    const double length = 2 * f->delay;
-    const double transition = (kAttenuation - 7.95) / (14.36 * length);
-    const double cutoff = std::max(0.25 * lower, 0.5 * lower - transition / 2);
-    const double beta = 0.1102 * (kAttenuation - 8.7), edge = 1 / bessel(beta);
-    const int used = int(std::floor(length)) + 1;
-    f->taps = (used + kLanes - 1) / kLanes * kLanes;
-    f->phases.assign(size_t(f->up) * f->taps, 0.0f);
+    f->fill(lower);
+    return f;
+}
 
-    std::vector<double> h(used);
-    for (int p = 0; p < f->up; p++) {
-        double sum = 0;
-        for (int j = 0; j < used; j++) {
-            const double t = double(p) / f->up + j - f->delay, x = t / f->delay;
-            const double window = x * x >= 1 ? (x * x > 1 ? 0 : edge) : bessel(beta * std::sqrt(1 - x * x)) * edge;
-            const double s = 2 * cutoff * t;
-            h[j] = window * (std::fabs(s) < 1e-12 ? 1.0 : std::sin(kPi * s) / (kPi * s));
-            sum += h[j];
-        }
-        float *row = &f->phases[size_t(p) * f->taps];
-        for (int j = 0; j < used; j++) row[f->taps - 1 - j] = float(h[j] / sum);
-    }
+// The same delay as of `design`, so that changing over moves no sound.
+std::shared_ptr<const Filter> Filter::design_between(int model_rate, int host_rate, double fastest)
+{
+    const auto plain = design(model_rate, host_rate);
+    auto f = std::make_shared<Filter>();
+    f->model_rate = model_rate;
+    f->host_rate = host_rate;
+    f->up = kPhases;
+    f->down = plain->down;
+    f->between = true;
+    f->delay = plain->delay > 0 ? plain->delay : std::min(kHalfWidth, kLongest * model_rate);
+    f->fill(std::min(1.0, double(host_rate) / (model_rate * std::max(1.0, fastest))));
     return f;
 }
 
 Resampler::Resampler(std::shared_ptr<const Filter> filter, int channels, int most)
-    : filter_(std::move(filter)), channels_(channels), up_(filter_->up), down_(filter_->down),
-      room_(filter_->taps + int(uint64_t(most) * down_ / up_) + 2), past_(size_t(channels) * room_, 0.0f)
+    : filter_(std::move(filter)), channels_(channels), up_(filter_->up), down_(filter_->down)
 {
+    const int samples = int(kFastest * double(most) * double(down_) / double(up_)) + 2;
+    // of the filter for varying rates too
+    taps_ = (int(2 * std::max(filter_->delay, std::min(kHalfWidth, kLongest * filter_->model_rate))) + 2 + kLanes - 1) / kLanes * kLanes;
+    room_ = taps_ + samples;
+    past_.assign(size_t(channels_) * room_, 0.0f);
+    newest_.resize(most);
+    phase_.resize(most);
+    heard_.resize(samples);
 }
 
 void Resampler::restart() noexcept
 {
     std::fill(past_.begin(), past_.end(), 0.0f);
     samples_ = frames_ = 0;
+    between_ = nullptr;
 }
 
-int Resampler::needed(int n) const noexcept
+void Resampler::vary(std::shared_ptr<const Filter> filter) noexcept
 {
-    if (n <= 0) return 0;
-    const uint64_t upto = (frames_ + n - 1) * down_ / up_ + 1; // samples 0 .. floor(k * down / up)
-    return upto > samples_ ? int(upto - samples_) : 0;
+    if (!between_) position_ = double(int64_t(frames_ * down_) - int64_t(samples_ * up_)) / double(up_) + 1;
+    between_ = std::move(filter);
 }
 
-void Resampler::process(const float *in, int stride, float *const *out, int n) noexcept
+int Resampler::plan(int n, const double *rate) noexcept
 {
-    if (n <= 0) return;
-    const int take = needed(n), taps = filter_->taps;
-    for (int c = 0; c < channels_; c++) {
-        if (filter_->phases.empty()) {
-            std::memcpy(out[c], in + size_t(c) * stride, sizeof(float) * n);
-            continue;
+    planned_ = n;
+    takes_ = 0;
+    double position = position_;
+    for (int k = 0; k < n; k++) {
+        if (between_) {
+            const double whole = std::floor(position);
+            newest_[k] = int(whole) - 1;
+            phase_[k] = (position - whole) * between_->up;
+            position += (rate ? rate[k] : 1.0) * double(down_) / double(up_);
+        } else {
+            const uint64_t at = (frames_ + k) * down_; // the frame's newest sample is floor(at / up)
+            newest_[k] = int(int64_t(at / up_) - int64_t(samples_));
+            phase_[k] = double(at % up_);
         }
-        float *past = &past_[size_t(c) * room_];
-        std::memcpy(past + taps, in + size_t(c) * stride, sizeof(float) * take);
-        for (int i = 0; i < n; i++) {
-            const uint64_t at = (frames_ + i) * down_;
-            // past[taps + j] is sample samples_ + j; the frame's newest one is floor(at / up).
-            const float *x = past + 1 + int64_t(at / up_ - samples_);
-            const float *h = &filter_->phases[size_t(at % up_) * taps];
-            // Eight partial sums, always in this order: quick, and the same on every machine.
-            float lane[kLanes] = {};
-            for (int j = 0; j < taps; j += kLanes)
-                for (int l = 0; l < kLanes; l++) lane[l] += x[j + l] * h[j + l];
-            out[c][i] = ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7]));
-        }
-        std::memmove(past, past + take, sizeof(float) * taps);
+        while (takes_ <= newest_[k]) heard_[takes_++] = k;
     }
-    samples_ += take;
-    frames_ += n;
+    planned_position_ = position;
+    return takes_;
+}
+
+void Resampler::process(const float *in, int stride, float *const *out) noexcept
+{
+    const Filter &f = between_ ? *between_ : *filter_;
+    for (int c = 0; c < channels_; c++) {
+        float *past = &past_[size_t(c) * room_];
+        std::memcpy(past + taps_, in + size_t(c) * stride, sizeof(float) * takes_);
+        for (int i = 0; i < planned_; i++) {
+            // past[taps + j] is the j-th new sample
+            const float *newest = past + taps_ + newest_[i];
+            if (f.phases.empty()) {
+                out[c][i] = *newest;
+                continue;
+            }
+            const int row = int(phase_[i]);
+            const float *x = newest + 1 - f.taps, *h = &f.phases[size_t(row) * f.taps];
+            const float value = dot(x, h, f.taps);
+            const float share = float(phase_[i] - row);
+            out[c][i] = between_ ? value + share * (dot(x, h + f.taps, f.taps) - value) : value;
+        }
+        std::memmove(past, past + takes_, sizeof(float) * taps_);
+    }
+    samples_ += takes_;
+    frames_ += planned_;
+    position_ = planned_position_ - takes_;
 }
 
 } // namespace sopi

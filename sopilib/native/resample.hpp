@@ -3,6 +3,9 @@
 // The frame at host time k (counted from the first sample) is a sum over the model samples m <= k * down / up only,
 // so a sample is first heard in the frame ceil(m * up / down) and never before. The price is a group delay of
 // `delay` model samples, at most 2 ms.
+//
+// Played faster or slower (`rate`), the position among the samples is a running sum, and a frame is interpolated between
+// the two nearest of many phases.
 #pragma once
 
 #include <cstdint>
@@ -17,37 +20,58 @@ struct Filter {
     int up = 1, down = 1;              // host_rate / model_rate in lowest terms
     int taps = 1;                      // model samples that a frame is made of, a multiple of 8
     double delay = 0;                  // group delay in model samples
+    bool between = false;              // phases are interpolated between: there is one more than `up`
     std::vector<float> phases;         // [up][taps], oldest sample first; each phase sums to 1. Empty for equal rates
 
     // Not RT: some milliseconds.
     static std::shared_ptr<const Filter> design(int model_rate, int host_rate);
+    // For any rate up to `fastest` times the model's own.
+    static std::shared_ptr<const Filter> design_between(int model_rate, int host_rate, double fastest);
+
+private:
+    void fill(double lower);
 };
 
-// The running state for several channels. All its functions but the constructor are RT.
+constexpr double kFastest = 4, kSlowest = 0.25; // times the model's own rate
+
+// The running state for several channels. All its functions but the constructor are RT. For each block: `plan`, then
+// `process` with the samples that it asked for.
 class Resampler {
 public:
     // `most`: frames asked for at once, at most.
     Resampler(std::shared_ptr<const Filter> filter, int channels, int most);
 
     const Filter &filter() const noexcept { return *filter_; }
-    // Forgets the past: the next sample is the first.
+    // Forgets the past: the next sample is the first, at the model's own rate.
     void restart() noexcept;
-    // Model samples taken in since the start.
+    // From here on `plan` takes a rate; `filter` is one of design_between.
+    void vary(std::shared_ptr<const Filter> filter) noexcept;
+    bool varies() const noexcept { return between_ != nullptr; }
+    // Model samples taken in, and frames given, since the start.
     uint64_t samples() const noexcept { return samples_; }
-    // Host frame, from the start, in which sample `m` is first heard.
-    uint64_t first_frame(uint64_t m) const noexcept { return (m * up_ + down_ - 1) / down_; }
-    // Model samples that `process` takes for the next n frames.
-    int needed(int n) const noexcept;
-    // in [channels][stride] of which `needed(n)` each -> out[channel][0..n).
-    void process(const float *in, int stride, float *const *out, int n) noexcept;
+    uint64_t frames() const noexcept { return frames_; }
+    // Looks n frames ahead -> model samples that `process` will take for them. rate [n]: model seconds a second, if it varies.
+    int plan(int n, const double *rate = nullptr) noexcept;
+    // The frame of the plan in which the i-th of its samples is first heard.
+    int heard(int i) const noexcept { return heard_[i]; }
+    // in [channels][stride] -> out[channel][0..n), n as planned.
+    void process(const float *in, int stride, float *const *out) noexcept;
+    // Most samples that a plan takes.
+    int most_samples() const noexcept { return int(heard_.size()); }
 
 private:
-    std::shared_ptr<const Filter> filter_;
+    std::shared_ptr<const Filter> filter_, between_;
     int channels_;
     uint64_t up_, down_;
-    int room_;                 // samples a channel of past_ holds
+    int taps_, room_;          // room_: samples a channel of past_ holds
     std::vector<float> past_;  // [channels][room_]: the last `taps` samples, then the new ones
     uint64_t samples_ = 0, frames_ = 0;
+    double position_ = 0;      // of the next frame, in samples after `samples_ - 1`, when it varies
+    int planned_ = 0, takes_ = 0;
+    double planned_position_ = 0;
+    std::vector<int> newest_;  // [planned_]: its newest sample, counted from samples_
+    std::vector<double> phase_; // [planned_]: row of the filter's phases
+    std::vector<int> heard_;   // [takes_]
 };
 
 } // namespace sopi

@@ -2,8 +2,20 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 namespace sopi {
+
+// Everything that a bit-exact continuation needs.
+struct State {
+    struct Row { // of one voice
+        std::vector<int32_t> history; // [period]
+        uint64_t seed = 0, drawn = 0;
+        std::vector<float> values; // tier by tier: the state of each RNN layer, then what the tier gave last
+    };
+    int position = 0; // samples since the present top frame began
+    std::vector<Row> voices;
+};
 
 // Which codes may be drawn, in the order in which they are ruled out after temperature is applied. The likeliest always may.
 struct Sampling {
@@ -27,8 +39,12 @@ public:
     virtual int sample_rate() const noexcept = 0;
     // Samples in a bottom frame.
     virtual int frame() const noexcept = 0;
-    // Samples since the present bottom frame began: 0 .. frame() - 1.
-    virtual int phase() const noexcept = 0;
+    // Samples in a top frame.
+    virtual int period() const noexcept = 0;
+    // Samples since the present top frame began: 0 .. period() - 1.
+    virtual int position() const noexcept = 0;
+    // F: conditioning values that each bottom frame hears.
+    virtual int features() const noexcept = 0;
     // [q_levels] audio value of each code.
     virtual const float *decode_table() const noexcept = 0;
 
@@ -36,6 +52,20 @@ public:
     virtual void reset(uint64_t seed) = 0;
     // codes [voices][n]. The split of n into calls changes nothing.
     virtual void generate(int32_t *codes, int64_t n, const Controls &controls) = 0;
+
+    // codes [voices][n] appended to the past; features [voices][F], or null: zeros
+    virtual void prime(const int32_t *codes, int64_t n, const float *features) = 0;
+    // One voice starts anew; only where position() is 0.
+    virtual void reset_voice(int voice, uint64_t seed) = 0;
+    virtual void save(State &state) const = 0;
+    // `state` must be of the same model and number of voices: std::invalid_argument else.
+    virtual void restore(const State &state) = 0;
+    // One voice of it; only where position() is 0, and was for `state`. The random stream goes on as it is.
+    virtual void restore_voice(int voice, const State &state) = 0;
+    // RNN states go this share of the way towards those of `state`, 0 .. 1.
+    virtual void approach(const State &state, float share) = 0;
+    // Noise takes the place of this share of the RNN states, 0 .. 1.
+    virtual void kick(float share) = 0;
 };
 
 } // namespace sopi

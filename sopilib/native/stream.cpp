@@ -17,11 +17,11 @@ namespace sopi {
 
 namespace {
 
-constexpr double kFade = 0.005;          // s: start, stop, seed, and after an underrun
-constexpr double kLongestFade = 0.1;     // s
+constexpr double kLongestFade = 0.1;     // s that the tail can be made ahead
 constexpr double kMostSlack = 0.005;     // s that Python may take over a message; the rest guards against stalls
 constexpr double kLeastSlack = 0.001;    // s
-constexpr double kPi = 3.14159265358979323846;
+constexpr double kPast = 4;              // s of the output that can be frozen
+constexpr double kInput = 10;            // s at 48 kHz that the input ring holds
 constexpr uint32_t kBurstWindow = 2;     // s
 constexpr uint32_t kHeadStart = 128;     // frames of silence made before the host's rate is known, beside the reserve
 
@@ -50,8 +50,26 @@ Living &living()
     return *all;
 }
 
-// Raised cosine, 0 before `length` steps and 1 after them.
-float fade_in(uint64_t step, uint64_t length) { return float(0.5 - 0.5 * std::cos(kPi * (double(step) + 0.5) / double(length))); }
+// Frames made at once: 2 ms.
+int chunk_of(int host_rate) { return std::max(1, host_rate / 500); }
+
+uint32_t power_of_two(double least)
+{
+    uint32_t n = 1;
+    while (n < least) n *= 2;
+    return n;
+}
+
+// The voices that both have go on in the new one.
+void keep_voices(const Source &from, Source &to)
+{
+    State old, mine;
+    from.save(old);
+    to.save(mine);
+    mine.position = old.position;
+    std::copy_n(old.voices.begin(), std::min(old.voices.size(), mine.voices.size()), mine.voices.begin());
+    to.restore(mine);
+}
 
 // A real-time host gets a producer just below it; any other, an ordinary one. (Children inherit the priority.)
 void take_priority(int policy, int priority)
@@ -107,41 +125,71 @@ void SharedRing::set_freewheel(bool on)
 
 // ---------------------------------------------------------------- player
 
-Player::Player(std::shared_ptr<Source> source_, std::shared_ptr<const Filter> filter, int channels_, uint64_t id_)
-    : source(std::move(source_)), channels(channels_), id(id_)
+Player::Player(std::shared_ptr<Source> source_, int channels_, uint64_t id_, int host_rate)
+    : source(std::move(source_)), voices(source->voices()), channels(channels_), id(id_)
 {
-    if (filter) fit(std::move(filter));
+    if (host_rate) fit(host_rate);
 }
 
-void Player::fit(std::shared_ptr<const Filter> filter)
+void Player::fit(int host_rate)
 {
-    const int chunk = std::max(1, filter->host_rate / 500);
-    most = int(int64_t(chunk) * filter->down / filter->up) + 2;
-    resampler = std::make_unique<Resampler>(std::move(filter), channels, chunk);
-    codes.assign(size_t(channels) * most, 0);
-    temperatures.assign(size_t(channels) * most, 1.0f);
-    sampling.resize(channels);
+    const int chunk = chunk_of(host_rate), rate = source->sample_rate();
+    resampler = std::make_unique<Resampler>(Filter::design(rate, host_rate), channels, chunk);
+    between_[0] = Filter::design_between(rate, host_rate, 1);
+    for (int octave : {1, 2}) {
+        const int fastest = 1 << octave;
+        // below the host's band nothing has to be kept out
+        const bool same = rate * fastest <= host_rate;
+        between_[octave] = same ? between_[0] : Filter::design_between(rate, host_rate, fastest);
+    }
+    most = resampler->most_samples();
+    codes.assign(size_t(voices) * most, 0);
+    temperatures.assign(size_t(voices) * most, 1.0f);
+    sampling.resize(voices);
+    features.assign(size_t(voices) * source->features(), 0.0f);
     audio.assign(size_t(channels) * most, 0.0f);
+    rates.assign(chunk, 1.0);
+}
+
+const std::shared_ptr<const Filter> &Player::between(double rate) const noexcept
+{
+    return between_[rate <= 1 ? 0 : rate <= 2 ? 1 : 2];
+}
+
+Listener::Listener(std::shared_ptr<Player> player_, std::vector<float> edges_, int host_rate)
+    : player(std::move(player_)), edges(std::move(edges_))
+{
+    if (host_rate) fit(host_rate);
+}
+
+void Listener::fit(int host_rate)
+{
+    const int chunk = chunk_of(host_rate);
+    const auto filter = Filter::design(host_rate, player->source->sample_rate());
+    skip = std::llround(filter->delay * filter->up / filter->down);
+    resampler = std::make_unique<Resampler>(filter, 1, chunk);
+    in.assign(resampler->most_samples(), 0.0f);
+    out.assign(chunk, 0.0f);
+    codes.assign(size_t(player->voices) * chunk, 0);
 }
 
 // ---------------------------------------------------------------- control side
 
 Stream::Stream(int channels, double latency, bool freewheel, uint32_t capacity)
-    : channels_(channels), shared_(SharedRing::make(channels, capacity, 96)), latency_(latency)
+    : channels_(channels), shared_(SharedRing::make(channels, capacity, 96)),
+      input_(SharedRing::make(2, power_of_two(kInput * 48000), 0)), latency_(latency)
 {
     shared_->ring.freewheel = freewheel;
     last_.assign(channels, 0.0f);
     lines_.assign(channels, nullptr);
+    other_lines_.assign(channels, nullptr);
 }
 
 Stream::~Stream()
 {
     collect();
-    for (Command c; commands_.pop(c);) delete c.player;
-    for (Command &c : pending_) delete c.player;
-    for (Player *p : unretired_) delete p;
-    delete player_;
     sopi_ring_release(&shared_->ring);
+    sopi_ring_release(&input_->ring);
 }
 
 void Stream::start(const std::shared_ptr<Stream> &stream)
@@ -206,14 +254,14 @@ bool Stream::post(Command command)
 
 void Stream::collect()
 {
-    for (Player *p; retired_.pop(p);) delete p;
+    for (std::shared_ptr<void> done; retired_.pop(done);) done.reset();
 }
 
-std::shared_ptr<const Filter> Stream::filter_for(int model_rate) const
+double Stream::host_rate() const noexcept
 {
     double rate;
     __atomic_load(&shared_->ring.sample_rate, &rate, __ATOMIC_ACQUIRE);
-    return rate > 0 ? Filter::design(model_rate, int(std::lround(rate))) : nullptr;
+    return rate;
 }
 
 // ---------------------------------------------------------------- producer: the loop
@@ -233,8 +281,7 @@ void Stream::run()
         // Read before the commands: whatever was posted before the host came this far is then seen in time.
         const uint64_t wanted = sopi_load(&r.freewheel) ? shared_->wanted.load(std::memory_order_acquire) : 0;
         const uint64_t read = sopi_load(&r.read);
-        double rate;
-        __atomic_load(&r.sample_rate, &rate, __ATOMIC_ACQUIRE);
+        const double rate = host_rate();
         if (rate > 0 && std::lround(rate) != host_rate_) configure(int(std::lround(rate)));
         if (!host_rate_) {
             // Silence needs no rate: so the host's first block is not missed.
@@ -251,13 +298,19 @@ void Stream::run()
             continue;
         }
         while (!pending_.empty() && pending_.front().at <= at_) {
-            Command command = pending_.front();
+            Command command = std::move(pending_.front());
             pending_.pop_front();
-            apply(command);
+            try {
+                apply(command);
+            } catch (const std::exception &e) {
+                report({Event::refused, at_, 0, e.what()});
+            }
         }
         uint64_t n = std::min<uint64_t>(chunk_, limit - at_);
         if (!pending_.empty()) n = std::min(n, pending_.front().at - at_);
+        if (stop_at_) n = std::min(n, stop_at_ - at_);
         produce(int(n));
+        if (stop_at_ && at_ == stop_at_) stop();
     }
     sopi_store(&r.generating, 0u);
     {
@@ -272,23 +325,27 @@ void Stream::run()
 void Stream::configure(int host_rate)
 {
     host_rate_ = host_rate;
-    chunk_ = std::max(1, host_rate / 500);
+    chunk_ = chunk_of(host_rate);
     longest_tail_ = std::max(1, int(kLongestFade * host_rate));
     out_.assign(size_t(channels_) * chunk_, 0.0f);
+    other_ = out_;
+    for (int c = 0; c < channels_; c++) other_lines_[c] = &other_[size_t(c) * chunk_];
     tail_.assign(size_t(channels_) * longest_tail_, 0.0f);
     tail_spare_ = tail_;
     tail_length_ = tail_done_ = 0;
     rise_length_ = std::max(1, int(kFade * host_rate));
-    if (player_) {
-        player_->fit(Filter::design(player_->source->sample_rate(), host_rate));
-        begin(kFade);
-    }
+    past_room_ = power_of_two(kPast * host_rate);
+    past_.assign(size_t(channels_) * past_room_, 0.0f);
+    frozen_ = false;
+    end_listening();
+    for (Player *p : {player_.get(), second_.get()})
+        if (p) p->fit(host_rate);
+    begin_players(kFade);
 }
 
 void Stream::receive()
 {
     for (Command c; commands_.pop(c);) {
-        const auto frames = [this](double s) { return uint64_t(std::llround(s * host_rate_)); };
         c.at = std::max(c.t + frames(latency_), not_before_);
         if (c.kind == Kind::latency) {
             not_before_ = c.at;
@@ -297,7 +354,7 @@ void Stream::receive()
         }
         auto place = pending_.end();
         while (place != pending_.begin() && std::prev(place)->at > c.at) --place;
-        pending_.insert(place, c);
+        pending_.insert(place, std::move(c));
     }
 }
 
@@ -324,7 +381,7 @@ void Stream::rest(uint64_t read)
     } else if (now - read_moved_ns_ > 300000000) {
         sleep_ns(4000000); // DSP is off; the ring is full enough for its return
     } else {
-        sleep_ns(playing_ ? 500000 : 1000000);
+        sleep_ns(playing_ || listener_ ? 500000 : 1000000);
     }
 }
 
@@ -353,7 +410,8 @@ void Stream::jump(uint64_t read)
     for (int c = 0; c < channels_; c++)
         for (uint64_t p = read; p < to; p++) r.data[size_t(c) * r.capacity + (p & (r.capacity - 1))] = 0.0f;
     if (sopi_load(&r.generating)) report({Event::underrun, at_, double(shift), {}});
-    origin_ += shift;
+    for (Player *p : {player_.get(), second_.get()})
+        if (p) p->origin += shift;
     rise_ = rise_length_;
     publish(to);
 }
@@ -378,176 +436,277 @@ void Stream::apply(Command &command)
         if (by > stats_.worst_late.load(std::memory_order_relaxed)) stats_.worst_late.store(by, std::memory_order_relaxed);
         report({Event::late, at_, double(by), {}});
     }
+    const double ramp = command.ramp * host_rate_;
+    const auto to = [&](Envelope &envelope) { envelope.go(command.value, double(at_), ramp); };
+    const auto in_voices = [&](auto &&set) { set_voices(command.voice, set); };
     switch (command.kind) {
-    case Kind::play: {
-        const bool on = command.value != 0;
-        if (on == playing_) break;
-        cut(kFade);
-        playing_ = on;
-        if (on && player_) begin(kFade);
+    case Kind::play: play_or_stop(command.value != 0); break;
+    case Kind::temperature: in_voices([&](VoiceControls &v) { to(v.temperature); }); break;
+    case Kind::temperature_follows:
+        in_voices([&](VoiceControls &v) { v.temperature = command.envelope.placed(double(at_), host_rate_); });
+        break;
+    case Kind::gain:
+        if (command.voice < 0) to(gain_);
+        else in_voices([&](VoiceControls &v) { to(v.gain); });
+        break;
+    case Kind::pan:
+        in_voices([&](VoiceControls &v) {
+            to(v.pan);
+            v.panned = true;
+        });
+        break;
+    case Kind::mix: mixed_ = command.value != 0; break;
+    case Kind::top_k: in_voices([&](VoiceControls &v) { v.sampling.top_k = int(command.value); }); break;
+    case Kind::top_p: in_voices([&](VoiceControls &v) { v.sampling.top_p = float(command.value); }); break;
+    case Kind::min_p: in_voices([&](VoiceControls &v) { v.sampling.min_p = float(command.value); }); break;
+    case Kind::feature:
+        in_voices([&](VoiceControls &v) {
+            if (command.seed >= v.features.size()) v.features.resize(command.seed + 1, Envelope(0));
+            to(v.features[command.seed]);
+        });
+        break;
+    case Kind::rate: {
+        const double fastest = std::max(command.value, rate_.at(double(at_)));
+        to(rate_);
+        for (Player *p : {player_.get(), second_.get()}) {
+            if (!p) continue;
+            if (p->resampler->varies() || p->resampler->filter().delay > 0) {
+                p->resampler->vary(p->between(fastest));
+            } else { // equal rates: from here on it has a delay
+                if (playing_) cut(cut_length());
+                begin(*p, at_, kFade);
+            }
+        }
         break;
     }
-    case Kind::temperature: temperature_.go(command.value, at_, command.ramp * host_rate_); break;
-    case Kind::gain: gain_.go(command.value, at_, command.ramp * host_rate_); break;
+    case Kind::fade: fade_ = command.value; break;
+    case Kind::blend: to(blend_); break;
     case Kind::seed:
+        if (command.voice < 0) seed(command.seed);
+        else
+            in_voices([&](VoiceControls &v) {
+                if (!v.reseeds) v.reseeds_from = at_;
+                v.reseeds = true;
+                v.seed = command.seed;
+            });
+        break;
+    case Kind::kick:
+        if (player_) player_->source->kick(float(command.value));
+        break;
+    case Kind::freeze: freeze(command.value); break;
+    case Kind::swap: swap(command); break;
+    case Kind::second:
+        if (second_) {
+            if (playing_) cut(cut_length());
+            retire(std::move(second_));
+        }
+        second_ = std::move(command.player);
+        fit_players();
+        if (second_) second_->idle = true;
+        break;
+    case Kind::store:
         if (!player_) break;
-        if (playing_) cut(kFade);
-        try {
-            player_->source->reset(command.seed);
-            player_->failed = false;
-        } catch (const std::exception &e) {
-            fail(e.what());
-        }
-        begin(kFade);
+        player_->source->save(command.snapshot->state);
+        command.snapshot->filled.store(true, std::memory_order_release);
         break;
-    case Kind::swap: {
-        double fade = kFade;
-        if (playing_ && player_) {
-            fade = command.ramp;
-            // The tail is made in one go: in real time it must not take longer than what the ring holds.
-            const double speed = stats_.real_time_factor.load(std::memory_order_relaxed);
-            if (!sopi_load(&shared_->ring.freewheel)) fade = std::min(fade, std::max(kFade, 0.5 * 0.6 * latency_ * speed));
-            cut(fade);
-        }
-        if (player_) retire(player_);
-        player_ = command.player;
-        if (player_) {
-            if (!player_->resampler || player_->resampler->filter().host_rate != host_rate_)
-                player_->fit(Filter::design(player_->source->sample_rate(), host_rate_));
-            begin(fade);
-        }
-        report({Event::swapped, at_, double(player_ ? player_->id : 0), {}});
+    case Kind::recall:
+        if (!player_) break;
+        if (playing_) cut(cut_length());
+        player_->source->restore(command.snapshot->state);
+        new_music();
+        begin_players(fade_);
         break;
-    }
+    case Kind::morph:
+        morph_ = std::move(command.snapshot);
+        morph_until_ = at_ + uint64_t(std::llround(ramp));
+        break;
+    case Kind::listen: listen(command); break;
     case Kind::latency: break; // at once, in receive()
     }
 }
 
-// The player's next sample is the first that sounds, from here on.
-void Stream::begin(double fade)
+template <class F> void Stream::set_voices(int voice, F &&set)
 {
-    player_->resampler->restart();
-    origin_ = at_;
-    rise_samples_ = uint64_t(std::lround(fade * player_->source->sample_rate()));
+    if (voice < 0) {
+        set(common_);
+        for (VoiceControls &v : voices_) set(v);
+    } else if (size_t(voice) < voices_.size()) {
+        set(voices_[voice]);
+    }
 }
+
+void Stream::play_or_stop(bool on)
+{
+    if (on == (playing_ && !stop_at_)) return;
+    if (on && playing_) { // a long fade out turns back
+        stop_at_ = 0;
+        level_.go(1, double(at_), double(frames(fade_)));
+    } else if (on) {
+        cut(cut_length());
+        playing_ = true;
+        loop_rise_ = loop_done_;
+        begin_players(fade_);
+    } else if (fade_ <= cut_length()) {
+        cut(fade_);
+        stop();
+    } else {
+        stop_at_ = at_ + frames(fade_);
+        level_.go(0, double(at_), double(frames(fade_)));
+    }
+}
+
+void Stream::stop() noexcept
+{
+    playing_ = false;
+    stop_at_ = 0;
+    level_ = Envelope(1);
+}
+
+void Stream::seed(uint64_t number)
+{
+    if (playing_ && player_) cut(cut_length());
+    new_music();
+    for (Player *p : {player_.get(), second_.get()}) {
+        if (!p) continue;
+        try {
+            p->source->reset(number);
+            p->failed = false;
+        } catch (const std::exception &e) {
+            fail(*p, e.what());
+        }
+    }
+    begin_players(fade_);
+}
+
+// What was to come of the music before.
+void Stream::new_music() noexcept
+{
+    for (VoiceControls &v : voices_) v.reseeds = false;
+    morph_ = nullptr;
+}
+
+void Stream::swap(Command &command)
+{
+    double fade = kFade;
+    if (playing_ && player_) {
+        fade = command.ramp;
+        // The tail is made in one go: in real time it must not take longer than what the ring holds.
+        const double speed = stats_.real_time_factor.load(std::memory_order_relaxed);
+        if (!sopi_load(&shared_->ring.freewheel)) fade = std::min(fade, std::max(kFade, 0.5 * 0.6 * latency_ * speed));
+        cut(fade);
+    }
+    end_listening();
+    new_music();
+    if (command.value != 0 && command.player && player_ && !player_->failed)
+        keep_voices(*player_->source, *command.player->source);
+    if (player_) retire(std::move(player_));
+    player_ = std::move(command.player);
+    fit_players();
+    if (player_) begin(*player_, at_, fade);
+    report({Event::swapped, at_, double(player_ ? player_->id : 0), {}});
+}
+
+// To the host's rate, and controls for each of their voices.
+void Stream::fit_players()
+{
+    size_t most = 0;
+    for (Player *p : {player_.get(), second_.get()}) {
+        if (!p) continue;
+        if (!p->resampler || p->resampler->filter().host_rate != host_rate_) p->fit(host_rate_);
+        most = std::max(most, size_t(p->voices));
+    }
+    voices_.resize(most, common_);
+}
+
+// Loops the last `seconds` of the output; 0: what plays goes on where it was.
+void Stream::freeze(double seconds)
+{
+    if (seconds <= 0 && !frozen_) return;
+    if (playing_) cut(cut_length());
+    if (seconds > 0) {
+        if (!frozen_) loop_end_ = at_; // frozen again: another length of the same past
+        loop_length_ = uint32_t(std::clamp<uint64_t>(frames(seconds), 1, past_room_ / 2));
+        loop_done_ = loop_rise_ = 0;
+        frozen_ = true;
+    } else {
+        frozen_ = false;
+        begin_players(kFade);
+    }
+}
+
+void Stream::listen(Command &command)
+{
+    const Listening how = Listening(int(command.value));
+    if (how == Listening::off) {
+        if (!listener_) return;
+        hear(command.t, true);
+        if (playing_) cut(cut_length());
+        if (player_) retire(std::move(player_));
+        player_ = listener_->player;
+        end_listening();
+        fit_players();
+        playing_ = true;
+        begin(*player_, at_, kFade);
+        return;
+    }
+    if (playing_ && how != Listening::old) cut(cut_length());
+    end_listening();
+    listener_ = std::move(command.listener);
+    if (!listener_->resampler) listener_->fit(host_rate_);
+    if (!listener_->player->resampler) listener_->player->fit(host_rate_);
+    listener_->begin = command.t;
+    listening_ = how;
+    if (how == Listening::input) through_.go(1, double(at_), kFade * host_rate_);
+}
+
+void Stream::end_listening()
+{
+    if (listener_) retire(std::move(listener_));
+    listening_ = Listening::off;
+    through_.go(0, double(at_), kFade * host_rate_);
+}
+
+// The player's next sample is the first that sounds, from `position` on.
+void Stream::begin(Player &p, uint64_t position, double fade)
+{
+    p.resampler->restart();
+    p.origin = position;
+    p.rise_samples = uint64_t(std::lround(fade * p.source->sample_rate()));
+    p.idle = false;
+    const double fastest = rate_.most_after(double(position));
+    if (rate_.moves_after(double(position)) || fastest != 1) p.resampler->vary(p.between(fastest));
+}
+
+void Stream::begin_players(double fade)
+{
+    for (Player *p : {player_.get(), second_.get()})
+        if (p) begin(*p, at_, fade);
+}
+
+// As long as `fade` says, as far as the tail can be made ahead.
+double Stream::cut_length() const noexcept { return std::min({fade_, kLongestFade, std::max(kFade, 0.5 * latency_)}); }
 
 // Makes the next `seconds` of the present output the tail. Several cuts at one position are one.
 void Stream::cut(double seconds)
 {
     if (tail_length_ > 0 && tail_done_ == 0) return;
-    const int frames = std::clamp(int(std::lround(seconds * host_rate_)), 1, longest_tail_);
-    for (int done = 0; done < frames; done += chunk_) {
+    const int length = std::clamp(int(std::lround(seconds * host_rate_)), 1, longest_tail_);
+    for (int done = 0; done < length; done += chunk_) {
         for (int c = 0; c < channels_; c++) lines_[c] = &tail_spare_[size_t(c) * longest_tail_ + done];
-        complete(lines_.data(), std::min(chunk_, frames - done), false);
+        complete(lines_.data(), at_ + done, std::min(chunk_, length - done), false);
     }
     std::swap(tail_, tail_spare_);
-    tail_length_ = frames;
+    tail_length_ = length;
     tail_done_ = 0;
 }
 
 // A Python thread destroys it: freeing a model takes a while.
-void Stream::retire(Player *player)
+void Stream::retire(std::shared_ptr<void> done)
 {
-    unretired_.push_back(player);
-    while (!unretired_.empty()) {
-        Player *p = unretired_.front();
-        if (!retired_.push(std::move(p))) break;
-        unretired_.pop_front();
-    }
+    unretired_.push_back(std::move(done));
+    while (!unretired_.empty() && retired_.push(std::move(unretired_.front()))) unretired_.pop_front();
 }
 
 void Stream::report(Event event) noexcept { events_.push(std::move(event)); }
-
-// ---------------------------------------------------------------- producer: sound
-
-void Stream::produce(int n)
-{
-    sopi_ring &r = shared_->ring;
-    for (int c = 0; c < channels_; c++) lines_[c] = &out_[size_t(c) * chunk_];
-    complete(lines_.data(), n, true);
-    const uint32_t mask = r.capacity - 1;
-    for (int i = 0; i < n; i++) {
-        float g = float(gain_.at(double(at_ + i)));
-        if (rise_ > 0) g *= float(rise_length_ - rise_--) / float(rise_length_);
-        for (int c = 0; c < channels_; c++)
-            r.data[size_t(c) * r.capacity + ((at_ + i) & mask)] = out_[size_t(c) * chunk_ + i] * g;
-    }
-    const bool sounds = (playing_ && player_ && !player_->failed) || tail_done_ < tail_length_;
-    if (sounds != bool(sopi_load(&r.generating))) sopi_store(&r.generating, sounds ? 1u : 0u);
-    publish(at_ + n);
-}
-
-void Stream::complete(float *const *out, int n, bool heard)
-{
-    fresh(out, n, heard);
-    const int fading = std::min(n, tail_length_ - tail_done_);
-    for (int i = 0; i < fading; i++) {
-        const float weight = 1.0f - fade_in(tail_done_ + i, tail_length_);
-        for (int c = 0; c < channels_; c++) out[c][i] += weight * tail_[size_t(c) * longest_tail_ + tail_done_ + i];
-    }
-    if (fading > 0) tail_done_ += fading;
-    if (tail_done_ >= tail_length_) tail_length_ = tail_done_ = 0;
-    for (int c = 0; c < channels_; c++) last_[c] = out[c][n - 1];
-}
-
-void Stream::fresh(float *const *out, int n, bool heard)
-{
-    if (playing_ && player_ && !player_->failed) {
-        Player &p = *player_;
-        try {
-            const int samples = p.resampler->needed(n);
-            if (samples > 0) generate(p, samples, heard);
-            p.resampler->process(p.audio.data(), p.most, out, n);
-            return;
-        } catch (const std::exception &e) {
-            fail(e.what());
-        }
-    }
-    for (int c = 0; c < channels_; c++) std::fill(out[c], out[c] + n, 0.0f);
-}
-
-// n model samples of every voice into p.audio.
-void Stream::generate(Player &p, int n, bool heard)
-{
-    const uint64_t first = p.resampler->samples();
-    // codes and temperatures are [channels][n] without gaps, as the source takes them
-    for (int i = 0; i < n; i++)
-        p.temperatures[i] = float(temperature_.at(double(origin_ + p.resampler->first_frame(first + i))));
-    for (int c = 1; c < channels_; c++) std::copy_n(p.temperatures.begin(), n, p.temperatures.begin() + size_t(c) * n);
-    std::fill(p.sampling.begin(), p.sampling.end(), sampling_);
-    const int frame = p.source->frame(), phase = p.source->phase();
-    const int64_t before = now_ns();
-    p.source->generate(p.codes.data(), n, {p.temperatures.data(), p.sampling.data()});
-    const double busy = double(std::max<int64_t>(1, now_ns() - before)) * 1e-9, sound = double(n) / p.source->sample_rate();
-    // Mean busy time per second of sound, over the last quarter of a second of sound.
-    const double old = stats_.real_time_factor.load(std::memory_order_relaxed);
-    const double load = old > 0 ? 1 / old + (busy / sound - 1 / old) * std::min(1.0, sound / 0.25) : busy / sound;
-    stats_.real_time_factor.store(1 / load, std::memory_order_relaxed);
-
-    const float *decode = p.source->decode_table();
-    for (int c = 0; c < channels_; c++)
-        for (int i = 0; i < n; i++) {
-            // Faded in before the resampler: after it, the step at the beginning would come out of its delay unfaded.
-            const float weight = first + i < rise_samples_ ? fade_in(first + i, rise_samples_) : 1.0f;
-            p.audio[size_t(c) * p.most + i] = weight * decode[p.codes[size_t(c) * n + i]];
-        }
-    if (!heard) return;
-    sopi_ring &r = shared_->ring;
-    for (int i = (frame - phase) % frame; i < n; i += frame) {
-        const uint64_t w = r.tick_write;
-        sopi_store(&r.ticks[w & (SOPI_RING_TICKS - 1)], origin_ + p.resampler->first_frame(first + i));
-        sopi_store(&r.tick_write, w + 1);
-    }
-}
-
-// The source can't go on: its last value fades out, and the stream stays usable.
-void Stream::fail(const char *what)
-{
-    player_->failed = true;
-    report({Event::error, at_, 0, what});
-    tail_length_ = std::max(1, int(kFade * host_rate_));
-    tail_done_ = 0;
-    for (int c = 0; c < channels_; c++) std::fill_n(&tail_[size_t(c) * longest_tail_], tail_length_, last_[c]);
-}
 
 } // namespace sopi

@@ -6,14 +6,19 @@
 //
 // Every discontinuity (start, stop, seed, another source) is a cut: the next few milliseconds of the present output are
 // rendered into the tail, the change is made, and the tail fades out while the new sound fades in. So nothing clicks,
-// and two sources never run at once.
+// and two sources run at once only where they are blended.
+//
+// The input ring, where the host's sound comes in, has the same positions. What a frame at position p makes of the input
+// is that of p - latency: it has always arrived.
 #pragma once
 
+#include "envelope.hpp"
 #include "resample.hpp"
 #include "ring.h"
 #include "source.hpp"
 
 #include <atomic>
+#include <cmath>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -66,54 +71,101 @@ struct SharedRing {
     void set_freewheel(bool on);
 };
 
+constexpr double kFade = 0.005; // s: start, stop, seed, and after an underrun
+
 // ---------------------------------------------------------------- what is played
 
-// A source with what it takes to hear it. Made and destroyed on the control side, moved by pointer.
+// A state that the producer fills and the control side keeps.
+struct Snapshot {
+    State state;
+    std::atomic<bool> filled{false};
+};
+
+// A source with what it takes to hear it.
 struct Player {
-    // `filter` may be null: the producer then makes one when it knows the host's rate.
-    Player(std::shared_ptr<Source> source, std::shared_ptr<const Filter> filter, int channels, uint64_t id);
-    void fit(std::shared_ptr<const Filter> filter);
+    // host_rate may be 0 if it is not known yet: then the producer calls `fit` when it is.
+    Player(std::shared_ptr<Source> source, int channels, uint64_t id, int host_rate);
+    void fit(int host_rate);
+    // The filter for a rate, in times the model's own.
+    const std::shared_ptr<const Filter> &between(double rate) const noexcept;
+    // Host position of the next frame that the resampler gives.
+    uint64_t next() const noexcept { return origin + resampler->frames(); }
 
     std::shared_ptr<Source> source;
     std::unique_ptr<Resampler> resampler;
-    int channels, most = 0;          // most: model samples generated in one call
-    std::vector<int32_t> codes;      // [channels][most]
-    std::vector<float> temperatures; // [channels][most]
-    std::vector<Sampling> sampling;  // [channels]
+    std::shared_ptr<const Filter> between_[3]; // up to the model's own rate, twice, four times
+    int voices, channels, most = 0;  // most: model samples generated in one call
+    uint64_t origin = 0;             // host position of the resampler's frame 0
+    uint64_t rise_samples = 0;       // model samples from there on that fade in
+    std::vector<int32_t> codes;      // [voices][most]
+    std::vector<float> temperatures; // [voices][most]
+    std::vector<Sampling> sampling;  // [voices]
+    std::vector<float> features;     // [voices][source->features()]
     std::vector<float> audio;        // [channels][most]
+    std::vector<double> rates;       // [frames of a chunk]
     uint64_t id;
     bool failed = false;
+    bool idle = false; // blended out: it begins again where it was
 };
 
-// A value that moves in straight lines over host time.
-struct Ramp {
-    double from, to;
-    uint64_t start = 0;
-    double length = 0; // frames
-    double at(double position) const noexcept
-    {
-        const double x = position - double(start);
-        return x >= length ? to : x <= 0 ? from : from + (to - from) * (x / length);
-    }
-    void go(double value, uint64_t position, double frames) noexcept { *this = {at(double(position)), value, position, frames}; }
+// A source that follows the input: what comes in goes through its tiers. `player` takes over when the listening ends.
+struct Listener {
+    // edges: of each code but the first the least float that the model encodes so, ascending. host_rate as for Player.
+    Listener(std::shared_ptr<Player> player, std::vector<float> edges, int host_rate);
+    void fit(int host_rate);
+
+    std::shared_ptr<Player> player;
+    std::vector<float> edges;
+    std::unique_ptr<Resampler> resampler; // from the host's rate to the model's
+    uint64_t begin = 0; // host position of the first frame that it hears
+    uint64_t taken = 0; // frames of input taken
+    int64_t made = 0;   // samples made of them, the first `skip` of which are the filter's delay
+    int64_t skip = 0;
+    std::vector<float> in, out;
+    std::vector<int32_t> codes; // [voices][n]
 };
 
-enum class Kind { play, temperature, gain, seed, swap, latency };
+// What sounds while a listener listens.
+enum class Listening { off, silence, input, old };
+
+// What is set for one voice.
+struct VoiceControls {
+    Envelope temperature{1}, gain{1}, pan{0};
+    bool panned = false; // else its place among the voices says where it is
+    Sampling sampling;
+    std::vector<Envelope> features;
+    // A new seed fades the music out, and begins where the next top frame does.
+    bool reseeds = false;
+    uint64_t seed = 0, reseeds_from = 0, rise = 0; // rise: samples left of the fade in
+};
+
+enum class Kind {
+    play, temperature, temperature_follows, gain, pan, mix, top_k, top_p, min_p, feature, rate, fade, seed, kick, freeze,
+    swap, second, blend, store, recall, morph, listen, latency,
+};
 
 struct Command {
-    uint64_t t = 0;
-    Kind kind = Kind::play;
-    double value = 0, ramp = 0; // ramp, and the fade of a swap, in seconds
-    uint64_t seed = 0;
-    Player *player = nullptr;
+    Command(uint64_t t_ = 0, Kind kind_ = Kind::play, double value_ = 0, double ramp_ = 0, int voice_ = -1)
+        : t(t_), kind(kind_), voice(voice_), value(value_), ramp(ramp_)
+    {
+    }
+    uint64_t t;
+    Kind kind;
+    int voice;          // -1: all
+    double value, ramp; // ramp, and the fade of a swap, in seconds
+    uint64_t seed = 0; // or the number of a feature
+    std::shared_ptr<Player> player;
+    std::shared_ptr<Listener> listener;
+    std::shared_ptr<Snapshot> snapshot;
+    Envelope envelope{0};
     uint64_t at = 0; // h, once known
 };
 
 struct Event {
-    enum Kind { swapped, late, underrun, error } kind = swapped;
+    enum Kind { swapped, late, underrun, error, refused } kind = swapped;
     uint64_t position = 0;
     double value = 0; // swapped: the player's id; late, underrun: frames
-    std::string text;
+    std::string text; // error: the source failed; refused: a command could not be done
 };
 
 struct Stats {
@@ -139,11 +191,13 @@ public:
     void tell_to_stop() noexcept;
     // False if the queue is full.
     bool post(Command command);
-    // Destroys the players that the producer is done with.
+    // Destroys what the producer is done with.
     void collect();
     bool next_event(Event &event) { return events_.pop(event); }
-    std::shared_ptr<const Filter> filter_for(int model_rate) const;
+    double host_rate() const noexcept; // Hz; 0 before it is known
     sopi_ring *ring() const noexcept { return &shared_->ring; }
+    // Channel 0: the sound to listen to. Channel 1: temperature, where it is above 0.
+    sopi_ring *input() const noexcept { return &input_->ring; }
     void set_freewheel(bool on) { shared_->set_freewheel(on); }
     const Stats &stats() const noexcept { return stats_; }
     int channels() const noexcept { return channels_; }
@@ -161,25 +215,48 @@ private:
     void publish(uint64_t write);
     void jump(uint64_t read);
 
-    void begin(double fade);
+    void begin(Player &p, uint64_t position, double fade);
+    void begin_players(double fade);
     void cut(double seconds);
+    double cut_length() const noexcept;
+    void stop() noexcept;
+    void freeze(double seconds);
+    void swap(Command &command);
+    void listen(Command &command);
+    void end_listening();
+    void fit_players();
+    void play_or_stop(bool on);
+    void seed(uint64_t number);
+    void new_music() noexcept;
+    template <class F> void set_voices(int voice, F &&set);
+
+    // These render the frames from `position` on; `heard`: they sound, and are not a tail.
     void produce(int n);
-    void complete(float *const *out, int n, bool heard);  // source and tail
-    void fresh(float *const *out, int n, bool heard);     // the source alone
-    void generate(Player &p, int n, bool heard);
-    void fail(const char *what);
+    void complete(float *const *out, uint64_t position, int n, bool heard); // source and tail
+    void fresh(float *const *out, uint64_t position, int n, bool heard);    // what plays
+    void loop(float *const *out, int n);
+    bool play(Player &p, float *const *out, int n, bool heard, bool ticks);
+    void generate(Player &p, int n, bool heard, bool ticks);
+    float temperature(int voice, uint64_t position, bool heard) const noexcept;
+    void set_features(Player &p, uint64_t position) noexcept;
+    void at_top_frame(Player &p, uint64_t position);
+    void mix(Player &p, int from, int n);
+    void hear(uint64_t upto, bool last);
+    float input_at(int channel, int64_t position) const noexcept;
+    uint64_t frames(double seconds) const noexcept { return uint64_t(std::llround(seconds * host_rate_)); }
+    void fail(Player &p, const char *what);
     void report(Event event) noexcept;
-    void retire(Player *player);
+    void retire(std::shared_ptr<void> done);
 
     const int channels_;
-    SharedRing *const shared_;
+    SharedRing *const shared_, *const input_;
     std::thread thread_;
     std::atomic<bool> stop_{false}, done_{true};
     int policy_ = 0, priority_ = 0; // of the thread that started it
     uint64_t ids_ = 0;
     Stats stats_;
     Queue<Command, 4096> commands_;
-    Queue<Player *, 1024> retired_;
+    Queue<std::shared_ptr<void>, 1024> retired_; // what takes a while to free
     Queue<Event, 1024> events_;
 
     // the producer's state
@@ -188,20 +265,33 @@ private:
     double latency_;             // seconds
     uint64_t not_before_ = 0;    // after a shorter latency: commands go no earlier than those already promised
     std::deque<Command> pending_; // ascending `at`
-    std::deque<Player *> unretired_;
-    Player *player_ = nullptr;
+    std::deque<std::shared_ptr<void>> unretired_;
+    std::shared_ptr<Player> player_, second_;
     bool playing_ = false;
-    uint64_t origin_ = 0;        // host position of the resampler's frame 0
-    uint64_t rise_samples_ = 0;  // model samples from there on that fade in
-    Ramp temperature_{1, 1}, gain_{1, 1};
-    Sampling sampling_;          // of every voice
+    uint64_t stop_at_ = 0;       // a long fade out ends here; 0: none is on
+    Envelope level_{1}, gain_{1}, rate_{1}, blend_{0};
+    double fade_ = 0.005;        // s: start, stop, seed
+    bool mixed_ = false;         // voices are mixed, though each has its channel
+    VoiceControls common_;       // of voices that come later
+    std::vector<VoiceControls> voices_;
+    std::shared_ptr<Snapshot> morph_;
+    uint64_t morph_until_ = 0;
+    std::shared_ptr<Listener> listener_;
+    Listening listening_ = Listening::off;
+    Envelope through_{0};        // of the input that sounds while it is listened to
+    std::vector<float> past_;    // [channels][past_room_]: what sounded, for freezing
+    uint32_t past_room_ = 0;     // frames, a power of two
+    bool frozen_ = false;
+    uint64_t loop_end_ = 0, loop_done_ = 0, loop_rise_ = 0; // loop_done_: frames of it played; faded in from loop_rise_ on
+    uint32_t loop_length_ = 0;
     int chunk_ = 0, longest_tail_ = 0;
     std::vector<float> tail_, tail_spare_; // [channels][longest_tail_]
     int tail_length_ = 0, tail_done_ = 0;
     int rise_ = 0, rise_length_ = 1;       // frames left of the fade in after an underrun
     std::vector<float> out_;               // [channels][chunk_]
+    std::vector<float> other_;             // [channels][chunk_]: of the second player
     std::vector<float> last_;              // [channels]: the last complete output, to fade from when a source fails
-    std::vector<float *> lines_;           // [channels], into out_ or the tail
+    std::vector<float *> lines_, other_lines_; // [channels], into out_ or the tail; into other_
     uint64_t seen_read_ = 0;               // and since when, to sleep longer while DSP is off
     int64_t read_moved_ns_ = 0;
     uint64_t bursts_[3] = {}, burst_until_ = 0; // the host's bursts of the last windows, and the present one's end

@@ -5,10 +5,14 @@
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cmath>
+#include <optional>
 #include <stdexcept>
 #include <time.h>
 
@@ -33,7 +37,9 @@ public:
         const nb::object model = engine_.attr("model"), config = model.attr("config");
         voices_ = nb::cast<int>(engine_.attr("voices"));
         sample_rate_ = nb::cast<int>(config.attr("sample_rate"));
-        frame_ = nb::cast<int>(nb::list(config.attr("frame_sizes"))[0]);
+        const auto frames = nb::cast<std::vector<int>>(config.attr("frame_sizes"));
+        frame_ = frames.front();
+        period_ = frames.back();
         const auto table = nb::cast<nb::ndarray<const float, nb::ndim<1>, nb::c_contig>>(model.attr("decode_table"));
         decode_.assign(table.data(), table.data() + table.size());
     }
@@ -50,13 +56,14 @@ public:
     int voices() const noexcept override { return voices_; }
     int sample_rate() const noexcept override { return sample_rate_; }
     int frame() const noexcept override { return frame_; }
-    int phase() const noexcept override { return phase_; }
+    int period() const noexcept override { return period_; }
+    int position() const noexcept override { return position_; }
     const float *decode_table() const noexcept override { return decode_.data(); }
 
     void reset(uint64_t seed) override
     {
         guarded([&] { engine_.attr("reset")("seed"_a = seed); });
-        phase_ = 0;
+        position_ = 0;
     }
 
     void generate(int32_t *codes, int64_t n, const Controls &controls) override
@@ -81,8 +88,26 @@ public:
                 codes[i] = array.data()[i];
             }
         });
-        phase_ = int((phase_ + n) % frame_);
+        position_ = int((position_ + n) % period_);
     }
+
+    int features() const noexcept override { return 0; }
+    void prime(const int32_t *codes, int64_t n, const float *) override
+    {
+        guarded([&] {
+            const size_t shape[] = {size_t(voices_), size_t(n)};
+            const nb::ndarray<nb::numpy, const int32_t> values(codes, 2, shape, nb::handle());
+            engine_.attr("prime")(nb::cast(values, nb::rv_policy::copy));
+        });
+        position_ = int((position_ + n) % period_);
+    }
+
+    void reset_voice(int, uint64_t) override { unable("seeds of single voices"); }
+    void save(State &) const override { unable("snapshots"); }
+    void restore(const State &) override { unable("snapshots"); }
+    void restore_voice(int, const State &) override { unable("snapshots"); }
+    void approach(const State &, float) override { unable("morphing"); }
+    void kick(float) override { unable("kicks"); }
 
 private:
     // Python's exceptions end as text while the GIL is still held.
@@ -98,10 +123,77 @@ private:
         }
     }
 
+    [[noreturn]] static void unable(const char *what)
+    {
+        throw std::runtime_error(std::string("this backend knows no ") + what + ": use the native one");
+    }
+
     nb::object engine_;
-    int voices_ = 1, sample_rate_ = 0, frame_ = 1, phase_ = 0;
+    int voices_ = 1, sample_rate_ = 0, frame_ = 1, period_ = 1, position_ = 0;
     std::vector<float> decode_;
 };
+
+using Line = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+Envelope make_envelope(const std::vector<double> &levels, const std::vector<double> &times, const nb::list &curves)
+{
+    if (levels.empty() || times.size() + 1 != levels.size() || nb::len(curves) != times.size())
+        throw std::invalid_argument(std::to_string(levels.size()) + " levels, " + std::to_string(times.size()) + " times, " +
+                                    std::to_string(nb::len(curves)) + " curves: expected one time and one curve less than levels");
+    std::vector<Segment> segments;
+    for (size_t i = 0; i < times.size(); i++) {
+        Segment s{levels[i + 1], times[i]};
+        if (!nb::isinstance<nb::str>(curves[i])) s.curve = nb::cast<double>(curves[i]);
+        else if (const auto name = nb::cast<std::string>(curves[i]); !shape_of(name, &s.shape))
+            throw std::invalid_argument("curve " + name + " is not known, expected a number or lin, exp, sin, wel, sqr, cub, step, hold");
+        segments.push_back(s);
+    }
+    return Envelope(levels[0], std::move(segments));
+}
+
+// A snapshot's rows as arrays: history int32 [voices][period], seed and drawn uint64 [voices], values float32 [voices][n].
+nb::dict arrays_of(const Snapshot &snapshot)
+{
+    if (!snapshot.filled.load(std::memory_order_acquire)) throw std::runtime_error("the snapshot is not taken yet");
+    const State &state = snapshot.state;
+    const size_t voices = state.voices.size(), period = state.voices.at(0).history.size(), n = state.voices[0].values.size();
+    int32_t *history;
+    uint64_t *seed, *drawn;
+    float *values;
+    nb::dict out;
+    out["position"] = state.position;
+    out["history"] = new_array(&history, voices, period);
+    out["seed"] = new_array(&seed, voices);
+    out["drawn"] = new_array(&drawn, voices);
+    out["values"] = new_array(&values, voices, n);
+    for (size_t v = 0; v < voices; v++) {
+        const State::Row &row = state.voices[v];
+        std::copy(row.history.begin(), row.history.end(), history + v * period);
+        std::copy(row.values.begin(), row.values.end(), values + v * n);
+        seed[v] = row.seed;
+        drawn[v] = row.drawn;
+    }
+    return out;
+}
+
+std::shared_ptr<Snapshot> snapshot_of(int position, const nb::ndarray<const int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu> &history,
+                                      const nb::ndarray<const uint64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> &seed,
+                                      const nb::ndarray<const uint64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> &drawn,
+                                      const nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu> &values)
+{
+    const size_t voices = history.shape(0);
+    if (seed.shape(0) != voices || drawn.shape(0) != voices || values.shape(0) != voices)
+        throw std::invalid_argument("the arrays of a snapshot have different numbers of voices");
+    auto snapshot = std::make_shared<Snapshot>();
+    snapshot->state.position = position;
+    for (size_t v = 0; v < voices; v++) {
+        const int32_t *h = history.data() + v * history.shape(1);
+        const float *x = values.data() + v * values.shape(1);
+        snapshot->state.voices.push_back({{h, h + history.shape(1)}, seed.data()[v], drawn.data()[v], {x, x + values.shape(1)}});
+    }
+    snapshot->filled = true;
+    return snapshot;
+}
 
 // What Python holds: closes the stream when it goes.
 class StreamHandle {
@@ -129,19 +221,8 @@ public:
         return ended;
     }
 
-    nb::capsule ring() const
-    {
-        sopi_ring *r = stream_->ring();
-        sopi_ring_retain(r);
-        PyObject *capsule = PyCapsule_New(r, SOPI_RING_CAPSULE, [](PyObject *c) {
-            sopi_ring_release(static_cast<sopi_ring *>(PyCapsule_GetPointer(c, SOPI_RING_CAPSULE)));
-        });
-        if (!capsule) {
-            sopi_ring_release(r);
-            throw nb::python_error();
-        }
-        return nb::steal<nb::capsule>(capsule);
-    }
+    nb::capsule ring() const { return capsule(stream_->ring()); }
+    nb::capsule input() const { return capsule(stream_->input()); }
 
     uint64_t now() const { return sopi_ring_now(stream_->ring()); }
 
@@ -163,22 +244,40 @@ public:
         sopi_ring_host(stream_->ring(), sample_rate, block, 1);
     }
 
-    nb::ndarray<nb::numpy, float> read(size_t n)
+    using Input = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+    nb::ndarray<nb::numpy, float> read(size_t n, std::optional<Input> input)
     {
-        sopi_ring *r = stream_->ring();
+        sopi_ring *r = stream_->ring(), *in = stream_->input();
         if (!(sample_rate() > 0)) throw std::runtime_error("read before host(sample_rate, block)");
-        const size_t channels = r->channels;
+        if (input && input->shape(1) != n) throw std::invalid_argument("the input must have as many frames as are read");
+        const size_t channels = r->channels, inputs = input ? input->shape(0) : 0;
         float *data;
         const auto made = new_array(&data, channels, n);
         {
             nb::gil_scoped_release released;
             std::vector<float *> out(channels);
+            std::vector<const float *> from(inputs);
             // one call's worth must fit into the ring
             for (size_t done = 0, most = r->capacity / 4; done < n; done += most) {
+                const uint32_t frames = uint32_t(std::min(most, n - done));
                 for (size_t c = 0; c < channels; c++) out[c] = data + c * n + done;
-                sopi_ring_read(r, out.data(), r->channels, uint32_t(std::min(most, n - done)), monotonic_ns());
+                for (size_t c = 0; c < inputs; c++) from[c] = input->data() + c * n + done;
+                sopi_ring_write(in, from.data(), uint32_t(inputs), frames);
+                sopi_ring_read(r, out.data(), r->channels, frames, monotonic_ns());
             }
         }
+        return made;
+    }
+
+    // The last n frames of the first input before host position `end`, fewer if they have not come in or are gone.
+    nb::ndarray<nb::numpy, float> heard(uint64_t end, uint64_t n) const
+    {
+        const sopi_ring *r = stream_->input();
+        const uint64_t last = std::min(end, sopi_load(&r->write)), oldest = sopi_load(&r->write) > r->capacity / 2 ? sopi_load(&r->write) - r->capacity / 2 : 0;
+        const uint64_t first = std::max(oldest, last > n ? last - n : 0), frames = last > first ? last - first : 0;
+        float *data;
+        const auto made = new_array(&data, frames);
+        for (uint64_t i = 0; i < frames; i++) data[i] = r->data[(first + i) & (r->capacity - 1)];
         return made;
     }
 
@@ -189,37 +288,76 @@ public:
         return found;
     }
 
-    void play(uint64_t t, bool on) { post({t, Kind::play, on ? 1.0 : 0.0, 0, 0, nullptr, 0}); }
-    void temperature(uint64_t t, double value, double ramp) { post_value(t, Kind::temperature, value, ramp, 1e-3, 1e3, "temperature"); }
-    void gain(uint64_t t, double value, double ramp) { post_value(t, Kind::gain, value, ramp, 0, 1e3, "gain"); }
-    void seed(uint64_t t, uint64_t number) { post({t, Kind::seed, 0, 0, number, nullptr, 0}); }
+    // Voices count from 0, -1 is all of them.
+    void play(uint64_t t, bool on) { post({t, Kind::play, on ? 1.0 : 0.0}); }
+    void temperature(uint64_t t, double value, double ramp, int voice) { post(t, Kind::temperature, "temperature", value, 1e-3, 1e3, ramp, voice); }
+    void temperature_follows(uint64_t t, const Envelope &envelope, int voice)
+    {
+        Command command(t, Kind::temperature_follows, 0, 0, voice);
+        command.envelope = envelope;
+        post(std::move(command));
+    }
+    void gain(uint64_t t, double value, double ramp, int voice) { post(t, Kind::gain, "gain", value, 0, 1e3, ramp, voice); }
+    void pan(uint64_t t, double value, double ramp, int voice) { post(t, Kind::pan, "pan", value, -1, 1, ramp, voice); }
+    void mix(uint64_t t, bool on) { post({t, Kind::mix, on ? 1.0 : 0.0}); }
+    void top_k(uint64_t t, int value, int voice) { post(t, Kind::top_k, "top_k", value, 0, 1 << 20, 0, voice); }
+    void top_p(uint64_t t, double value, int voice) { post(t, Kind::top_p, "top_p", value, 1e-6, 1, 0, voice); }
+    void min_p(uint64_t t, double value, int voice) { post(t, Kind::min_p, "min_p", value, 0, 1, 0, voice); }
+    void rate(uint64_t t, double value, double ramp) { post(t, Kind::rate, "rate", value, kSlowest, kFastest, ramp); }
+    void fade(uint64_t t, double seconds) { post(t, Kind::fade, "fade", seconds, 0.001, 600); }
+    void kick(uint64_t t, double share) { post(t, Kind::kick, "kick", share, 0, 1); }
+    void freeze(uint64_t t, double seconds) { post(t, Kind::freeze, "freeze", seconds, 0, 60); }
+    void feature(uint64_t t, uint64_t index, double value, double ramp, int voice)
+    {
+        check(value, -1e6, 1e6, "value");
+        check(ramp, 0, 1e6, "ramp");
+        Command command(t, Kind::feature, value, ramp, voice);
+        command.seed = index;
+        post(std::move(command));
+    }
+    void blend(uint64_t t, double share, double ramp) { post(t, Kind::blend, "blend", share, 0, 1, ramp); }
+    void seed(uint64_t t, uint64_t number, int voice)
+    {
+        Command command(t, Kind::seed, 0, 0, voice);
+        command.seed = number;
+        post(std::move(command));
+    }
     void latency(uint64_t t, double seconds)
     {
-        check(seconds, 0.001, double(stream_->ring()->capacity) / 4 / 48000, "latency");
-        post({t, Kind::latency, seconds, 0, 0, nullptr, 0});
+        post(t, Kind::latency, "latency", seconds, 0.001, double(stream_->ring()->capacity) / 4 / 48000);
     }
 
-    uint64_t swap(uint64_t t, std::shared_ptr<Source> source, double fade)
+    std::shared_ptr<Snapshot> store(uint64_t t)
+    {
+        Command command(t, Kind::store);
+        command.snapshot = std::make_shared<Snapshot>();
+        const auto snapshot = command.snapshot;
+        post(std::move(command));
+        return snapshot;
+    }
+    void recall(uint64_t t, std::shared_ptr<Snapshot> snapshot) { post_snapshot({t, Kind::recall}, std::move(snapshot)); }
+    void morph(uint64_t t, std::shared_ptr<Snapshot> snapshot, double ramp) { post_snapshot({t, Kind::morph, 0, ramp}, std::move(snapshot)); }
+
+    uint64_t swap(uint64_t t, std::shared_ptr<Source> source, double fade, bool keep)
     {
         check(fade, 0, 0.1, "fade");
-        if (!source) {
-            post({t, Kind::swap, 0, fade, 0, nullptr, 0});
-            return 0;
-        }
-        if (source->voices() != stream_->channels())
-            throw std::invalid_argument("the source has " + std::to_string(source->voices()) + " voices, the stream " +
-                                        std::to_string(stream_->channels()) + " channels");
-        const uint64_t id = stream_->next_id();
-        std::unique_ptr<Player> player;
-        {
-            nb::gil_scoped_release released; // the filter may take a while for odd rates
-            std::shared_ptr<const Filter> filter = stream_->filter_for(source->sample_rate());
-            player = std::make_unique<Player>(std::move(source), std::move(filter), stream_->channels(), id);
-        }
-        post({t, Kind::swap, 0, fade, 0, player.get(), 0});
-        player.release();
-        return id;
+        Command command(t, Kind::swap, keep ? 1 : 0, fade);
+        return post_player(std::move(command), std::move(source));
     }
+    uint64_t second(uint64_t t, std::shared_ptr<Source> source) { return post_player({t, Kind::second}, std::move(source)); }
+
+    void listen(uint64_t t, std::shared_ptr<Source> source, const Line &edges, int how)
+    {
+        Command command(t, Kind::listen, how);
+        std::vector<float> copy(edges.data(), edges.data() + edges.size());
+        {
+            nb::gil_scoped_release released;
+            auto player = std::make_shared<Player>(std::move(source), stream_->channels(), stream_->next_id(), host_rate());
+            command.listener = std::make_shared<Listener>(std::move(player), std::move(copy), host_rate());
+        }
+        post(std::move(command));
+    }
+    void listened(uint64_t t) { post({t, Kind::listen, double(int(Listening::off))}); }
 
     bool freewheel() const { return sopi_load(&stream_->ring()->freewheel) != 0; }
     void set_freewheel(bool on) { stream_->set_freewheel(on); }
@@ -245,12 +383,7 @@ public:
         return d;
     }
 
-    double sample_rate() const
-    {
-        double rate;
-        __atomic_load(&stream_->ring()->sample_rate, &rate, __ATOMIC_ACQUIRE);
-        return rate;
-    }
+    double sample_rate() const { return stream_->host_rate(); }
 
     float peak()
     {
@@ -261,10 +394,10 @@ public:
 
     nb::list events()
     {
-        static const char *const names[] = {"swapped", "late", "underrun", "error"};
+        static const char *const names[] = {"swapped", "late", "underrun", "error", "refused"};
         nb::list all;
         for (Event e; stream_->next_event(e);) {
-            const nb::object value = e.kind == Event::error ? nb::object(nb::str(e.text.c_str())) : nb::object(nb::int_(uint64_t(e.value)));
+            const nb::object value = e.kind >= Event::error ? nb::object(nb::str(e.text.c_str())) : nb::object(nb::int_(uint64_t(e.value)));
             all.append(nb::make_tuple(e.position, names[e.kind], value));
         }
         return all;
@@ -277,15 +410,45 @@ private:
             throw std::invalid_argument(std::string(name) + " is " + std::to_string(x) + ", expected " + std::to_string(least) +
                                         " to " + std::to_string(most));
     }
-    void post_value(uint64_t t, Kind kind, double value, double ramp, double least, double most, const char *name)
+    static nb::capsule capsule(sopi_ring *r)
+    {
+        sopi_ring_retain(r);
+        PyObject *made = PyCapsule_New(r, SOPI_RING_CAPSULE, [](PyObject *c) {
+            sopi_ring_release(static_cast<sopi_ring *>(PyCapsule_GetPointer(c, SOPI_RING_CAPSULE)));
+        });
+        if (!made) {
+            sopi_ring_release(r);
+            throw nb::python_error();
+        }
+        return nb::steal<nb::capsule>(made);
+    }
+    int host_rate() const { return int(std::lround(stream_->host_rate())); }
+    uint64_t post_player(Command command, std::shared_ptr<Source> source)
+    {
+        uint64_t id = 0;
+        if (source) {
+            id = stream_->next_id();
+            nb::gil_scoped_release released; // the filter may take a while for odd rates
+            command.player = std::make_shared<Player>(std::move(source), stream_->channels(), id, host_rate());
+        }
+        post(std::move(command));
+        return id;
+    }
+    void post_snapshot(Command command, std::shared_ptr<Snapshot> snapshot)
+    {
+        check(command.ramp, 0, 1e6, "ramp");
+        command.snapshot = std::move(snapshot);
+        post(std::move(command));
+    }
+    void post(uint64_t t, Kind kind, const char *name, double value, double least, double most, double ramp = 0, int voice = -1)
     {
         check(value, least, most, name);
         check(ramp, 0, 1e6, "ramp");
-        post({t, kind, value, ramp, 0, nullptr, 0});
+        post({t, kind, value, ramp, voice});
     }
     void post(Command command)
     {
-        if (!stream_->post(command)) throw std::runtime_error("too many commands are waiting: is the host's audio off?");
+        if (!stream_->post(std::move(command))) throw std::runtime_error("too many commands are waiting: is the host's audio off?");
     }
 
     std::shared_ptr<Stream> stream_;
@@ -299,15 +462,28 @@ public:
     {
     }
     double delay() const { return filter_->delay / filter_->model_rate; }
-    int needed(int n) const { return resampler_.needed(n); }
-    nb::ndarray<nb::numpy, float> process(const nb::ndarray<const float, nb::ndim<1>, nb::c_contig> &samples, int n)
+    int needed(int n) { return n > 0 && n <= kMost ? resampler_.plan(n) : 0; }
+    // Rates from here on: each frame's is given to `process`.
+    nb::ndarray<nb::numpy, float> vary(const Line &samples, const nb::ndarray<const double, nb::ndim<1>, nb::c_contig> &rates)
     {
-        if (n < 0 || n > kMost) throw std::invalid_argument("at most 4096 frames at once");
-        if (int64_t(samples.size()) != resampler_.needed(n))
-            throw std::invalid_argument("expected " + std::to_string(resampler_.needed(n)) + " samples for these frames");
+        if (rates.size() > kMost) throw std::invalid_argument("at most 4096 frames at once");
+        if (!resampler_.varies()) resampler_.vary(Filter::design_between(filter_->model_rate, filter_->host_rate, kFastest));
+        const int n = int(rates.size()), takes = resampler_.plan(n, rates.data());
+        if (int(samples.size()) < takes) throw std::invalid_argument("expected " + std::to_string(takes) + " samples for these frames");
         float *data;
         const auto made = new_array(&data, n);
-        resampler_.process(samples.data(), int(samples.size()), &data, n);
+        resampler_.process(samples.data(), takes, &data);
+        return made;
+    }
+    uint64_t samples() const { return resampler_.samples(); }
+    nb::ndarray<nb::numpy, float> process(const Line &samples, int n)
+    {
+        if (n < 0 || n > kMost) throw std::invalid_argument("at most 4096 frames at once");
+        if (int(samples.size()) != resampler_.plan(n))
+            throw std::invalid_argument("expected " + std::to_string(resampler_.plan(n)) + " samples for these frames");
+        float *data;
+        const auto made = new_array(&data, n);
+        resampler_.process(samples.data(), int(samples.size()), &data);
         return made;
     }
 
@@ -340,14 +516,39 @@ void bind_stream(nb::module_ &m)
              "before the first. A callback that is running may be seen with the position before it. Not kept in freewheel.")
         .def_prop_rw("freewheel", &StreamHandle::freewheel, &StreamHandle::set_freewheel, "Reading waits for the producer.")
         .def("host", &StreamHandle::host, "sample_rate"_a, "block"_a, "Hz and frames; before the first read.")
-        .def("read", &StreamHandle::read, "n"_a, "The host's callback: the next n frames, float32 (channels, n).")
+        .def_prop_ro("input", &StreamHandle::input, "A capsule of the ring for the host's sound (channel 0) and a temperature signal (1).")
+        .def("read", &StreamHandle::read, "n"_a, "input"_a.none() = nb::none(),
+             "The host's callback: the next n frames, float32 (channels, n); `input` float32 (1 or 2, n) came in meanwhile.")
+        .def("heard", &StreamHandle::heard, "end"_a, "n"_a, "float32: what came in last before host position `end`, n frames at most.")
         .def("ticks", &StreamHandle::ticks, "end"_a, "Host positions before `end` at which a bottom frame began, since last asked.")
         .def("play", &StreamHandle::play, "t"_a, "on"_a)
-        .def("temperature", &StreamHandle::temperature, "t"_a, "value"_a, "ramp"_a = 0.0, "ramp in seconds.")
-        .def("gain", &StreamHandle::gain, "t"_a, "value"_a, "ramp"_a = 0.0, "Linear; ramp in seconds.")
-        .def("seed", &StreamHandle::seed, "t"_a, "number"_a, "The music from the source's reset(number) on.")
-        .def("swap", &StreamHandle::swap, "t"_a, "source"_a.none(), "fade"_a = 0.020,
-             "Crossfades to another source, `fade` in seconds. Returns the id that its `swapped` event will have.")
+        .def("temperature", &StreamHandle::temperature, "t"_a, "value"_a, "ramp"_a = 0.0, "voice"_a = -1,
+             "ramp in seconds. Here and below: voice from 0, -1 all.")
+        .def("temperature_follows", &StreamHandle::temperature_follows, "t"_a, "envelope"_a, "voice"_a = -1, "Times in seconds.")
+        .def("gain", &StreamHandle::gain, "t"_a, "value"_a, "ramp"_a = 0.0, "voice"_a = -1, "Linear; without a voice, of the whole.")
+        .def("pan", &StreamHandle::pan, "t"_a, "value"_a, "ramp"_a = 0.0, "voice"_a = -1, "-1 first channel .. 1 last channel, where voices are mixed.")
+        .def("mix", &StreamHandle::mix, "t"_a, "on"_a, "Voices are panned over the channels instead of having one each.")
+        .def("top_k", &StreamHandle::top_k, "t"_a, "value"_a, "voice"_a = -1)
+        .def("top_p", &StreamHandle::top_p, "t"_a, "value"_a, "voice"_a = -1)
+        .def("min_p", &StreamHandle::min_p, "t"_a, "value"_a, "voice"_a = -1)
+        .def("feature", &StreamHandle::feature, "t"_a, "index"_a, "value"_a, "ramp"_a = 0.0, "voice"_a = -1, "A conditioning value.")
+        .def("rate", &StreamHandle::rate, "t"_a, "value"_a, "ramp"_a = 0.0, "Playback rate, 1 is the model's own.")
+        .def("fade", &StreamHandle::fade, "t"_a, "seconds"_a, "Of start, stop and seed.")
+        .def("kick", &StreamHandle::kick, "t"_a, "share"_a, "Noise takes the place of this share of the RNN states.")
+        .def("freeze", &StreamHandle::freeze, "t"_a, "seconds"_a, "Loops the last `seconds`; 0 goes on.")
+        .def("seed", &StreamHandle::seed, "t"_a, "number"_a, "voice"_a = -1, "The music from the source's reset(number) on.")
+        .def("swap", &StreamHandle::swap, "t"_a, "source"_a.none(), "fade"_a = 0.020, "keep"_a = false,
+             "Crossfades to another source, `fade` in seconds; keep: voices that both have go on with their music. Returns the\n"
+             "id that its `swapped` event will have.")
+        .def("second", &StreamHandle::second, "t"_a, "source"_a.none(), "A source to blend with.")
+        .def("blend", &StreamHandle::blend, "t"_a, "share"_a, "ramp"_a = 0.0, "0: the first source alone, 1: the second.")
+        .def("store", &StreamHandle::store, "t"_a, "-> Snapshot, filled when its time has come.")
+        .def("recall", &StreamHandle::recall, "t"_a, "snapshot"_a)
+        .def("morph", &StreamHandle::morph, "t"_a, "snapshot"_a, "ramp"_a, "RNN states go over to the snapshot's.")
+        .def("listen", &StreamHandle::listen, "t"_a, "source"_a, "edges"_a, "how"_a,
+             "The source hears the input from t on. edges: of each code but the first the least float32 that encodes to it.\n"
+             "how: 1 silence, 2 the input sounds meanwhile, 3 what played goes on.")
+        .def("listened", &StreamHandle::listened, "t"_a, "It has heard the input up to t, and plays.")
         .def("latency", &StreamHandle::latency, "t"_a, "seconds"_a, "For the commands after this one.")
         .def("stats", &StreamHandle::stats, "Frames, counts, rtf (seconds of sound per busy second).")
         .def("peak", &StreamHandle::peak, "Largest |sample| handed out since last asked.")
@@ -358,7 +559,21 @@ void bind_stream(nb::module_ &m)
         .def(nb::init<int, int>(), "model_rate"_a, "host_rate"_a)
         .def_prop_ro("delay", &PyResampler::delay, "Group delay in seconds.")
         .def("needed", &PyResampler::needed, "n"_a, "Samples that `process` takes for the next n frames.")
-        .def("process", &PyResampler::process, "samples"_a, "n"_a);
+        .def("process", &PyResampler::process, "samples"_a, "n"_a)
+        .def("vary", &PyResampler::vary, "samples"_a, "rates"_a, "A frame for each rate; of `samples` it takes as many as it needs.")
+        .def_prop_ro("samples", &PyResampler::samples, "Taken so far.");
+
+    nb::class_<Envelope>(m, "Envelope", "Levels that are passed in turn: levels[0] at time 0, after times[i] seconds more levels[i + 1].")
+        .def("__init__", [](Envelope *self, const std::vector<double> &levels, const std::vector<double> &times, const nb::list &curves) {
+            new (self) Envelope(make_envelope(levels, times, curves));
+        }, "levels"_a, "times"_a, "curves"_a, "curves: numbers (0 a line) or names, as SuperCollider's Env has them. ValueError.")
+        .def("at", &Envelope::at, "time"_a);
+
+    nb::class_<Snapshot>(m, "Snapshot", "Everything that a source remembers at one moment.")
+        .def_static("of", &snapshot_of, "position"_a, "history"_a, "seed"_a, "drawn"_a, "values"_a, "As `arrays` gives them.")
+        .def_prop_ro("filled", [](const Snapshot &s) { return s.filled.load(); })
+        .def_prop_ro("voices", [](const Snapshot &s) { return s.filled ? s.state.voices.size() : 0; })
+        .def("arrays", &arrays_of, "RuntimeError if it is not filled yet.");
 
     m.def("close_all_streams", [](double timeout) {
         nb::gil_scoped_release released;
