@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sopilib.checkpoint import native, prism, theano
+from sopilib.checkpoint import a2aaron, deepsound, native, prism, theano
 from sopilib.checkpoint.importing import Options
 from sopilib.checkpoint.native import save
 from sopilib.errors import SopiError, SopiWarning, one_line
@@ -25,7 +25,7 @@ from sopilib.model import Model
 
 __all__ = ["IMPORTERS", "Options", "available", "exists", "find", "load", "models_folders", "save"]
 
-IMPORTERS: tuple[ModuleType, ...] = (prism, theano)
+IMPORTERS: tuple[ModuleType, ...] = (prism, theano, deepsound, a2aaron)
 
 
 def models_folders() -> list[Path]:
@@ -113,7 +113,7 @@ _BEGINNINGS = {
     b"fLaC": "a FLAC file",
     b"OggS": "an Ogg file",
     b"\x89HDF": "an HDF5 (Keras .h5) file",
-    b"PK": "a ZIP archive of something else",
+    b"PK": "a ZIP archive of something else, or cut short",
     b"\x80": "a pickle of something else",
 }
 

@@ -23,13 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sopilib.checkpoint import pickles
+from sopilib.checkpoint.importing import Parameters
 from sopilib.errors import SopiError
 
-__all__ = ["Tensor", "is_torch_file", "read"]
+__all__ = ["Tensor", "mentions", "parameters", "read"]
 
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 _STREAM_STARTS = b"\x80\x02\x8a\x0a" + _MAGIC.to_bytes(10, "little")
 _ZIP_STARTS = b"PK\x03\x04"
+_LARGEST_HEAD = 1 << 16  # bytes of a stream in which the first names of its object are
 _LARGEST_INDEX = 64 << 20  # bytes of data.pkl
 _MOST_DEFLATED = 16  # times smaller than what was compressed
 _DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error)
@@ -87,17 +89,20 @@ class Tensor:
         return np.lib.stride_tricks.as_strided(row, self.shape, steps, writeable=False).astype(np.float32)
 
 
-def is_torch_file(path: Path) -> bool:
-    """Whether it begins as one of the two containers does and, if it is an archive, holds a data.pkl."""
+def mentions(path: Path, name: str) -> bool:
+    """Whether this is a file of torch.save whose object has something of this name in it, as far as can be seen without
+    reading the object."""
     try:
         with path.open("rb") as file:
-            head = file.read(len(_STREAM_STARTS))
+            head = file.read(_LARGEST_HEAD)
         if head.startswith(_ZIP_STARTS):
             with zipfile.ZipFile(path) as archive:
-                return any(name.endswith("data.pkl") for name in archive.namelist())
-        return head == _STREAM_STARTS
+                head = _entry(archive, _index(archive), _LARGEST_INDEX)
+        elif not head.startswith(_STREAM_STARTS):
+            return False
     except _DAMAGE:
         return False
+    return name.encode() in head
 
 
 def read(path: Path) -> Any:
@@ -107,6 +112,14 @@ def read(path: Path) -> Any:
         return _read_zip(path) if data[:4] == _ZIP_STARTS else _read_stream(data)
     except _DAMAGE as e:
         raise SopiError(f"not a file of torch.save, or cut short or damaged ({e})") from None
+
+
+def parameters(state_dict: Any) -> Parameters:
+    """Of a module's state: tensors by name. Raises SopiError if it is something else."""
+    if not isinstance(state_dict, dict) or not all(isinstance(t, Tensor) for t in state_dict.values()):
+        raise SopiError("a torch file without a module's parameters")
+    tensors = {str(name): tensor for name, tensor in state_dict.items()}
+    return Parameters({name: t.shape for name, t in tensors.items()}, lambda name: tensors[name].array())
 
 
 # ---------------------------------------------------------------- the object
@@ -183,12 +196,9 @@ def _parameter(tensor: Any, *_: Any) -> Tensor:
 
 def _read_zip(path: Path) -> Any:
     archive = zipfile.ZipFile(path)  # open as long as there are tensors that may ask for their storage
-    names = archive.namelist()
-    index = [name for name in names if name == "data.pkl" or name.endswith("/data.pkl")]
-    if len(index) != 1:
-        raise ValueError(f"an archive with {len(index)} data.pkl, expected one")
-    folder = index[0].removesuffix("data.pkl")
-    if folder + "byteorder" in names and _entry(archive, folder + "byteorder", 16).strip() != b"little":
+    index = _index(archive)
+    folder = index.removesuffix("data.pkl")
+    if folder + "byteorder" in archive.namelist() and _entry(archive, folder + "byteorder", 16).strip() != b"little":
         raise ValueError("written on a big-endian machine, which nothing here reads")
 
     def fetch(storage: Storage) -> bytes:
@@ -198,7 +208,15 @@ def _read_zip(path: Path) -> Any:
             raise SopiError(f"storage {storage.key} can't be read ({e})") from None
 
     makes = _Object(fetch)
-    return pickles.read(_entry(archive, index[0], _LARGEST_INDEX), 0, makes.known, makes.storage)[0]
+    return pickles.read(_entry(archive, index, _LARGEST_INDEX), 0, makes.known, makes.storage)[0]
+
+
+def _index(archive: zipfile.ZipFile) -> str:
+    """The name of the entry with the object's pickle."""
+    found = [name for name in archive.namelist() if name == "data.pkl" or name.endswith("/data.pkl")]
+    if len(found) != 1:
+        raise ValueError(f"an archive with {len(found)} data.pkl, expected one")
+    return found[0]
 
 
 def _entry(archive: zipfile.ZipFile, name: str, most: int) -> bytes:

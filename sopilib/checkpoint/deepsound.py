@@ -1,0 +1,134 @@
+"""SampleRNN in PyTorch by deepsound: any number of frame tiers, GRUs.
+
+A checkpoint is the module's state as torch.save wrote it, of any age; names and shapes say everything but the sample
+rate. With weight norm (of convolutions only), a weight is v scaled to the length g for each index of its first axis.
+The quantiser is always linear.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sopilib.checkpoint import fold, torch_file
+from sopilib.checkpoint.importing import Options, Parameters, Record
+from sopilib.errors import SopiError
+from sopilib.model import Config, Model
+
+Floats = NDArray[np.float64]
+
+NAME = "deepsound"
+DESCRIPTION = "a run folder, or one of the files in its checkpoints/ such as best-ep9-it900"
+
+PREFIX = "model."
+MLP = f"{PREFIX}sample_level_mlp"
+
+
+# ---------------------------------------------------------------- finding the checkpoint
+
+
+def recognise(path: Path) -> bool:
+    file = _file(path)
+    return file is not None and torch_file.mentions(file, f"{PREFIX}frame_level_rnns.")
+
+
+def _file(path: Path) -> Path | None:
+    """The checkpoint that `path` means: of a folder, its newest."""
+    if not path.is_dir():
+        return path if path.is_file() else None
+    found = [
+        (int(name[2]), int(name[3]), not name[1], file)
+        for folder in (path, path / "checkpoints")
+        for file in sorted(folder.glob("*ep*-it*"))
+        if (name := re.fullmatch(r"(best-)?ep(\d{1,9})-it(\d{1,9})", file.name))
+    ]
+    return max(found)[3] if found else None
+
+
+def load(path: Path, options: Options) -> Model:
+    """Raises SopiError with what is wrong. Options: sample_rate."""
+    file = _file(path)
+    assert file is not None
+    record = Record(NAME, file, options, takes=("sample_rate",))
+    try:
+        p = torch_file.parameters(torch_file.read(file))
+        sizes = _sizes(p)
+        for name, value in sizes.items():
+            record.found(name, value, "shapes")
+        Config(**sizes)  # no absurd ones
+        lookback = sizes["frame_sizes"][-1]
+        config = Config(
+            **sizes,
+            seq_len=lookback * -(-1024 // lookback),
+            q_type="linear-deepsound",
+            emb_size=0,
+            sample_rate=record.choose("sample_rate", 16000),
+        )
+        weights = _weights(p, config)
+    except SopiError as e:
+        raise SopiError(f"{file}: {e}") from None
+    return Model(config, weights, {"import": record.about}, name=file.name)
+
+
+def _sizes(p: Parameters) -> dict[str, Any]:
+    """The fields of `Config` that names and shapes say. Tier 0 is the fastest, as in ours."""
+    tiers = len([name for name in p.shapes if re.fullmatch(rf"{PREFIX}frame_level_rnns\.\d+\.h0", name)])
+    layers, dim = p.shape(f"{PREFIX}frame_level_rnns.0.h0", 2)
+    return {
+        "frame_sizes": [_shape(p, f"{PREFIX}frame_level_rnns.{i}.input_expand", 3)[1] for i in range(tiers)],
+        "dim": dim,
+        "rnn_type": "gru",
+        "num_rnn_layers": layers,
+        "q_levels": p.shape(f"{MLP}.embedding.weight", 2)[0],
+    }
+
+
+# ---------------------------------------------------------------- the weights
+
+
+def _shape(p: Parameters, name: str, axes: int) -> tuple[int, ...]:
+    return p.shape(f"{name}.weight_v" if f"{name}.weight_v" in p else f"{name}.weight", axes)
+
+
+def _kernel(p: Parameters, name: str, *shape: int) -> Floats:
+    """A convolution's weight, weight norm applied."""
+    if f"{name}.weight_v" not in p:
+        return p.take(f"{name}.weight", *shape)
+    v, g = p.take(f"{name}.weight_v", *shape), p.take(f"{name}.weight_g", shape[0], 1, 1)
+    length = np.sqrt((v * v).sum((1, 2), keepdims=True))
+    if not length.all():
+        raise SopiError(f"{name}.weight_v has a channel of zeros, which weight norm can't scale")
+    return v * (g / length)
+
+
+def _weights(p: Parameters, c: Config) -> dict[str, NDArray[np.float32]]:
+    d, q, f = c.dim, c.q_levels, c.frame_sizes[0]
+    out: dict[str, NDArray[np.floating[Any]]] = {}
+    for i, n in enumerate(c.frame_sizes):
+        tier, r = f"{PREFIX}frame_level_rnns.{i}", c.ratio(i)
+        out[f"tier{i}.input.weight"] = _kernel(p, f"{tier}.input_expand", d, n, 1)[:, :, 0]
+        out[f"tier{i}.input.bias"] = p.take(f"{tier}.input_expand.bias", d)
+        initial = p.take(f"{tier}.h0", c.num_rnn_layers, d)
+        for layer in range(c.num_rnn_layers):
+            rnn = f"tier{i}.rnn{layer}"
+            out[f"{rnn}.below" if layer else f"{rnn}.input"] = p.take(f"{tier}.rnn.weight_ih_l{layer}", 3 * d, d)
+            out[f"{rnn}.recurrent"] = p.take(f"{tier}.rnn.weight_hh_l{layer}", 3 * d, d)
+            bias, hidden_bias = (p.take(f"{tier}.rnn.bias_{part}_l{layer}", 3 * d) for part in ("ih", "hh"))
+            bias[: 2 * d] += hidden_bias[: 2 * d]
+            out[f"{rnn}.bias"], out[f"{rnn}.candidate"] = bias, hidden_bias[2 * d :]
+            out[f"{rnn}.initial"] = initial[layer]
+        out[f"tier{i}.up.weight"] = _kernel(p, f"{tier}.upsampling.conv_t", d, d, r).transpose(2, 1, 0)
+        out[f"tier{i}.up.bias"] = p.take(f"{tier}.upsampling.bias", d, r).T
+
+    embedding = p.take(f"{MLP}.embedding.weight", q, q)
+    convolution = _kernel(p, f"{MLP}.input", d, q, f).transpose(2, 1, 0)
+    out["sample.tables"] = fold.below(embedding, convolution, out["tier0.up.weight"], out["tier0.up.bias"]).tables
+    for k, (name, rows) in enumerate((("hidden", d), ("output", q))):
+        out[f"sample.layer{k}.weight"] = _kernel(p, f"{MLP}.{name}", rows, d, 1)[:, :, 0]
+        out[f"sample.layer{k}.bias"] = p.take(f"{MLP}.{name}.bias", rows)
+    p.check_all_taken()
+    return {name: np.ascontiguousarray(w, np.float32) for name, w in out.items()}
