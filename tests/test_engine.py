@@ -10,7 +10,7 @@ from sopilib import Config, Engine, Model, SopiError
 from sopilib.model.network import SampleRNN
 from sopilib.native import _native
 
-SETS = [name for name in ("plain", "avx2", "avx512") if _native.instruction_set(name)]
+SETS = [name for name in ("plain", "avx2", "avx_vnni", "avx512", "neon") if _native.instruction_set(name)]
 SHAPES = {
     "gru-3tiers": Config(frame_sizes=[4, 16], dim=40, mlp_dim=24, num_rnn_layers=2),
     "gru-2tiers-output-skips": Config(frame_sizes=[8], dim=36, num_rnn_layers=2, skip_conn=True),
@@ -112,7 +112,7 @@ def test_overlapping_sequences_carry_on(backend: str) -> None:
     np.testing.assert_array_equal(np.concatenate(parts, 1), whole)
 
 
-@pytest.mark.parametrize("precision", ["f32", "int8"])
+@pytest.mark.parametrize("precision", ["f32", "int8", "int4"])
 @pytest.mark.parametrize("shape", ["gru-3tiers", "lstm-3tiers-skips", "gru-reset-before"])
 def test_same_seed_same_codes(shape: str, precision: str) -> None:
     model = Model.random(SHAPES[shape])
@@ -158,7 +158,7 @@ def test_threads_that_share_a_large_matrix_change_no_bit() -> None:
     np.testing.assert_array_equal(outs[0], outs[2])
 
 
-@pytest.mark.parametrize("precision", ["f32", "int8"])
+@pytest.mark.parametrize("precision", ["f32", "int8", "int4"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_instruction_set_gives_the_same_bits(shape: str, precision: str) -> None:
     model = Model.random(SHAPES[shape])

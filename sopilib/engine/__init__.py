@@ -17,16 +17,18 @@ from sopilib.model import Model
 
 __all__ = ["Engine"]
 
-PRECISIONS = ("auto", "f32", "int8")
+PRECISIONS = ("auto", "f32", "int8", "int4")
 State = dict[str, Any]
 
 
 class Engine:
     """A model that runs: its weights, and `voices` independent states.
 
-    precision  "f32"; "int8": weights and vectors in 8 bits with a scale per row, sums exact; "auto": int8.
+    precision  "f32"; "int8": weights and vectors in 8 bits, sums exact; "int4": the same, but the frame tiers' weights
+               in 4 bits; "auto": int4 for large models, else int8, by the model's shape alone.
+               `engine.precision` is what was chosen.
     threads    cores that one call may use. Their number changes no bit of the result.
-    instruction_set  native only: "auto", or "avx512", "avx2", "plain" to ask for one.
+    instruction_set  native only: "auto", or "avx512", "avx_vnni", "avx2", "neon", "plain" to ask for one.
     device     torch only.
 
     The same seed gives the same codes for any split into calls, any number of threads, whatever the other voices do.
@@ -56,13 +58,13 @@ class Engine:
 
             if _native.instruction_set(instruction_set) is None:
                 raise SopiError(f"instruction_set is {instruction_set!r}: not known or not in this processor")
-            self.precision = "int8" if precision == "auto" else precision
-            weights = pack.native_weights(model, quantised=self.precision == "int8")
+            self.precision = pack.precision(model.config, precision)
+            weights = pack.native_weights(model, self.precision)
             self.source = _native.NativeEngine(weights, voices, threads, instruction_set)
         elif backend == "torch":
             from sopilib.engine.reference import ReferenceEngine
 
-            if precision == "int8":
+            if precision not in ("auto", "f32"):
                 raise SopiError("the torch backend computes in f32, expected precision f32 or auto")
             self.precision = "f32"
             self.source = ReferenceEngine(model, voices, device)

@@ -4,49 +4,10 @@
 #include "team.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <stdexcept>
 
 namespace sopi {
-
-// ---------------------------------------------------------------- weights
-
-static int pad(int n, int to) { return (n + to - 1) / to * to; }
-
-Matrix::Matrix(const float *w, int rows_, int columns_, bool quantise) : rows(rows_), columns(columns_), quantised(quantise)
-{
-    const int all = blocks() * kRows, columns4 = pad(columns, 4);
-    if (quantise) {
-        i8.assign(static_cast<size_t>(all) * columns4, 0);
-        row_scale.assign(all, 0.0f);
-        row_sum.assign(all, 0);
-    } else {
-        f32.assign(static_cast<size_t>(all) * columns, 0.0f);
-    }
-    for (int first = 0; first < blocks(); first += kGroup) {
-        const int in_group = std::min(kGroup, blocks() - first);
-        for (int local = 0; local < in_group * kRows; local++) {
-            const int row = first * kRows + local;
-            if (row >= rows) break;
-            const float *from = w + static_cast<size_t>(row) * columns;
-            if (!quantise) {
-                float *to = f32.data() + static_cast<size_t>(first) * kRows * columns + local;
-                for (int c = 0; c < columns; c++) to[static_cast<size_t>(c) * in_group * kRows] = from[c];
-                continue;
-            }
-            float largest = 0;
-            for (int c = 0; c < columns; c++) largest = std::max(largest, std::fabs(from[c]));
-            row_scale[row] = largest / 127.0f;
-            int8_t *to = i8.data() + static_cast<size_t>(first) * kRows * columns4;
-            for (int c = 0; c < columns; c++) {
-                const int value = largest > 0 ? static_cast<int>(std::lrint(from[c] / largest * 127.0f)) : 0;
-                to[(static_cast<size_t>(c / 4) * in_group * kRows + local) * 4 + c % 4] = static_cast<int8_t>(value);
-                row_sum[row] += value;
-            }
-        }
-    }
-}
 
 // ---------------------------------------------------------------- random stream
 
@@ -64,35 +25,431 @@ static float coin(uint64_t seed, int voice, uint64_t counter)
     return static_cast<float>(mix(key + 0x9e3779b97f4a7c15ull * (counter + 1)) >> 40) * (1.0f / 16777216.0f);
 }
 
+// ---------------------------------------------------------------- worker
+
+// One thread's share of an engine. All workers run the same steps; each computes its share of the rows of every product,
+// and where a step needs what the others computed, they meet. Every vector that is multiplied is quantised by each
+// worker for itself: cheaper than one more meeting.
+//
+// At a frame's boundary only that is done which needs the newest code. Before it, spread over the samples of the frame:
+//   recurrent * h of every layer                           once the frame before is done
+//   c, what the tier above hands down, and condition * c   the same, unless the tier above ends its frame there too
+//   frame * u, a column a sample                           as codes come
+// and before each sample, what tier 0 hands down for it. None of this is state: it is worked out again when missing.
+class Worker {
+public:
+    Worker(NativeEngine &engine, int index);
+    void begin() noexcept;
+    void generate(int32_t *codes, int64_t n, const Controls &controls) noexcept;
+    void prime(const int32_t *codes, int64_t n, const float *features) noexcept;
+    void teacher_force(const int32_t *codes, int64_t stride, int64_t n, const float *features, float *logits) noexcept;
+    int position() const noexcept { return position_; }
+
+private:
+    struct Range {
+        int begin, end;
+    };
+    struct Quantised {
+        Vec<int8_t> q;
+        Vec<int32_t> offset;
+        Vec<float> scale;
+    };
+    // Work for a tier's next frame: `blocks` rows of blocks, the first of them number `first` of all of the tier's.
+    struct Task {
+        enum Kind { recurrent, condition, conditioned } kind;
+        int layer, first, blocks;
+    };
+    struct TierShare {
+        std::vector<Task> tasks;          // recurrent ones, then condition, then conditioned ones
+        int own = 0, all = 0;             // blocks of the recurrent ones, of all
+        int done = 0;                     // blocks done for the next frame
+        int columns = 0;                  // of the next frame heard
+        bool condition_read = false;
+        std::vector<Quantised> h;         // [layer]
+        Quantised output, condition;
+    };
+
+    Range mine(int blocks) const noexcept { return share(0, blocks, 1); }
+    // My share of [begin, end), in pieces of `unit`.
+    Range share(int begin, int end, int unit) const noexcept
+    {
+        const int pieces = (end - begin) / unit;
+        return {begin + pieces * index_ / size_ * unit, begin + pieces * (index_ + 1) / size_ * unit};
+    }
+    Quantised room(int columns) const;
+    Vectors read(const float *x, int stride, int columns, Quantised &into) noexcept; // quantises
+    Vectors as_read(const float *x, int stride, const Quantised &from) const noexcept;
+    void multiply(const Matrix &m, Range blocks, const Vectors &x, const Sum &to) noexcept
+    {
+        if (blocks.begin < blocks.end) e_.k_->multiply(m, blocks.begin, blocks.end, x, e_.voices_, to);
+    }
+
+    void advance(int tier, int until) noexcept;
+    void prepare() noexcept;
+    void hear(int tier, const float *features, int64_t features_stride) noexcept;
+    void run_tier(int tier, const float *features, int64_t features_stride) noexcept;
+    void run_tiers(const float *features, int64_t features_stride) noexcept;
+    void hand_down() noexcept;
+    void run_sample_level() noexcept;
+    void take(int voice, int32_t code) noexcept;
+    void pass() noexcept;
+    int last_codes(int n) const noexcept { return position_ + w_.lookback() - n; } // where they begin in a history
+
+    NativeEngine &e_;
+    const Weights &w_;
+    const Kernels &k_;
+    Team &team_;
+    const int index_, size_;
+    const int d_, gates_; // in memory
+    int position_ = 0;
+    bool handed_down_ = false;
+    std::vector<TierShare> tiers_;
+    Quantised level_, reset_;
+};
+
+Worker::Worker(NativeEngine &engine, int index)
+    : e_(engine), w_(*engine.w_), k_(*engine.k_), team_(*engine.team_), index_(index), size_(engine.team_->size()),
+      d_(w_.units()), gates_(w_.gates * d_)
+{
+    const int unit_blocks = d_ / kRows;
+    for (const Tier &t : w_.tiers) {
+        TierShare share;
+        const int layers = static_cast<int>(t.layers.size());
+        const auto add = [&](Task::Kind kind, int layer, int blocks) {
+            share.tasks.push_back({kind, layer, share.all, blocks});
+            share.all += blocks;
+        };
+        for (int l = 0; l < layers; l++) add(Task::recurrent, l, t.layers[l].recurrent.blocks);
+        share.own = share.all;
+        if (&t != &w_.tiers.back()) {
+            add(Task::condition, 0, unit_blocks);
+            for (int l = 0; l < layers; l++)
+                if (t.layers[l].condition) add(Task::conditioned, l, t.layers[l].condition.blocks);
+        }
+        for (int l = 0; l < layers; l++) share.h.push_back(room(d_));
+        share.output = room(d_);
+        share.condition = room(d_);
+        tiers_.push_back(std::move(share));
+    }
+    level_ = room(engine.widest_);
+    reset_ = room(d_);
+}
+
+Worker::Quantised Worker::room(int columns) const
+{
+    const size_t wide = padded(columns, kChunk), voices = e_.voices_;
+    Quantised out;
+    out.q.resize(voices * wide);
+    out.offset.resize(voices * (wide / kChunk + 1));
+    out.scale.resize(voices);
+    return out;
+}
+
+Vectors Worker::as_read(const float *x, int stride, const Quantised &from) const noexcept
+{
+    return {x, stride, from.q.data(), from.offset.data(), from.scale.data(), static_cast<int>(from.q.size()) / e_.voices_};
+}
+
+Vectors Worker::read(const float *x, int stride, int columns, Quantised &into) noexcept
+{
+    const Vectors out = as_read(x, stride, into);
+    if (w_.quantised)
+        for (int v = 0; v < e_.voices_; v++)
+            k_.quantise(x + static_cast<size_t>(v) * stride, columns, into.q.data() + static_cast<size_t>(v) * out.q_stride,
+                        into.offset.data() + static_cast<size_t>(v) * (out.q_stride / kChunk + 1), &into.scale[v]);
+    return out;
+}
+
+// Before each call.
+void Worker::begin() noexcept
+{
+    position_ = e_.position_;
+    if (!e_.stale_) return;
+    for (size_t t = 0; t < tiers_.size(); t++) {
+        TierShare &mine = tiers_[t];
+        const NativeEngine::TierState &state = e_.tiers_[t];
+        mine.done = mine.columns = 0;
+        mine.condition_read = false;
+        for (size_t l = 0; l < mine.h.size(); l++) read(state.h[l].data(), d_, d_, mine.h[l]);
+        read(state.output.data(), d_, d_, mine.output);
+    }
+}
+
+// ---------------------------------------------------------------- ahead of the frame
+
+// Goes on with a tier's next frame until block `until` of its tasks.
+void Worker::advance(int tier, int until) noexcept
+{
+    TierShare &mine = tiers_[tier];
+    NativeEngine::TierState &state = e_.tiers_[tier];
+    const int from = mine.done;
+    if (until <= from) return;
+    for (const Task &task : mine.tasks) {
+        const int unit = task.kind == Task::condition ? 1 : task.kind == Task::conditioned ? w_.gates : w_.tiers[tier].layers[task.layer].recurrent.group;
+        const int begin = std::max(from - task.first, 0) / unit * unit, end = std::min(until - task.first, task.blocks) / unit * unit;
+        if (begin >= end) continue;
+        const Range part = share(begin, end, unit);
+        const Layer &layer = w_.tiers[tier].layers[task.layer];
+        switch (task.kind) {
+        case Task::recurrent:
+            multiply(layer.recurrent, part, as_read(state.h[task.layer].data(), d_, mine.h[task.layer]),
+                     {state.recurrent[task.layer].data(), gates_, nullptr, 0, false});
+            break;
+        case Task::condition: {
+            const Tier &above = w_.tiers[tier + 1];
+            const int size = w_.tiers[tier].frame, next = (position_ + size - 1) / size * size % above.frame / size;
+            multiply(above.up[next], part, as_read(e_.tiers_[tier + 1].output.data(), d_, tiers_[tier + 1].output),
+                     {state.condition.data(), d_, above.up_bias[next].data(), 0, false});
+            break;
+        }
+        case Task::conditioned:
+            if (!mine.condition_read) {
+                if (from < task.first) team_.meet(index_); // the rest of c was made just now
+                read(state.condition.data(), d_, d_, mine.condition);
+                mine.condition_read = true;
+            }
+            multiply(layer.condition, part, as_read(state.condition.data(), d_, mine.condition),
+                     {state.conditioned[task.layer].data(), gates_, nullptr, 0, false});
+            break;
+        }
+    }
+    mine.done = until;
+}
+
+// What the next sample and the next frames need and does not depend on the newest code.
+void Worker::prepare() noexcept
+{
+    if (position_ % w_.tiers[0].frame) hand_down();
+    for (size_t t = 0; t < tiers_.size(); t++) {
+        const int size = w_.tiers[t].frame, j = position_ % size;
+        if (!j) continue;
+        const bool top = t + 1 == tiers_.size();
+        const int end = position_ - j + size; // of the frame
+        const int until = !top && end % w_.tiers[t + 1].frame == 0 ? tiers_[t].own : tiers_[t].all;
+        advance(static_cast<int>(t), static_cast<int>(static_cast<int64_t>(until) * j / (size - 1)));
+    }
+}
+
+// Adds the columns of the codes that came since.
+void Worker::hear(int tier, const float *features, int64_t features_stride) noexcept
+{
+    TierShare &mine = tiers_[tier];
+    NativeEngine::TierState &state = e_.tiers_[tier];
+    const Tier &t = w_.tiers[tier];
+    const int known = position_ % t.frame ? position_ % t.frame : t.frame;
+    const bool all = known == t.frame;
+    const Range units = this->mine(d_ / kRows);
+    const size_t first = static_cast<size_t>(units.begin) * w_.gates * kRows;
+    const int n = (units.end - units.begin) * w_.gates * kRows;
+    for (size_t l = 0; l < t.layers.size(); l++) {
+        const Layer &layer = t.layers[l];
+        if (layer.frame.empty()) continue;
+        for (int v = 0; v < e_.voices_; v++) {
+            const int32_t *codes = e_.states_[v].history.data() + last_codes(known);
+            float *y = state.frame[l].data() + static_cast<size_t>(v) * gates_ + first;
+            const float *from = mine.columns ? y : layer.bias.data() + first;
+            const auto add = [&](int column, float u) {
+                k_.accumulate(layer.frame.data() + static_cast<size_t>(column) * gates_ + first, u, from, y, n);
+                from = y;
+            };
+            for (int j = mine.columns; j < known; j++) add(j, w_.frame_scale * static_cast<float>(codes[j]) + w_.frame_offset);
+            if (all && tier == 0 && features)
+                for (int j = 0; j < w_.features; j++) add(t.frame + j, features[v * features_stride + j]);
+        }
+    }
+    mine.columns = known;
+}
+
+// ---------------------------------------------------------------- the frame
+
+void Worker::run_tier(int tier, const float *features, int64_t features_stride) noexcept
+{
+    TierShare &mine = tiers_[tier];
+    NativeEngine::TierState &state = e_.tiers_[tier];
+    const Tier &t = w_.tiers[tier];
+    const Range units = this->mine(d_ / kRows), gates{units.begin * w_.gates, units.end * w_.gates};
+    const int voices = e_.voices_, layers = static_cast<int>(t.layers.size());
+    if (mine.done < mine.all) {
+        advance(tier, mine.all);
+        team_.meet(index_); // that was divided among us in another way
+    }
+    hear(tier, features, features_stride);
+    for (int l = 0; l < layers; l++) {
+        const Layer &layer = t.layers[l];
+        const auto at = [](Vec<float> &x, int v, int stride) { return x.data() + static_cast<size_t>(v) * stride; };
+        float *h = state.h[l].data();
+        if (layer.below) {
+            const bool heard = !layer.frame.empty();
+            multiply(layer.below, gates, as_read(state.h[l - 1].data(), d_, mine.h[l - 1]),
+                     {e_.gates_x_.data(), gates_, heard ? state.frame[l].data() : layer.bias.data(), heard ? gates_ : 0, false});
+        }
+        const auto x = [&](int v) { return at(layer.below ? e_.gates_x_ : state.frame[l], v, gates_); };
+        const auto x2 = [&](int v) { return layer.condition ? at(state.conditioned[l], v, gates_) : nullptr; };
+        const auto u = [&](int v) { return at(state.recurrent[l], v, gates_); };
+        for (int v = 0; v < voices; v++) {
+            float *hv = at(state.h[l], v, d_);
+            if (w_.lstm) k_.lstm(x(v), x2(v), u(v), units.begin, units.end, hv, at(state.c[l], v, d_));
+            else if (w_.reset_after) k_.gru(x(v), x2(v), u(v), layer.candidate.data(), units.begin, units.end, hv);
+            else k_.gru_reset(x(v), x2(v), u(v), units.begin, units.end, hv, at(e_.reset_h_, v, d_));
+        }
+        if (layer.reset) {
+            team_.meet(index_);
+            multiply(layer.reset, units, read(e_.reset_h_.data(), d_, d_, reset_), {e_.reset_n_.data(), d_, nullptr, 0, false});
+            for (int v = 0; v < voices; v++)
+                k_.gru_finish(x(v), x2(v), u(v), at(e_.reset_n_, v, d_), units.begin, units.end, at(state.h[l], v, d_));
+        }
+        if (!w_.skip && l + 1 == layers)
+            for (int v = 0; v < voices; v++)
+                std::copy(at(state.h[l], v, d_) + units.begin * kRows, at(state.h[l], v, d_) + units.end * kRows,
+                          at(state.output, v, d_) + units.begin * kRows);
+        team_.meet(index_);
+        const Vectors hs = read(h, d_, d_, mine.h[l]);
+        if (w_.skip)
+            multiply(layer.output, units, hs, {state.output.data(), d_, l ? state.output.data() : t.output_bias.data(), l ? d_ : 0, false});
+    }
+    if (w_.skip) team_.meet(index_);
+    read(state.output.data(), d_, d_, mine.output);
+    mine.done = mine.columns = 0;
+    mine.condition_read = false;
+}
+
+void Worker::run_tiers(const float *features, int64_t features_stride) noexcept
+{
+    for (int t = static_cast<int>(tiers_.size()) - 1; t >= 0; t--)
+        if (position_ % w_.tiers[t].frame == 0) run_tier(t, features, features_stride);
+}
+
+// ---------------------------------------------------------------- the sample
+
+// What tier 0 gives for the next sample.
+void Worker::hand_down() noexcept
+{
+    if (handed_down_) return;
+    const Tier &t = w_.tiers[0];
+    const int part = position_ % t.frame;
+    multiply(t.up[part], mine(t.up[part].blocks), as_read(e_.tiers_[0].output.data(), d_, tiers_[0].output),
+             {e_.conditioning_.data(), e_.widest_, t.up_bias[part].data(), 0, false});
+    handed_down_ = true;
+}
+
+// -> logits, my share of them
+void Worker::run_sample_level() noexcept
+{
+    hand_down();
+    handed_down_ = false;
+    const int stride = e_.widest_;
+    Vec<float> *to = w_.sample.empty() ? &e_.logits_ : &e_.level_a_, *other = &e_.level_b_;
+    const Range columns = mine(w_.tiers[0].up[0].blocks);
+    for (int v = 0; v < e_.voices_; v++) {
+        const size_t at = static_cast<size_t>(v) * stride;
+        k_.add_tables(w_.tables, e_.states_[v].history.data() + last_codes(w_.tables.count), columns.begin, columns.end,
+                      e_.conditioning_.data() + at, w_.sum_relu, to->data() + at);
+    }
+    int width = w_.tiers[0].up[0].blocks * kRows;
+    for (size_t l = 0; l < w_.sample.size(); l++) {
+        const SampleLayer &layer = w_.sample[l];
+        team_.meet(index_);
+        const Vectors x = read(to->data(), stride, width, level_);
+        if (l + 1 == w_.sample.size()) to = &e_.logits_;
+        else std::swap(to, other);
+        multiply(layer.weight, mine(layer.weight.blocks), x, {to->data(), stride, layer.bias.data(), 0, layer.relu});
+        width = layer.weight.blocks * kRows;
+    }
+}
+
+// Appends a code to a voice's history; position_ still is the one before it.
+void Worker::take(int voice, int32_t code) noexcept
+{
+    int32_t *history = e_.states_[voice].history.data();
+    history[position_] = history[position_ + w_.lookback()] = code;
+}
+
+// All voices' codes of this sample are taken, mine for certain.
+void Worker::pass() noexcept
+{
+    team_.arrive(index_);
+    position_ = position_ + 1 == w_.lookback() ? 0 : position_ + 1;
+}
+
+void Worker::generate(int32_t *codes, int64_t n, const Controls &controls) noexcept
+{
+    for (int64_t i = 0; i < n; i++) {
+        prepare();
+        if (i) team_.wait(index_);
+        for (size_t t = 0; t < tiers_.size(); t++)
+            if (position_ % w_.tiers[t].frame) hear(static_cast<int>(t), nullptr, 0);
+        run_tiers(controls.features, w_.features);
+        run_sample_level();
+        team_.meet(index_);
+        for (int v = index_; v < e_.voices_; v += size_) {
+            Voice &voice = e_.states_[v];
+            const float u = coin(voice.seed, v, voice.drawn++);
+            const int32_t code = k_.sample(e_.logits_.data() + static_cast<size_t>(v) * e_.widest_, w_.levels,
+                                        controls.temperature[v * n + i], controls.sampling[v], u);
+            codes[v * n + i] = code;
+            take(v, code);
+        }
+        pass();
+    }
+    if (n) team_.wait(index_);
+}
+
+void Worker::prime(const int32_t *codes, int64_t n, const float *features) noexcept
+{
+    for (int64_t i = 0; i < n; i++) {
+        run_tiers(features, w_.features);
+        for (int v = index_; v < e_.voices_; v += size_) take(v, codes[v * n + i]);
+        pass();
+        team_.wait(index_);
+    }
+}
+
+void Worker::teacher_force(const int32_t *codes, int64_t stride, int64_t n, const float *features, float *logits) noexcept
+{
+    const int q = w_.levels, frame = w_.tiers[0].frame;
+    const int64_t features_stride = (n + frame - 1) / frame * w_.features;
+    for (int64_t i = 0; i < n; i++) {
+        run_tiers(features + i / frame * w_.features, features_stride);
+        run_sample_level();
+        team_.meet(index_);
+        for (int v = index_; v < e_.voices_; v += size_) {
+            std::copy_n(e_.logits_.data() + static_cast<size_t>(v) * e_.widest_, q, logits + (v * n + i) * q);
+            take(v, codes[v * stride + i]);
+        }
+        pass();
+        team_.wait(index_);
+    }
+}
+
 // ---------------------------------------------------------------- engine
 
 NativeEngine::NativeEngine(std::shared_ptr<const Weights> weights, int voices, int threads, const Kernels *kernels)
     : w_(std::move(weights)), k_(kernels), voices_(voices), team_(std::make_unique<Team>(threads))
 {
     const Weights &w = *w_;
-    const int tiers = static_cast<int>(w.tiers.size()), lookback = w.lookback();
     states_.resize(voices_);
-    for (Voice &v : states_) v.history.resize(2 * static_cast<size_t>(lookback));
-    const int d = pad(w.dim, kRows), widest = std::max({d, pad(w.width, kRows), pad(lookback + w.features, kRows), pad(w.levels, kRows)});
-    const int gates = w.gates * w.dim;
-    stride_ = widest;
-    stride_q_ = pad(widest, 64);
-    const auto each = [this](int n) { return static_cast<size_t>(n) * voices_; };
-    for (int t = 0; t < tiers; t++) {
-        rnn_.emplace_back();
-        for (size_t l = 0; l < w.tiers[t].layers.size(); l++) rnn_[t].emplace_back(each(w.state_size));
-        output_.emplace_back(each(stride_));
-        output_q_.emplace_back(each(stride_q_));
-        output_scale_.emplace_back(voices_);
+    for (Voice &v : states_) v.history.resize(2 * static_cast<size_t>(w.lookback()));
+    const auto each = [this](int n) { return Vec<float>(static_cast<size_t>(n) * voices_); };
+    const int d = w.units();
+    gates_ = w.gates * d;
+    widest_ = padded(std::max(w.width, w.levels), kChunk);
+    for (const Tier &t : w.tiers) {
+        TierState state;
+        for (const Layer &layer : t.layers) {
+            state.h.push_back(each(d));
+            state.c.push_back(each(w.lstm ? d : 0));
+            state.recurrent.push_back(each(gates_));
+            state.frame.push_back(each(layer.frame.empty() ? 0 : gates_));
+            state.conditioned.push_back(each(layer.condition ? gates_ : 0));
+        }
+        state.output = each(d);
+        state.condition = each(d);
+        tiers_.push_back(std::move(state));
     }
-    for (Vec<float> *v : {&frame_, &input_, &sum_, &scratch_, &level_a_, &level_b_, &logits_}) v->resize(each(stride_));
-    gates_x_.resize(each(pad(gates, kRows)));
-    gates_u_.resize(each(pad(gates, kRows)));
-    xq_.resize(each(stride_q_));
-    hq_.resize(each(stride_q_));
-    x_scale_.resize(voices_);
-    h_scale_.resize(voices_);
-    codes_.resize(voices_);
+    gates_x_ = each(gates_);
+    for (Vec<float> *v : {&reset_h_, &reset_n_}) *v = each(d);
+    for (Vec<float> *v : {&conditioning_, &level_a_, &level_b_, &logits_}) *v = each(widest_);
+    for (int i = 0; i < team_->size(); i++) workers_.push_back(std::make_unique<Worker>(*this, i));
     reset(0);
 }
 
@@ -108,7 +465,6 @@ int NativeEngine::threads() const noexcept { return team_->size(); }
 void NativeEngine::reset(uint64_t seed)
 {
     position_ = 0;
-    end_ = w_->lookback();
     for (int v = 0; v < voices_; v++) reset_voice(v, seed);
 }
 
@@ -120,33 +476,53 @@ void NativeEngine::reset_voice(int voice, uint64_t seed)
     v.seed = seed;
     v.drawn = 0;
     for (size_t t = 0; t < w.tiers.size(); t++) {
-        for (size_t l = 0; l < w.tiers[t].layers.size(); l++)
-            std::copy_n(w.tiers[t].layers[l].initial.data(), w.state_size, rnn(t, l) + static_cast<size_t>(voice) * w.state_size);
+        for (size_t l = 0; l < w.tiers[t].layers.size(); l++) {
+            const float *from = w.tiers[t].layers[l].initial.data();
+            each_of(t, l, voice, [&](float *x) {
+                std::copy_n(from, w.dim, x);
+                from += w.dim;
+            });
+        }
         std::fill_n(output(t, voice), w.dim, 0.0f);
-        refresh_output(t);
     }
+    state_changed();
+}
+
+void NativeEngine::set_history(int voice, const int32_t *codes) noexcept
+{
+    const int lookback = w_->lookback();
+    for (int i = 0; i < lookback; i++) {
+        int32_t *history = states_[voice].history.data() + (position_ + i) % lookback;
+        history[0] = history[lookback] = codes[i];
+    }
+    state_changed();
+}
+
+void NativeEngine::replace_history(const int32_t *codes, int64_t stride)
+{
+    position_ = 0;
+    for (int v = 0; v < voices_; v++) set_history(v, codes + v * stride);
+}
+
+float *NativeEngine::output(int tier, int voice) noexcept
+{
+    return tiers_[tier].output.data() + static_cast<size_t>(voice) * w_->units();
 }
 
 // ---------------------------------------------------------------- state as a whole
 
-template <class F> void NativeEngine::each_array(int voice, F &&each) const
+template <class F> void NativeEngine::each_array(int voice, F &&each) noexcept
 {
     const Weights &w = *w_;
-    auto *self = const_cast<NativeEngine *>(this); // whoever is const only reads
     for (size_t t = 0; t < w.tiers.size(); t++) {
-        for (size_t l = 0; l < w.tiers[t].layers.size(); l++)
-            each(self->rnn(t, l) + static_cast<size_t>(voice) * w.state_size, w.state_size);
-        each(self->output(t, voice), w.dim);
+        for (size_t l = 0; l < w.tiers[t].layers.size(); l++) each_of(t, l, voice, [&](float *x) { each(x, w.dim); });
+        each(output(t, voice), w.dim);
     }
-}
-
-void NativeEngine::refresh_outputs() noexcept
-{
-    for (size_t t = 0; t < w_->tiers.size(); t++) refresh_output(t);
 }
 
 void NativeEngine::save(State &state) const
 {
+    auto *self = const_cast<NativeEngine *>(this); // only reads
     state.position = position_;
     state.voices.resize(voices_);
     for (int v = 0; v < voices_; v++) {
@@ -155,14 +531,14 @@ void NativeEngine::save(State &state) const
         row.seed = states_[v].seed;
         row.drawn = states_[v].drawn;
         row.values.clear();
-        each_array(v, [&](const float *x, int n) { row.values.insert(row.values.end(), x, x + n); });
+        self->each_array(v, [&](const float *x, int n) { row.values.insert(row.values.end(), x, x + n); });
     }
 }
 
 void NativeEngine::check(const State &state) const
 {
     size_t values = 0;
-    each_array(0, [&](const float *, int n) { values += n; });
+    const_cast<NativeEngine *>(this)->each_array(0, [&](const float *, int n) { values += n; });
     bool fits = static_cast<int>(state.voices.size()) == voices_ && state.position >= 0 && state.position < w_->lookback();
     for (const State::Row &row : state.voices)
         fits = fits && row.history.size() == static_cast<size_t>(w_->lookback()) && row.values.size() == values;
@@ -177,6 +553,7 @@ void NativeEngine::restore_row(int voice, const State::Row &row)
         std::copy_n(from, n, x);
         from += n;
     });
+    state_changed();
 }
 
 void NativeEngine::restore(const State &state)
@@ -188,257 +565,74 @@ void NativeEngine::restore(const State &state)
         states_[v].seed = state.voices[v].seed;
         states_[v].drawn = state.voices[v].drawn;
     }
-    refresh_outputs();
 }
 
 void NativeEngine::restore_voice(int voice, const State &state)
 {
     check(state);
     restore_row(voice, state.voices[voice]);
-    refresh_outputs();
 }
 
 void NativeEngine::approach(const State &state, float share)
 {
     check(state);
+    const int d = w_->dim;
     for (int v = 0; v < voices_; v++) {
         const float *from = state.voices[v].values.data();
         for (size_t t = 0; t < w_->tiers.size(); t++) {
-            for (size_t l = 0; l < w_->tiers[t].layers.size(); l++) {
-                float *h = rnn(t, l) + static_cast<size_t>(v) * w_->state_size;
-                for (int i = 0; i < w_->state_size; i++) h[i] += share * (from[i] - h[i]);
-                from += w_->state_size;
-            }
-            from += w_->dim;
+            for (size_t l = 0; l < w_->tiers[t].layers.size(); l++)
+                each_of(t, l, v, [&](float *x) {
+                    for (int i = 0; i < d; i++) x[i] += share * (from[i] - x[i]);
+                    from += d;
+                });
+            from += d;
         }
     }
+    state_changed();
 }
 
 void NativeEngine::kick(float share)
 {
+    const int d = w_->dim;
     for (int v = 0; v < voices_; v++) {
         // a stream of numbers beside the one that draws codes
         const uint64_t stream = states_[v].seed ^ mix(states_[v].drawn + 1);
         uint64_t number = 0;
         for (size_t t = 0; t < w_->tiers.size(); t++)
-            for (size_t l = 0; l < w_->tiers[t].layers.size(); l++) {
-                float *h = rnn(t, l) + static_cast<size_t>(v) * w_->state_size;
-                for (int i = 0; i < w_->state_size; i++) h[i] += share * (2.0f * coin(stream, v, number++) - 1.0f - h[i]);
-            }
+            for (size_t l = 0; l < w_->tiers[t].layers.size(); l++)
+                each_of(t, l, v, [&](float *x) {
+                    for (int i = 0; i < d; i++) x[i] += share * (2.0f * coin(stream, v, number++) - 1.0f - x[i]);
+                });
     }
+    state_changed();
 }
 
-void NativeEngine::set_history(int voice, const int32_t *codes) noexcept
-{
-    std::copy_n(codes, w_->lookback(), states_[voice].history.data() + end_ - w_->lookback());
-}
+// ---------------------------------------------------------------- playing
 
-void NativeEngine::refresh_output(int tier) noexcept
+template <typename Work> void NativeEngine::together(Work &&work) noexcept
 {
-    if (!w_->quantised) return;
-    for (int v = 0; v < voices_; v++)
-        k_->quantise(output_[tier].data() + static_cast<size_t>(v) * stride_, w_->dim, pad(w_->dim, 4),
-                     output_q_[tier].data() + static_cast<size_t>(v) * stride_q_, &output_scale_[tier][v]);
-}
-
-void NativeEngine::push(const int32_t *codes, int64_t stride) noexcept
-{
-    const int lookback = w_->lookback();
-    if (end_ == 2 * lookback) {
-        for (Voice &v : states_) std::copy_n(v.history.data() + lookback, lookback, v.history.data());
-        end_ = lookback;
-    }
-    for (int v = 0; v < voices_; v++) states_[v].history[end_] = codes[v * stride];
-    end_++;
-    position_ = (position_ + 1) % lookback;
-}
-
-void NativeEngine::multiply(const Matrix &m, const float *x, int x_stride, float *y, int y_stride, int8_t *xq, float *x_scale,
-                            bool quantise) noexcept
-{
-    if (!m.quantised) {
-        team_->rows(m, [&](int begin, int end) {
-            k_->gemv_f32(m.f32.data(), m.columns, m.blocks(), begin, end, x, x_stride, voices_, y, y_stride);
-        });
-        return;
-    }
-    const int columns = pad(m.columns, 4);
-    if (quantise)
-        for (int v = 0; v < voices_; v++)
-            k_->quantise(x + static_cast<size_t>(v) * x_stride, m.columns, columns, xq + static_cast<size_t>(v) * stride_q_,
-                         &x_scale[v]);
-    team_->rows(m, [&](int begin, int end) {
-        k_->gemv_i8(m.i8.data(), m.row_scale.data(), m.row_sum.data(), columns / 4, m.blocks(), begin, end, xq, stride_q_, x_scale,
-                    voices_, y, y_stride);
+    const DenormalsFlushed flushed;
+    team_->run([&](int member) {
+        workers_[member]->begin();
+        work(*workers_[member]);
     });
-}
-
-void NativeEngine::run_tier(int tier) noexcept
-{
-    const Weights &w = *w_;
-    const Tier &t = w.tiers[tier];
-    const int d = w.dim, gates = w.gates * d, gate_stride = pad(gates, kRows);
-    const auto at = [this](Vec<float> &x, int v) { return x.data() + static_cast<size_t>(v) * stride_; };
-
-    // the frame, [voices][n]
-    for (int v = 0; v < voices_; v++) {
-        const int32_t *codes = states_[v].history.data() + end_ - t.frame;
-        float *u = at(frame_, v);
-        for (int i = 0; i < t.frame; i++) u[i] = w.frame_scale * static_cast<float>(codes[i]) + w.frame_offset;
-        if (tier == 0 && features_) std::copy_n(features_ + v * features_stride_, w.features, u + t.frame);
-        else if (tier == 0) std::fill_n(u + t.frame, w.features, 0.0f);
-    }
-    const float *input = frame_.data();
-    if (t.input) {
-        multiply(t.input, frame_.data(), stride_, input_.data(), stride_, nullptr, nullptr);
-        for (int v = 0; v < voices_; v++) k_->add(at(input_, v), t.input_bias.data(), d);
-        input = input_.data();
-    }
-    if (tier + 1 < static_cast<int>(w.tiers.size())) {
-        // the part of the upper tier's frame that is for this one
-        const Tier &above = w.tiers[tier + 1];
-        const int part = position_ % above.frame / t.frame;
-        multiply(above.up[part], at(output_[tier + 1], 0), stride_, scratch_.data(), stride_, output_q_[tier + 1].data(),
-                 output_scale_[tier + 1].data(), false);
-        for (int v = 0; v < voices_; v++) {
-            k_->add(at(input_, v), at(scratch_, v), d);
-            k_->add(at(input_, v), above.up_bias.data() + static_cast<size_t>(part) * above.below, d);
-        }
-    }
-
-    Vec<float> &out = output_[tier];
-    if (w.skip) std::fill(sum_.begin(), sum_.end(), 0.0f);
-    const float *below = nullptr;
-    int below_stride = 0;
-    for (size_t l = 0; l < t.layers.size(); l++) {
-        const Layer &layer = t.layers[l];
-        float *state = rnn(tier, l);
-        if (layer.input) multiply(layer.input, input, stride_, gates_x_.data(), gate_stride, xq_.data(), x_scale_.data());
-        if (layer.below) {
-            float *to = layer.input ? gates_u_.data() : gates_x_.data();
-            multiply(layer.below, below, below_stride, to, gate_stride, xq_.data(), x_scale_.data());
-            if (layer.input)
-                for (int v = 0; v < voices_; v++)
-                    k_->add(gates_x_.data() + static_cast<size_t>(v) * gate_stride, to + static_cast<size_t>(v) * gate_stride, gates);
-        }
-        multiply(layer.recurrent, state, w.state_size, gates_u_.data(), gate_stride, hq_.data(), h_scale_.data());
-        for (int v = 0; v < voices_; v++) {
-            float *x = gates_x_.data() + static_cast<size_t>(v) * gate_stride, *u = gates_u_.data() + static_cast<size_t>(v) * gate_stride;
-            float *h = state + static_cast<size_t>(v) * w.state_size;
-            k_->add(x, layer.bias.data(), gates);
-            if (w.lstm) k_->lstm(x, u, d, h);
-            else if (w.reset_after) k_->gru(x, u, layer.candidate.data(), d, h);
-            else k_->gru_reset(x, u, d, h, at(scratch_, v));
-        }
-        if (layer.reset) {
-            multiply(layer.reset, scratch_.data(), stride_, level_a_.data(), stride_, hq_.data(), h_scale_.data());
-            for (int v = 0; v < voices_; v++)
-                k_->gru_finish(gates_x_.data() + static_cast<size_t>(v) * gate_stride, gates_u_.data() + static_cast<size_t>(v) * gate_stride,
-                               at(level_a_, v), d, state + static_cast<size_t>(v) * w.state_size);
-        }
-        if (layer.output) {
-            multiply(layer.output, state, w.state_size, scratch_.data(), stride_, hq_.data(), h_scale_.data());
-            for (int v = 0; v < voices_; v++) k_->add(at(sum_, v), at(scratch_, v), d);
-        }
-        below = state;
-        below_stride = w.state_size;
-    }
-    for (int v = 0; v < voices_; v++) {
-        const float *from = w.skip ? at(sum_, v) : below + static_cast<size_t>(v) * below_stride;
-        std::copy_n(from, d, at(out, v));
-        if (w.skip) k_->add(at(out, v), t.output_bias.data(), d);
-    }
-    refresh_output(tier);
-}
-
-void NativeEngine::run_tiers() noexcept
-{
-    for (int t = static_cast<int>(w_->tiers.size()) - 1; t >= 0; t--)
-        if (position_ % w_->tiers[t].frame == 0) run_tier(t);
-}
-
-void NativeEngine::run_sample_level() noexcept
-{
-    const Weights &w = *w_;
-    const Tier &t = w.tiers[0];
-    const int part = position_ % t.frame;
-    const auto at = [this](Vec<float> &x, int v) { return x.data() + static_cast<size_t>(v) * stride_; };
-    Vec<float> &sum = w.sample.empty() ? logits_ : level_a_;
-    multiply(t.up[part], output_[0].data(), stride_, sum.data(), stride_, output_q_[0].data(), output_scale_[0].data(), false);
-    const float *bias = t.up_bias.data() + static_cast<size_t>(part) * w.width;
-    for (int v = 0; v < voices_; v++) {
-        const int32_t *codes = states_[v].history.data() + end_ - t.frame;
-        if (w.quantised) k_->table_sum_i16(w.tables16.data(), w.tables_scale, t.frame, w.levels, w.width, codes, at(scratch_, v));
-        else k_->table_sum_f32(w.tables.data(), t.frame, w.levels, w.width, codes, at(scratch_, v));
-        k_->add(at(sum, v), at(scratch_, v), w.width);
-        if (w.sum_relu) k_->add_relu(at(sum, v), bias, w.width);
-        else k_->add(at(sum, v), bias, w.width);
-    }
-    Vec<float> *from = &level_a_, *to = &level_b_;
-    for (size_t l = 0; l < w.sample.size(); l++) {
-        const SampleLayer &layer = w.sample[l];
-        if (l + 1 == w.sample.size()) to = &logits_;
-        multiply(layer.weight, from->data(), stride_, to->data(), stride_, xq_.data(), x_scale_.data());
-        for (int v = 0; v < voices_; v++) {
-            if (layer.relu) k_->add_relu(at(*to, v), layer.bias.data(), layer.weight.rows);
-            else k_->add(at(*to, v), layer.bias.data(), layer.weight.rows);
-        }
-        std::swap(from, to);
-    }
+    position_ = workers_[0]->position();
+    stale_ = false;
 }
 
 void NativeEngine::generate(int32_t *codes, int64_t n, const Controls &controls)
 {
-    const DenormalsFlushed flushed;
-    const Team::Awake awake(*team_);
-    features_ = controls.features;
-    features_stride_ = w_->features;
-    for (int64_t i = 0; i < n; i++) {
-        run_tiers();
-        run_sample_level();
-        for (int v = 0; v < voices_; v++) {
-            Voice &voice = states_[v];
-            const float u = coin(voice.seed, v, voice.drawn++);
-            codes_[v] = k_->sample(logits_.data() + static_cast<size_t>(v) * stride_, w_->levels, controls.temperature[v * n + i],
-                                   controls.sampling[v], u);
-            codes[v * n + i] = codes_[v];
-        }
-        push(codes_.data(), 1);
-    }
+    together([=](Worker &w) { w.generate(codes, n, controls); });
 }
 
 void NativeEngine::prime(const int32_t *codes, int64_t n, const float *features)
 {
-    const DenormalsFlushed flushed;
-    features_ = features;
-    features_stride_ = w_->features;
-    const Team::Awake awake(*team_);
-    for (int64_t i = 0; i < n; i++) {
-        run_tiers();
-        push(codes + i, n);
-    }
-}
-
-void NativeEngine::replace_history(const int32_t *codes, int64_t stride)
-{
-    position_ = 0;
-    for (int v = 0; v < voices_; v++) set_history(v, codes + v * stride);
+    together([=](Worker &w) { w.prime(codes, n, features); });
 }
 
 void NativeEngine::teacher_force(const int32_t *codes, int64_t stride, int64_t n, const float *features, float *logits)
 {
-    const DenormalsFlushed flushed;
-    const Team::Awake awake(*team_);
-    const int q = w_->levels, frame = w_->tiers[0].frame;
-    features_stride_ = (n + frame - 1) / frame * w_->features;
-    for (int64_t i = 0; i < n; i++) {
-        features_ = features + i / frame * w_->features;
-        run_tiers();
-        run_sample_level();
-        for (int v = 0; v < voices_; v++)
-            std::copy_n(logits_.data() + static_cast<size_t>(v) * stride_, q, logits + (static_cast<size_t>(v) * n + i) * q);
-        push(codes + i, stride);
-    }
+    together([=](Worker &w) { w.teacher_force(codes, stride, n, features, logits); });
 }
 
 } // namespace sopi

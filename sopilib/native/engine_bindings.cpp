@@ -9,7 +9,6 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
-#include <cmath>
 #include <unordered_map>
 
 namespace nb = nanobind;
@@ -21,13 +20,7 @@ namespace {
 using Floats = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
 using Codes = nb::ndarray<const int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
-// A weight as Python gave it, row-major.
-struct Array {
-    const float *data;
-    std::vector<int> shape;
-    size_t size;
-};
-
+// The weights as sopilib.engine.pack gives them: row-major, checked by sopilib.Model, which documents names and shapes.
 class Reader {
 public:
     explicit Reader(const nb::dict &weights)
@@ -39,70 +32,68 @@ public:
             arrays_.emplace(nb::cast<std::string>(key), std::move(array));
         }
     }
-    const Array &array(const std::string &name) const { return arrays_.at(name); }
-    // Empty if there is none of that name.
-    Vec<float> vector(const std::string &name) const
+    const float *data(const std::string &name) const { return arrays_.at(name).data; }
+    int size(const std::string &name, int axis) const { return arrays_.at(name).shape[axis]; }
+    // These are empty if there is none of that name. Vectors padded, a row of `gates` one after the other.
+    Vec<float> vector(const std::string &name, int gates = 1) const
     {
         const auto found = arrays_.find(name);
-        if (found == arrays_.end()) return {};
-        return Vec<float>(found->second.data, found->second.data + found->second.size);
+        return found == arrays_.end() ? Vec<float>{} : pack_units(found->second.data, gates, static_cast<int>(found->second.size) / gates);
     }
-    Matrix matrix(const std::string &name, bool quantise) const
+    Vec<float> columns(const std::string &name, int gates) const
     {
         const auto found = arrays_.find(name);
         if (found == arrays_.end()) return {};
-        return Matrix(found->second.data, found->second.shape[0], found->second.shape[1], quantise);
+        return pack_columns(found->second.data, gates, found->second.shape[0] / gates, found->second.shape[1]);
+    }
+    Matrix matrix(Arena &arena, const std::string &name, int gates, Form form) const
+    {
+        const auto found = arrays_.find(name);
+        if (found == arrays_.end()) return {};
+        return pack(arena, found->second.data, gates, found->second.shape[0] / gates, found->second.shape[1], form);
     }
 
 private:
+    struct Array {
+        const float *data;
+        std::vector<int> shape;
+        size_t size;
+    };
     std::unordered_map<std::string, Array> arrays_;
 };
 
-Tier read_tier(const Weights &w, const Reader &read, const std::string &name, int layers)
+Tier read_tier(Weights &w, const Reader &read, const std::string &name, int layers, Form form)
 {
     Tier t;
-    // the frame itself has few columns and needs all of its bits
-    t.input = read.matrix(name + ".input.weight", false);
-    t.input_bias = read.vector(name + ".input.bias");
     for (int l = 0; l < layers; l++) {
         const std::string rnn = name + ".rnn" + std::to_string(l);
         Layer layer;
-        layer.input = read.matrix(rnn + ".input", w.quantised && t.input);
-        layer.below = read.matrix(rnn + ".below", w.quantised);
-        const float *u = read.array(rnn + ".recurrent").data;
-        const int whole = w.gates * w.dim, rows = !w.lstm && !w.reset_after ? 2 * w.dim : whole;
-        layer.recurrent = Matrix(u, rows, w.dim, w.quantised);
-        if (rows < whole) layer.reset = Matrix(u + static_cast<size_t>(rows) * w.dim, w.dim, w.dim, w.quantised);
-        layer.output = read.matrix(rnn + ".output", w.quantised);
-        layer.bias = read.vector(rnn + ".bias");
+        layer.frame = read.columns(rnn + ".frame", w.gates);
+        layer.condition = read.matrix(w.arena, rnn + ".condition", w.gates, form);
+        layer.below = read.matrix(w.arena, rnn + ".below", w.gates, form);
+        const float *u = read.data(rnn + ".recurrent");
+        const bool reset_before = !w.lstm && !w.reset_after;
+        layer.recurrent = pack(w.arena, u, reset_before ? 2 : w.gates, w.dim, w.dim, form);
+        if (reset_before) layer.reset = pack(w.arena, u + static_cast<size_t>(2) * w.dim * w.dim, 1, w.dim, w.dim, form);
+        layer.output = read.matrix(w.arena, rnn + ".output", 1, form);
+        layer.bias = read.vector(rnn + ".bias", w.gates);
         layer.candidate = read.vector(rnn + ".candidate");
-        layer.initial = read.vector(rnn + ".initial");
+        const float *initial = read.data(rnn + ".initial");
+        layer.initial = Vec<float>(initial, initial + w.state_size());
         t.layers.push_back(std::move(layer));
     }
     t.output_bias = read.vector(name + ".output_bias");
-    const Array &up = read.array(name + ".up.weight"); // [r][V][D]
-    t.ratio = up.shape[0];
-    t.below = up.shape[1];
-    for (int k = 0; k < t.ratio; k++)
-        t.up.emplace_back(up.data + static_cast<size_t>(k) * t.below * w.dim, t.below, w.dim, w.quantised);
-    t.up_bias = read.vector(name + ".up.bias");
+    const std::string up = name + ".up.weight"; // [r][V][D]
+    const int width = read.size(up, 1);
+    for (int k = 0; k < read.size(up, 0); k++) {
+        t.up.push_back(pack(w.arena, read.data(up) + static_cast<size_t>(k) * width * w.dim, 1, width, w.dim, form));
+        t.up_bias.push_back(pack_units(read.data(name + ".up.bias") + static_cast<size_t>(k) * width, 1, width));
+    }
     return t;
 }
 
-void read_tables(Weights &w, const Reader &read)
-{
-    w.tables = read.vector("sample.tables");
-    if (!w.quantised) return;
-    float largest = 0;
-    for (float x : w.tables) largest = std::max(largest, std::fabs(x));
-    w.tables_scale = largest / 32767.0f;
-    w.tables16.reserve(w.tables.size());
-    for (float x : w.tables) w.tables16.push_back(static_cast<int16_t>(largest > 0 ? std::lrint(x / largest * 32767.0f) : 0));
-    w.tables = {};
-}
-
-// Names and shapes are checked by sopilib.Model, which documents them.
-std::shared_ptr<Weights> make_weights(const nb::dict &config, const nb::dict &weights, bool quantised)
+// precision: "f32", "int8", or "int4": the frame tiers in 4 bits, the sample level in 8.
+std::shared_ptr<Weights> make_weights(const nb::dict &config, const nb::dict &weights, const std::string &precision)
 {
     const auto get = [&config](const char *name) { return config[name]; };
     auto out = std::make_shared<Weights>();
@@ -115,27 +106,27 @@ std::shared_ptr<Weights> make_weights(const nb::dict &config, const nb::dict &we
     w.features = nb::cast<int>(get("features"));
     w.lstm = nb::cast<std::string>(get("rnn_type")) == "lstm";
     w.gates = w.lstm ? 4 : 3;
-    w.state_size = w.lstm ? 2 * w.dim : w.dim;
     w.skip = nb::cast<bool>(get("skip_conn"));
     w.reset_after = nb::cast<bool>(get("gru_reset_after"));
     w.frame_scale = nb::cast<float>(get("frame_scale"));
     w.frame_offset = nb::cast<float>(get("frame_offset"));
-    w.quantised = quantised;
+    w.quantised = precision != "f32";
+    const Form samples = w.quantised ? Form::i8 : Form::f32, frames = precision == "int4" ? Form::i4 : samples;
     const auto sizes = nb::cast<std::vector<int>>(get("frame_sizes"));
     const auto relu = nb::cast<std::vector<bool>>(get("sample_relu"));
     const int layers = nb::cast<int>(get("num_rnn_layers"));
     const Reader read(weights);
 
-    nb::gil_scoped_release released; // seconds, for the largest models
+    nb::gil_scoped_release released; // a second, for the largest models
     for (size_t i = 0; i < sizes.size(); i++) {
-        w.tiers.push_back(read_tier(w, read, "tier" + std::to_string(i), layers));
+        w.tiers.push_back(read_tier(w, read, "tier" + std::to_string(i), layers, frames));
         w.tiers.back().frame = sizes[i];
     }
-    read_tables(w, read);
+    w.tables = pack_tables(w.arena, read.data("sample.tables"), sizes[0], w.levels, w.width, w.quantised);
     w.sum_relu = relu[0];
     for (size_t k = 0; k + 1 < relu.size(); k++) {
         const std::string name = "sample.layer" + std::to_string(k);
-        w.sample.push_back({read.matrix(name + ".weight", quantised), read.vector(name + ".bias"), relu[k + 1]});
+        w.sample.push_back({read.matrix(w.arena, name + ".weight", 1, samples), read.vector(name + ".bias"), relu[k + 1]});
     }
     w.decode = read.vector("decode");
     return out;
@@ -191,8 +182,9 @@ nb::dict state(NativeEngine &e)
     for (size_t t = 0; t < w.tiers.size(); t++) {
         const std::string tier = "tier" + std::to_string(t);
         for (size_t l = 0; l < w.tiers[t].layers.size(); l++) {
-            out[(tier + ".rnn" + std::to_string(l)).c_str()] = new_array<float>(&values, voices, w.state_size);
-            std::copy_n(e.rnn(t, l), static_cast<size_t>(voices) * w.state_size, values);
+            out[(tier + ".rnn" + std::to_string(l)).c_str()] = new_array<float>(&values, voices, w.state_size());
+            for (int v = 0; v < voices; v++)
+                e.each_of(t, l, v, [&](const float *x) { values = std::copy_n(x, w.dim, values); });
         }
         out[(tier + ".output").c_str()] = new_array<float>(&values, voices, w.dim);
         for (int v = 0; v < voices; v++) std::copy_n(e.output(t, v), w.dim, values + static_cast<size_t>(v) * w.dim);
@@ -205,8 +197,8 @@ void set_state(NativeEngine &e, const nb::dict &in)
     const Weights &w = e.weights();
     const int voices = e.voices();
     // Python has checked names, types, shapes and ranges
-    e.set_position(nb::cast<int>(in["position"]));
     const auto history = nb::cast<Codes>(in["history"]);
+    e.set_position(nb::cast<int>(in["position"]));
     const auto seed = nb::cast<nb::ndarray<const uint64_t, nb::c_contig>>(in["seed"]);
     const auto drawn = nb::cast<nb::ndarray<const uint64_t, nb::c_contig>>(in["drawn"]);
     for (int v = 0; v < voices; v++) {
@@ -218,12 +210,17 @@ void set_state(NativeEngine &e, const nb::dict &in)
         const std::string tier = "tier" + std::to_string(t);
         for (size_t l = 0; l < w.tiers[t].layers.size(); l++) {
             const auto values = nb::cast<Floats>(in[(tier + ".rnn" + std::to_string(l)).c_str()]);
-            std::copy_n(values.data(), static_cast<size_t>(voices) * w.state_size, e.rnn(t, l));
+            const float *from = values.data();
+            for (int v = 0; v < voices; v++)
+                e.each_of(t, l, v, [&](float *x) {
+                    std::copy_n(from, w.dim, x);
+                    from += w.dim;
+                });
         }
         const auto values = nb::cast<Floats>(in[(tier + ".output").c_str()]);
         for (int v = 0; v < voices; v++) std::copy_n(values.data() + static_cast<size_t>(v) * w.dim, w.dim, e.output(t, v));
-        e.refresh_output(t);
     }
+    e.state_changed();
 }
 
 } // namespace
@@ -232,7 +229,7 @@ void bind_engine(nb::module_ &m)
 {
     nb::class_<Source>(m, "Source");
     nb::class_<Weights>(m, "Weights");
-    m.def("make_weights", &make_weights, "config"_a, "weights"_a, "quantised"_a);
+    m.def("make_weights", &make_weights, "config"_a, "weights"_a, "precision"_a);
     m.def("instruction_set", [](const std::string &name) -> nb::object {
         const Kernels *k = find_kernels(name.c_str());
         return k ? nb::object(nb::str(k->name)) : nb::none();

@@ -1,5 +1,5 @@
-// The arithmetic of the engine, once per instruction set. kernel.inc holds what they share; the files
-// kernel_<set>.cpp compile it with their own compiler flags and add the two matrix products.
+// The arithmetic of the engine, once per instruction set. kernel.inc holds it, written in a small vector interface;
+// each kernel_<set>.cpp gives that interface and compiles it with its own flags.
 //
 // Every function gives the same bits on every instruction set: integer sums are exact, and float sums and element-wise
 // functions are plain IEEE operations in one order (no fast-math, no contraction, so no fused multiply-add either).
@@ -11,53 +11,95 @@
 
 namespace sopi {
 
-// Matrices are stored in blocks of 16 rows, four blocks (fewer in the last group) side by side:
-//   f32  [group][column][block][16]        int8  [group][column / 4][block][16][4]
-// so that a product reads memory in order and needs no sum across lanes. Rows are padded to 16, columns (int8) to 4.
-constexpr int kRows = 16, kGroup = 4;
+// ---------------------------------------------------------------- matrices and vectors
 
+constexpr int kRows = 16;  // rows of a block
+constexpr int kChunk = 32; // columns that share a scale in i4; the columns of i8 and i4 are padded to it
 constexpr int kLevels = 4096; // the most codes that a model may have
 
+enum class Form : uint8_t { f32, i8, i4 };
+
+// A matrix in blocks of 16 rows, `group` blocks (fewer at the end) side by side, in the order in which a product reads it:
+//   f32  [group][column][block][16]
+//   i8   [group][chunk][block][8][16][4]   weight + 128, times row_scale
+//   i4   [group][chunk][block][4][16][4]   weight + 8, times chunk_scale times row_scale; the k-th of the four holds
+//                                          columns 8k to 8k + 3 of the chunk in its low bits, 8k + 4 to 8k + 7 in its high ones
+// so that memory is read from front to back and no sum crosses lanes.
+struct Matrix {
+    Form form = Form::f32;
+    int blocks = 0, columns = 0, group = 4;
+    const void *weights = nullptr;
+    const int8_t *chunk_scale = nullptr; // i4: [group][chunk][block][16]
+    const float *row_scale = nullptr;    // i8, i4: [blocks * 16]
+
+    explicit operator bool() const noexcept { return blocks > 0; }
+    int chunks() const noexcept { return (columns + kChunk - 1) / kChunk; }
+};
+
+// What a product multiplies, one vector a voice: floats for f32, bytes with one scale a vector for i8 and i4.
+struct Vectors {
+    const float *x;
+    int stride;
+    const int8_t *q;       // [voices][q_stride], zeros after the last column
+    const int32_t *offset; // [voices][q_stride / kChunk + 1]: -128 * sum of q, then -8 * sum of each chunk
+    const float *scale;    // [voices]
+    int q_stride;
+};
+
+// Where a product goes: y = m x + add, then ReLU if `relu`. add may be null, y, or (add_stride 0) the same for all voices.
+struct Sum {
+    float *y;
+    int stride;
+    const float *add;
+    int add_stride;
+    bool relu;
+};
+
+// What each of the codes before adds to the sample level, [count][levels][width], oldest first, as floats, or as 16-bit
+// integers so scaled that no sum overflows.
+struct Tables {
+    const float *f32;
+    const int16_t *i16;
+    float scale;
+    int count, levels, width; // width: padded to kChunk
+};
+
+// ---------------------------------------------------------------- functions
+
+// Gates come in blocks of 16 units: [unit block][gate][16], GRU r z n, LSTM i f g o. [begin, end) are unit blocks.
 struct Kernels {
     const char *name;
 
-    // y[v][row] = sum over columns of w[row][column] * x[v][column], for rows in blocks [begin, end).
-    // begin is a multiple of kGroup; strides in elements.
-    void (*gemv_f32)(const float *w, int columns, int blocks, int begin, int end, const float *x, int x_stride,
-                     int voices, float *y, int y_stride) noexcept;
-    // The same with int8 weights and vectors: y = (exact integer sum) * (row_scale[row] * x_scale[v]).
-    // row_sum[row] is the sum of the row's weights; columns4 = padded columns / 4.
-    void (*gemv_i8)(const int8_t *w, const float *row_scale, const int32_t *row_sum, int columns4, int blocks, int begin,
-                    int end, const int8_t *x, int x_stride, const float *x_scale, int voices, float *y,
-                    int y_stride) noexcept;
+    // Rows of blocks [begin, end) of m x, for each voice; padded rows too.
+    void (*multiply)(const Matrix &m, int begin, int end, const Vectors &x, int voices, const Sum &to) noexcept;
 
-    // q = round(x * 127 / max|x|), scale = max|x| / 127; n padded with zeros up to `padded`.
-    void (*quantise)(const float *x, int n, int padded, int8_t *q, float *scale) noexcept;
-    // y += b
-    void (*add)(float *y, const float *b, int n) noexcept;
-    // y = max(y + b, 0)
-    void (*add_relu)(float *y, const float *b, int n) noexcept;
-    // y = sum of `count` table rows; tables [count][q][width], codes [count], oldest first
-    void (*table_sum_f32)(const float *tables, int count, int q, int width, const int32_t *codes, float *y) noexcept;
-    void (*table_sum_i16)(const int16_t *tables, float scale, int count, int q, int width, const int32_t *codes,
-                          float *y) noexcept;
-    // x, u: [3][d] r z n from the input (with its bias) and from the state; candidate [d]; h is updated.
-    void (*gru)(const float *x, const float *u, const float *candidate, int d, float *h) noexcept;
-    // GRU with the reset before the matmul: first r * h, then, with un = its product, the new h.
-    void (*gru_reset)(const float *x, const float *u, int d, const float *h, float *reset_h) noexcept;
-    void (*gru_finish)(const float *x, const float *u, const float *un, int d, float *h) noexcept;
-    // x, u: [4][d] i f g o; state = h [d], c [d]
-    void (*lstm)(const float *x, const float *u, int d, float *state) noexcept;
+    // q = round(x * 127 / max|x|), scale = max|x| / 127, for x [columns], columns a multiple of 16; q as in Vectors.
+    void (*quantise)(const float *x, int columns, int8_t *q, int32_t *offset, float *scale) noexcept;
+    // y = from + w * u; n a multiple of 16
+    void (*accumulate)(const float *w, float u, const float *from, float *y, int n) noexcept;
+    // y = sum of the rows that `codes` [count] pick + add, then ReLU if `relu`; columns of blocks [begin, end)
+    void (*add_tables)(const Tables &tables, const int32_t *codes, int begin, int end, const float *add, bool relu,
+                       float *y) noexcept;
+    // x: from the input, bias included; x2: more of it, or null; u: from the state. h [D] is updated.
+    void (*gru)(const float *x, const float *x2, const float *u, const float *candidate, int begin, int end, float *h) noexcept;
+    // GRU with the reset before the matmul, u being [unit block][r z][16]: first r * h, then, with un [D] = its product, h.
+    void (*gru_reset)(const float *x, const float *x2, const float *u, int begin, int end, const float *h, float *reset_h) noexcept;
+    void (*gru_finish)(const float *x, const float *x2, const float *u, const float *un, int begin, int end, float *h) noexcept;
+    void (*lstm)(const float *x, const float *x2, const float *u, int begin, int end, float *h, float *c) noexcept;
     // Draws a code from softmax(logits / temperature), of those that `sampling` leaves, with `coin` in [0, 1). q <= kLevels.
     int32_t (*sample)(const float *logits, int q, float temperature, const Sampling &sampling, float coin) noexcept;
 };
 
 extern const Kernels kernels_plain;
 #ifdef SOPI_X86
-extern const Kernels kernels_avx2, kernels_avx512;
+extern const Kernels kernels_avx2, kernels_avx_vnni, kernels_avx512;
+#endif
+#ifdef SOPI_ARM
+extern const Kernels kernels_neon;
 #endif
 
-// The best set that this processor has, or the one named ("avx512", "avx2", "plain"); null if it is unknown or not here.
+// The best set that this processor has, or the one named ("avx512", "avx_vnni", "avx2", "neon", "plain"); null if it is
+// unknown or not here.
 const Kernels *find_kernels(const char *name) noexcept;
 
 } // namespace sopi

@@ -1,65 +1,100 @@
-// AVX2. The signed product goes through |x| * sign(w, x), whose pairs stay below 2 * 127 * 127 < 2^15: exact.
+// AVX2: two vectors of eight for the 16 lanes. With AVX-VNNI (kernel_avx_vnni.cpp) one instruction does a product of
+// four columns; without it the signed product goes through |x| * sign(w, x), whose pairs stay below 2 * 127 * 128 < 2^15:
+// exact. (x is never -128.)
 #include "kernel.hpp"
 
 #include <cstddef>
 #include <cstring>
 #include <immintrin.h>
 
+#ifndef SOPI_SET
+#define SOPI_SET avx2
+#endif
+
 namespace sopi {
 namespace {
 
-template <int N> inline void group_f32(const float *w, int columns, const float *x, float *y) noexcept
+struct Floats {
+    __m256 a, b;
+};
+struct Ints {
+    __m256i a, b;
+};
+using Bytes = Ints;
+constexpr int kSums = 6;
+
+inline Floats load(const float *p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+inline Floats all(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+inline void store(float *p, Floats x)
 {
-    __m256 sum[2 * N];
-    for (int b = 0; b < 2 * N; b++) sum[b] = _mm256_setzero_ps();
-    for (int c = 0; c < columns; c++, w += N * kRows) {
-        const __m256 xs = _mm256_set1_ps(x[c]);
-        for (int b = 0; b < 2 * N; b++) sum[b] = _mm256_add_ps(sum[b], _mm256_mul_ps(_mm256_loadu_ps(w + b * 8), xs));
-    }
-    for (int b = 0; b < 2 * N; b++) _mm256_storeu_ps(y + b * 8, sum[b]);
+    _mm256_storeu_ps(p, x.a);
+    _mm256_storeu_ps(p + 8, x.b);
+}
+inline Floats add(Floats x, Floats y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
+inline Floats times(Floats x, Floats y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
+inline Floats larger(Floats x, Floats y) { return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
+
+inline __m256i half(const void *p) { return _mm256_loadu_si256(static_cast<const __m256i *>(p)); }
+inline Ints load_ints(const int32_t *p) { return {half(p), half(p + 8)}; }
+inline Ints all_ints(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+inline Ints add(Ints x, Ints y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
+inline Floats to_floats(Ints x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
+inline Ints scale_by(Ints x, const int8_t *s)
+{
+    const __m128i sixteen = _mm_loadu_si128(reinterpret_cast<const __m128i *>(s));
+    return {_mm256_mullo_epi32(x.a, _mm256_cvtepi8_epi32(sixteen)),
+            _mm256_mullo_epi32(x.b, _mm256_cvtepi8_epi32(_mm_srli_si128(sixteen, 8)))};
 }
 
-template <int N>
-inline void group_i8(const int8_t *w, const float *row_scale, int columns4, const int8_t *x, float x_scale, float *y) noexcept
+inline Bytes bytes(const uint8_t *p) { return {half(p), half(p + 32)}; }
+inline Bytes low(Bytes x)
 {
-    const __m256i ones = _mm256_set1_epi16(1);
-    __m256i sum[2 * N];
-    for (int b = 0; b < 2 * N; b++) sum[b] = _mm256_setzero_si256();
-    for (int c = 0; c < columns4; c++, w += N * kRows * 4) {
-        int32_t four;
-        std::memcpy(&four, x + c * 4, 4);
-        const __m256i xs = _mm256_set1_epi32(four), size = _mm256_abs_epi8(xs);
-        for (int b = 0; b < 2 * N; b++) {
-            const __m256i ws = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(w + b * 32));
-            const __m256i pairs = _mm256_maddubs_epi16(size, _mm256_sign_epi8(ws, xs));
-            sum[b] = _mm256_add_epi32(sum[b], _mm256_madd_epi16(pairs, ones));
-        }
-    }
-    for (int b = 0; b < 2 * N; b++) {
-        const __m256 scale = _mm256_mul_ps(_mm256_loadu_ps(row_scale + b * 8), _mm256_set1_ps(x_scale));
-        _mm256_storeu_ps(y + b * 8, _mm256_mul_ps(_mm256_cvtepi32_ps(sum[b]), scale));
-    }
+    const __m256i mask = _mm256_set1_epi8(15);
+    return {_mm256_and_si256(x.a, mask), _mm256_and_si256(x.b, mask)};
+}
+inline Bytes high(Bytes x) { return low({_mm256_srli_epi16(x.a, 4), _mm256_srli_epi16(x.b, 4)}); }
+inline __m256i four(const int8_t *x)
+{
+    int32_t bits;
+    std::memcpy(&bits, x, 4);
+    return _mm256_set1_epi32(bits);
 }
 
-// A group's weights stay in the first cache from one voice to the next.
-template <int N> void rows_f32(const float *w, int columns, const float *x, int x_stride, int voices, float *y, int y_stride) noexcept
+#ifdef SOPI_AVX_VNNI
+constexpr bool kUnsignedDot = true;
+inline Ints dot(Ints sum, Bytes w, const int8_t *x)
 {
-    for (int v = 0; v < voices; v++) group_f32<N>(w, columns, x + v * x_stride, y + v * y_stride);
+    return {_mm256_dpbusd_avx_epi32(sum.a, w.a, four(x)), _mm256_dpbusd_avx_epi32(sum.b, w.b, four(x))};
 }
-
-template <int N>
-void rows_i8(const int8_t *w, const float *row_scale, const int32_t *, int columns4, const int8_t *x, int x_stride,
-             const float *x_scale, int voices, float *y, int y_stride) noexcept
+inline Ints dot_low(Ints sum, Bytes w, const int8_t *x) { return dot(sum, w, x); }
+#else
+constexpr bool kUnsignedDot = false;
+inline __m256i add_pairs(__m256i sum, __m256i unsigned_, __m256i signed_)
 {
-    for (int v = 0; v < voices; v++) group_i8<N>(w, row_scale, columns4, x + v * x_stride, x_scale[v], y + v * y_stride);
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(unsigned_, signed_), _mm256_set1_epi16(1)));
 }
+inline Ints dot(Ints sum, Bytes w, const int8_t *x)
+{
+    const __m256i xs = four(x), size = _mm256_abs_epi8(xs), flip = _mm256_set1_epi8(static_cast<char>(0x80));
+    return {add_pairs(sum.a, size, _mm256_sign_epi8(_mm256_xor_si256(w.a, flip), xs)),
+            add_pairs(sum.b, size, _mm256_sign_epi8(_mm256_xor_si256(w.b, flip), xs))};
+}
+inline Ints dot_low(Ints sum, Bytes w, const int8_t *x)
+{
+    const __m256i xs = four(x);
+    return {add_pairs(sum.a, w.a, xs), add_pairs(sum.b, w.b, xs)};
+}
+#endif
 
-#include "kernel_groups.inc"
 #include "kernel.inc"
 
 } // namespace
 
-extern const Kernels kernels_avx2;
-const Kernels kernels_avx2 = table("avx2");
+#define SOPI_JOIN_(a, b) a##b
+#define SOPI_JOIN(a, b) SOPI_JOIN_(a, b)
+#define SOPI_TEXT_(a) #a
+#define SOPI_TEXT(a) SOPI_TEXT_(a)
+extern const Kernels SOPI_JOIN(kernels_, SOPI_SET);
+const Kernels SOPI_JOIN(kernels_, SOPI_SET) = table(SOPI_TEXT(SOPI_SET));
 
 } // namespace sopi

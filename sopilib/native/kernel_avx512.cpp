@@ -1,4 +1,4 @@
-// AVX-512 with VNNI: a 64-byte load holds four columns of 16 rows; one instruction multiplies and adds them.
+// AVX-512 with VNNI: one instruction multiplies four columns of 16 rows and adds them.
 #include "kernel.hpp"
 
 #include <cstddef>
@@ -8,69 +8,38 @@
 namespace sopi {
 namespace {
 
-// N blocks side by side, V voices sharing each load.
-template <int N, int V>
-inline void group_f32(const float *w, int columns, const float *x, int x_stride, float *y, int y_stride) noexcept
+using Floats = __m512;
+using Ints = __m512i;
+using Bytes = __m512i;
+constexpr bool kUnsignedDot = true;
+constexpr int kSums = 24;
+
+inline Floats load(const float *p) { return _mm512_loadu_ps(p); }
+inline Floats all(float x) { return _mm512_set1_ps(x); }
+inline void store(float *p, Floats x) { _mm512_storeu_ps(p, x); }
+inline Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
+inline Floats times(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
+inline Floats larger(Floats a, Floats b) { return _mm512_max_ps(a, b); }
+inline Ints load_ints(const int32_t *p) { return _mm512_loadu_si512(p); }
+inline Ints all_ints(int32_t x) { return _mm512_set1_epi32(x); }
+inline Ints add(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
+inline Floats to_floats(Ints x) { return _mm512_cvtepi32_ps(x); }
+inline Ints scale_by(Ints x, const int8_t *s)
 {
-    __m512 sum[V][N];
-    for (int v = 0; v < V; v++)
-        for (int b = 0; b < N; b++) sum[v][b] = _mm512_setzero_ps();
-    for (int c = 0; c < columns; c++, w += N * kRows)
-        for (int v = 0; v < V; v++) {
-            const __m512 xs = _mm512_set1_ps(x[v * x_stride + c]);
-            for (int b = 0; b < N; b++)
-                sum[v][b] = _mm512_add_ps(sum[v][b], _mm512_mul_ps(_mm512_loadu_ps(w + b * kRows), xs));
-        }
-    for (int v = 0; v < V; v++)
-        for (int b = 0; b < N; b++) _mm512_storeu_ps(y + v * y_stride + b * kRows, sum[v][b]);
+    return _mm512_mullo_epi32(x, _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i *>(s))));
 }
 
-template <int N, int V>
-inline void group_i8(const int8_t *w, const float *row_scale, const int32_t *row_sum, int columns4, const int8_t *x,
-                     int x_stride, const float *x_scale, float *y, int y_stride) noexcept
+inline Bytes bytes(const uint8_t *p) { return _mm512_loadu_si512(p); }
+inline Bytes low(Bytes x) { return _mm512_and_si512(x, _mm512_set1_epi8(15)); }
+inline Bytes high(Bytes x) { return _mm512_and_si512(_mm512_srli_epi16(x, 4), _mm512_set1_epi8(15)); }
+inline Ints dot(Ints sum, Bytes w, const int8_t *x)
 {
-    const __m512i flip = _mm512_set1_epi8(static_cast<char>(0x80)); // int8 + 128 = uint8
-    __m512i sum[V][N];
-    for (int v = 0; v < V; v++)
-        for (int b = 0; b < N; b++) sum[v][b] = _mm512_setzero_si512();
-    for (int c = 0; c < columns4; c++, w += N * kRows * 4) {
-        _mm_prefetch(reinterpret_cast<const char *>(w) + 4096, _MM_HINT_T0);
-        for (int v = 0; v < V; v++) {
-            int32_t four;
-            std::memcpy(&four, x + v * x_stride + c * 4, 4);
-            const __m512i xs = _mm512_xor_si512(_mm512_set1_epi32(four), flip);
-            for (int b = 0; b < N; b++)
-                sum[v][b] = _mm512_dpbusd_epi32(sum[v][b], xs, _mm512_loadu_si512(w + b * kRows * 4));
-        }
-    }
-    for (int v = 0; v < V; v++)
-        for (int b = 0; b < N; b++) {
-            const __m512i shift = _mm512_slli_epi32(_mm512_loadu_si512(row_sum + b * kRows), 7);
-            const __m512 exact = _mm512_cvtepi32_ps(_mm512_sub_epi32(sum[v][b], shift));
-            const __m512 scale = _mm512_mul_ps(_mm512_loadu_ps(row_scale + b * kRows), _mm512_set1_ps(x_scale[v]));
-            _mm512_storeu_ps(y + v * y_stride + b * kRows, _mm512_mul_ps(exact, scale));
-        }
+    int32_t four;
+    std::memcpy(&four, x, 4);
+    return _mm512_dpbusd_epi32(sum, w, _mm512_set1_epi32(four));
 }
+inline Ints dot_low(Ints sum, Bytes w, const int8_t *x) { return dot(sum, w, x); }
 
-template <int N> void rows_f32(const float *w, int columns, const float *x, int x_stride, int voices, float *y, int y_stride) noexcept
-{
-    int v = 0;
-    for (; v + 4 <= voices; v += 4) group_f32<N, 4>(w, columns, x + v * x_stride, x_stride, y + v * y_stride, y_stride);
-    for (; v < voices; v++) group_f32<N, 1>(w, columns, x + v * x_stride, x_stride, y + v * y_stride, y_stride);
-}
-
-template <int N>
-void rows_i8(const int8_t *w, const float *row_scale, const int32_t *row_sum, int columns4, const int8_t *x, int x_stride,
-             const float *x_scale, int voices, float *y, int y_stride) noexcept
-{
-    int v = 0;
-    for (; v + 4 <= voices; v += 4)
-        group_i8<N, 4>(w, row_scale, row_sum, columns4, x + v * x_stride, x_stride, x_scale + v, y + v * y_stride, y_stride);
-    for (; v < voices; v++)
-        group_i8<N, 1>(w, row_scale, row_sum, columns4, x + v * x_stride, x_stride, x_scale + v, y + v * y_stride, y_stride);
-}
-
-#include "kernel_groups.inc"
 #include "kernel.inc"
 
 } // namespace

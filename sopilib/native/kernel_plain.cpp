@@ -1,47 +1,64 @@
-// Any processor, and the readable version of the two products.
+// Any processor.
 #include "kernel.hpp"
 
 #include <cstddef>
 #include <cstring>
 
+#if defined(SOPI_X86)
+#include <cpuid.h>
+#elif defined(SOPI_ARM)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 namespace sopi {
 namespace {
 
-void gemv_f32(const float *w, int columns, int blocks, int begin, int end, const float *x, int x_stride, int voices, float *y,
-              int y_stride) noexcept
+struct Floats {
+    float lane[kRows];
+};
+struct Ints {
+    int32_t lane[kRows];
+};
+struct Bytes {
+    uint8_t lane[4 * kRows];
+};
+constexpr bool kUnsignedDot = true;
+constexpr int kSums = 4;
+
+template <typename To, typename Lane> inline To each(Lane &&lane)
 {
-    for (int first = begin; first < end; first += kGroup) {
-        const int in_group = blocks - first < kGroup ? blocks - first : kGroup;
-        const int rows = in_group * kRows;
-        const float *group = w + static_cast<size_t>(first) * kRows * columns;
-        for (int v = 0; v < voices; v++) {
-            float sum[kGroup * kRows] = {};
-            for (int c = 0; c < columns; c++)
-                for (int r = 0; r < rows; r++) sum[r] += group[static_cast<size_t>(c) * rows + r] * x[v * x_stride + c];
-            std::memcpy(y + v * y_stride + first * kRows, sum, sizeof(float) * rows);
-        }
-    }
+    To out;
+    for (size_t i = 0; i < sizeof out.lane / sizeof out.lane[0]; i++) out.lane[i] = lane(i);
+    return out;
 }
 
-void gemv_i8(const int8_t *w, const float *row_scale, const int32_t *, int columns4, int blocks, int begin, int end,
-             const int8_t *x, int x_stride, const float *x_scale, int voices, float *y, int y_stride) noexcept
+inline Floats load(const float *p) { return each<Floats>([&](size_t i) { return p[i]; }); }
+inline Floats all(float x) { return each<Floats>([&](size_t) { return x; }); }
+inline void store(float *p, const Floats &x) { std::memcpy(p, x.lane, sizeof x.lane); }
+inline Floats add(const Floats &a, const Floats &b) { return each<Floats>([&](size_t i) { return a.lane[i] + b.lane[i]; }); }
+inline Floats times(const Floats &a, const Floats &b) { return each<Floats>([&](size_t i) { return a.lane[i] * b.lane[i]; }); }
+inline Floats larger(const Floats &a, const Floats &b)
 {
-    for (int first = begin; first < end; first += kGroup) {
-        const int in_group = blocks - first < kGroup ? blocks - first : kGroup;
-        const int rows = in_group * kRows;
-        const int8_t *group = w + static_cast<size_t>(first) * kRows * columns4 * 4;
-        for (int v = 0; v < voices; v++) {
-            int32_t sum[kGroup * kRows] = {};
-            for (int c = 0; c < columns4; c++) {
-                const int8_t *xs = x + v * x_stride + c * 4, *ws = group + static_cast<size_t>(c) * rows * 4;
-                for (int r = 0; r < rows; r++)
-                    sum[r] += ws[4 * r] * xs[0] + ws[4 * r + 1] * xs[1] + ws[4 * r + 2] * xs[2] + ws[4 * r + 3] * xs[3];
-            }
-            for (int r = 0; r < rows; r++)
-                y[v * y_stride + first * kRows + r] = static_cast<float>(sum[r]) * (row_scale[first * kRows + r] * x_scale[v]);
-        }
-    }
+    return each<Floats>([&](size_t i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
 }
+inline Ints load_ints(const int32_t *p) { return each<Ints>([&](size_t i) { return p[i]; }); }
+inline Ints all_ints(int32_t x) { return each<Ints>([&](size_t) { return x; }); }
+inline Ints add(const Ints &a, const Ints &b) { return each<Ints>([&](size_t i) { return a.lane[i] + b.lane[i]; }); }
+inline Floats to_floats(const Ints &x) { return each<Floats>([&](size_t i) { return static_cast<float>(x.lane[i]); }); }
+inline Ints scale_by(const Ints &x, const int8_t *s) { return each<Ints>([&](size_t i) { return x.lane[i] * s[i]; }); }
+
+inline Bytes bytes(const uint8_t *p) { return each<Bytes>([&](size_t i) { return p[i]; }); }
+inline Bytes low(const Bytes &x) { return each<Bytes>([&](size_t i) { return static_cast<uint8_t>(x.lane[i] & 15); }); }
+inline Bytes high(const Bytes &x) { return each<Bytes>([&](size_t i) { return static_cast<uint8_t>(x.lane[i] >> 4); }); }
+inline Ints dot(const Ints &sum, const Bytes &w, const int8_t *x)
+{
+    return each<Ints>([&](size_t i) {
+        const uint8_t *ws = w.lane + 4 * i;
+        return sum.lane[i] + (ws[0] * x[0] + ws[1] * x[1] + ws[2] * x[2] + ws[3] * x[3]);
+    });
+}
+inline Ints dot_low(const Ints &sum, const Bytes &w, const int8_t *x) { return dot(sum, w, x); }
 
 #include "kernel.inc"
 
@@ -49,20 +66,32 @@ void gemv_i8(const int8_t *w, const float *row_scale, const int32_t *, int colum
 
 const Kernels kernels_plain = table("plain");
 
+#ifdef SOPI_X86
+// GCC before 13 has no name for it.
+static bool has_avx_vnni() noexcept
+{
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4);
+}
+#endif
+
 const Kernels *find_kernels(const char *name) noexcept
 {
-    const auto is = [name](const char *s) { return std::strcmp(name, s) == 0; };
-    const bool best = is("auto");
+    const auto wanted = [name](const char *s, bool here) { return here && (std::strcmp(name, s) == 0 || std::strcmp(name, "auto") == 0); };
 #ifdef SOPI_X86
     __builtin_cpu_init();
     const bool avx2 = __builtin_cpu_supports("avx2");
     const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                         __builtin_cpu_supports("avx512vnni");
-    if (avx512 && (best || is("avx512"))) return &kernels_avx512;
-    if (avx2 && (best || is("avx2"))) return &kernels_avx2;
+    if (wanted("avx512", avx512)) return &kernels_avx512;
+    if (wanted("avx_vnni", avx2 && has_avx_vnni())) return &kernels_avx_vnni;
+    if (wanted("avx2", avx2)) return &kernels_avx2;
 #endif
-    return best || is("plain") ? &kernels_plain : nullptr;
+#ifdef SOPI_ARM
+    if (wanted("neon", getauxval(AT_HWCAP) & HWCAP_ASIMDDP)) return &kernels_neon;
+#endif
+    return wanted("plain", true) ? &kernels_plain : nullptr;
 }
 
 } // namespace sopi

@@ -7,16 +7,18 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 static inline void pause() { _mm_pause(); }
+#elif defined(__aarch64__)
+static inline void pause() { asm volatile("isb" ::: "memory"); }
 #else
-static inline void pause() { std::this_thread::yield(); }
+static inline void pause() {}
 #endif
 
 namespace sopi {
 
-// Spins before giving the core to somebody else: about 20 us.
-constexpr int kSpins = 1000;
+// Before giving the core to somebody else: some 20 us within a job, some 60 us between jobs.
+constexpr int kSpins = 1000, kIdleSpins = 3000;
 
-Team::Team(int threads) : size_(threads)
+Team::Team(int threads) : size_(threads), here_(new Count[threads])
 {
     for (int i = 1; i < size_; i++) threads_.emplace_back([this, i] { member(i); });
 }
@@ -31,48 +33,42 @@ Team::~Team()
     for (std::thread &t : threads_) t.join();
 }
 
-void Team::wake(bool awake)
+void Team::run(const void *work, Call call) noexcept
 {
-    if (size_ == 1) return;
-    {
+    work_ = work;
+    call_ = call;
+    job_.fetch_add(1); // sequentially consistent, as are those of asleep_: one of the two sides sees the other
+    if (asleep_.load()) {
         std::lock_guard<std::mutex> lock(mutex_);
-        awake_ = awake;
+        changed_.notify_all();
     }
-    if (awake) changed_.notify_all();
+    call(work, 0);
+    meet(0);
 }
 
-void Team::run(const void *context, Call call) noexcept
+void Team::wait_for(int other, uint32_t count) noexcept
 {
-    context_ = context;
-    call_ = call;
-    busy_.store(size_ - 1, std::memory_order_relaxed);
-    job_.fetch_add(1, std::memory_order_release);
-    call(context, 0);
-    for (int spins = 0; busy_.load(std::memory_order_acquire); spins++)
+    for (int spins = 0; static_cast<int32_t>(here_[other].count.load(std::memory_order_acquire) - count) < 0; spins++)
         if (spins < kSpins) pause();
-        // a real-time caller that only yields would keep an ordinary member from its core for ever
+        // a real-time member that only yields would keep an ordinary one from its core for ever
         else std::this_thread::sleep_for(std::chrono::microseconds(20));
 }
 
 void Team::member(int index)
 {
     const DenormalsFlushed flushed;
-    uint32_t done = 0;
-    while (!quit_) {
-        for (int spins = 0; awake_.load(std::memory_order_relaxed);) {
-            const uint32_t job = job_.load(std::memory_order_acquire);
-            if (job == done) {
-                if (++spins < kSpins) pause();
-                else std::this_thread::yield();
-                continue;
-            }
-            done = job;
-            spins = 0;
-            call_(context_, index);
-            busy_.fetch_sub(1, std::memory_order_release);
+    for (uint32_t done = 0;; done++) {
+        const auto called = [&] { return job_.load() != done || quit_; };
+        for (int spins = 0; !called() && spins < kIdleSpins; spins++) pause();
+        if (!called()) {
+            std::unique_lock<std::mutex> lock(mutex_);
+            asleep_.fetch_add(1);
+            changed_.wait(lock, called);
+            asleep_.fetch_sub(1);
         }
-        std::unique_lock<std::mutex> lock(mutex_);
-        changed_.wait(lock, [this] { return awake_ || quit_; });
+        if (quit_) return;
+        call_(work_, index);
+        arrive(index);
     }
 }
 

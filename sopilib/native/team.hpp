@@ -1,10 +1,11 @@
-// One voice on several cores: threads that divide a matrix's rows, never its sums, so that their number changes no bit.
+// One engine on several cores: a crew that runs the same function together, each with a number of its own, and meets
+// at points that all of them pass.
 #pragma once
-
-#include "engine.hpp"
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -13,49 +14,53 @@ namespace sopi {
 
 class Team {
 public:
-    // `threads` counts the caller.
+    // `threads` counts the caller of run().
     explicit Team(int threads);
     ~Team();
     int size() const noexcept { return size_; }
 
-    // While one of these lives the members spin for work; otherwise they sleep.
-    class Awake {
-    public:
-        explicit Awake(Team &team) : team_(team) { team_.wake(true); }
-        ~Awake() { team_.wake(false); }
-
-    private:
-        Team &team_;
-    };
-
-    // Calls work(begin, end) for blocks of m's rows, on every member at once if m is large enough to be worth it.
-    template <typename Work> void rows(const Matrix &m, Work &&work) noexcept
+    // work(member) on each, member 0 here; returns when all are done. One caller at a time.
+    template <typename Work> void run(Work &&work) noexcept
     {
-        const int groups = (m.blocks() + kGroup - 1) / kGroup;
-        if (size_ == 1 || groups < size_ || static_cast<int64_t>(m.rows) * m.columns < 65536) return work(0, m.blocks());
-        const auto share = [&](int member) {
-            const int begin = groups * member / size_ * kGroup, end = groups * (member + 1) / size_ * kGroup;
-            work(begin, end < m.blocks() ? end : m.blocks());
-        };
-        using Share = decltype(share);
-        run(&share, [](const void *s, int member) { (*static_cast<const Share *>(s))(member); });
+        if (size_ == 1) return work(0);
+        using Type = std::remove_reference_t<Work>;
+        run(&work, [](const void *w, int member) { (*static_cast<const Type *>(w))(member); });
+    }
+
+    // Within run(): what a member wrote before it arrived, the others see after they waited. Each member arrives and
+    // waits in turn; what it does in between must not depend on the others.
+    void arrive(int member) noexcept { here_[member].count.store(here_[member].count.load(std::memory_order_relaxed) + 1, std::memory_order_release); }
+    void wait(int member) noexcept
+    {
+        const uint32_t mine = here_[member].count.load(std::memory_order_relaxed);
+        for (int other = 0; other < size_; other++)
+            if (static_cast<int32_t>(here_[other].count.load(std::memory_order_acquire) - mine) < 0) wait_for(other, mine);
+    }
+    void meet(int member) noexcept
+    {
+        arrive(member);
+        wait(member);
     }
 
 private:
     using Call = void (*)(const void *, int member);
-    void run(const void *context, Call call) noexcept;
-    void wake(bool awake);
+    struct alignas(64) Count {
+        std::atomic<uint32_t> count{0};
+    };
+    void run(const void *work, Call call) noexcept;
+    void wait_for(int other, uint32_t count) noexcept;
     void member(int index);
 
     const int size_;
-    std::vector<std::thread> threads_;
+    std::unique_ptr<Count[]> here_;
+    alignas(64) std::atomic<uint32_t> job_{0};
+    std::atomic<int> asleep_{0};
+    std::atomic<bool> quit_{false};
+    const void *work_ = nullptr;
+    Call call_ = nullptr;
     std::mutex mutex_;
     std::condition_variable changed_;
-    std::atomic<bool> awake_{false}, quit_{false};
-    alignas(64) std::atomic<uint32_t> job_{0};
-    alignas(64) std::atomic<int> busy_{0};
-    const void *context_ = nullptr;
-    Call call_ = nullptr;
+    std::vector<std::thread> threads_;
 };
 
 } // namespace sopi

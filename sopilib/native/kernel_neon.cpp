@@ -1,0 +1,74 @@
+// NEON with the dot product instructions of ARMv8.2: four vectors of four for the 16 lanes.
+#include "kernel.hpp"
+
+#include <arm_neon.h>
+#include <cstddef>
+#include <cstring>
+
+namespace sopi {
+namespace {
+
+struct Floats {
+    float32x4_t p[4];
+};
+struct Ints {
+    int32x4_t p[4];
+};
+struct Bytes {
+    uint8x16_t p[4];
+};
+constexpr bool kUnsignedDot = false;
+constexpr int kSums = 4;
+
+template <typename To, typename Part> inline To each(Part &&part)
+{
+    To out;
+    for (int i = 0; i < 4; i++) out.p[i] = part(i);
+    return out;
+}
+
+inline Floats load(const float *p) { return each<Floats>([&](int i) { return vld1q_f32(p + 4 * i); }); }
+inline Floats all(float x) { return each<Floats>([&](int) { return vdupq_n_f32(x); }); }
+inline void store(float *p, Floats x)
+{
+    for (int i = 0; i < 4; i++) vst1q_f32(p + 4 * i, x.p[i]);
+}
+inline Floats add(Floats a, Floats b) { return each<Floats>([&](int i) { return vaddq_f32(a.p[i], b.p[i]); }); }
+inline Floats times(Floats a, Floats b) { return each<Floats>([&](int i) { return vmulq_f32(a.p[i], b.p[i]); }); }
+inline Floats larger(Floats a, Floats b) { return each<Floats>([&](int i) { return vmaxq_f32(a.p[i], b.p[i]); }); }
+inline Ints load_ints(const int32_t *p) { return each<Ints>([&](int i) { return vld1q_s32(p + 4 * i); }); }
+inline Ints all_ints(int32_t x) { return each<Ints>([&](int) { return vdupq_n_s32(x); }); }
+inline Ints add(Ints a, Ints b) { return each<Ints>([&](int i) { return vaddq_s32(a.p[i], b.p[i]); }); }
+inline Floats to_floats(Ints x) { return each<Floats>([&](int i) { return vcvtq_f32_s32(x.p[i]); }); }
+inline Ints scale_by(Ints x, const int8_t *s)
+{
+    const int8x16_t sixteen = vld1q_s8(s);
+    const int16x8_t eight[2] = {vmovl_s8(vget_low_s8(sixteen)), vmovl_s8(vget_high_s8(sixteen))};
+    return each<Ints>([&](int i) {
+        return vmulq_s32(x.p[i], vmovl_s16(i % 2 ? vget_high_s16(eight[i / 2]) : vget_low_s16(eight[i / 2])));
+    });
+}
+
+inline Bytes bytes(const uint8_t *p) { return each<Bytes>([&](int i) { return vld1q_u8(p + 16 * i); }); }
+inline Bytes low(Bytes x) { return each<Bytes>([&](int i) { return vandq_u8(x.p[i], vdupq_n_u8(15)); }); }
+inline Bytes high(Bytes x) { return each<Bytes>([&](int i) { return vshrq_n_u8(x.p[i], 4); }); }
+inline Ints dot_low(Ints sum, Bytes w, const int8_t *x)
+{
+    int32_t four;
+    std::memcpy(&four, x, 4);
+    const int8x16_t xs = vreinterpretq_s8_s32(vdupq_n_s32(four));
+    return each<Ints>([&](int i) { return vdotq_s32(sum.p[i], vreinterpretq_s8_u8(w.p[i]), xs); });
+}
+inline Ints dot(Ints sum, Bytes w, const int8_t *x)
+{
+    return dot_low(sum, each<Bytes>([&](int i) { return veorq_u8(w.p[i], vdupq_n_u8(0x80)); }), x);
+}
+
+#include "kernel.inc"
+
+} // namespace
+
+extern const Kernels kernels_neon;
+const Kernels kernels_neon = table("neon");
+
+} // namespace sopi
