@@ -3,9 +3,11 @@ work; and how many bits they take."""
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
-from sopilib.model import Config, Model
+from sopilib.model import Config, Model, shapes
 
 Weights = dict[str, np.ndarray]
 LARGE = 4 << 20
@@ -14,11 +16,9 @@ cache, so a byte costs more than taking it apart."""
 
 
 def precision(config: Config, asked: str) -> str:
-    """What `asked` stands for: "auto" is a function of the model's shape alone, so that it sounds the same everywhere."""
+    """What `asked` stands for: "auto" depends on the model's shape alone, so that it sounds the same everywhere."""
     if asked != "auto":
         return asked
-    from sopilib.model import shapes
-
     tiers = sum(int(np.prod(s)) for name, s in shapes(config).items() if name.startswith("tier"))
     return "int4" if tiers > LARGE else "int8"
 
@@ -54,8 +54,6 @@ def fold_input(config: Config, weights: Weights) -> Weights:
 def fold_sample_level(config: Config, weights: Weights) -> tuple[Config, Weights]:
     """While no ReLU follows the sum of tables and conditioning, the layer after it goes into both, if that saves
     multiplications."""
-    import dataclasses
-
     out = dict(weights)
     relu, width = list(config.sample_relu), config.mlp_dim
     while len(relu) > 1 and not relu[0]:
