@@ -37,6 +37,12 @@ def example(command: Command) -> list[Any]:
     return values
 
 
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
 class Controller:
     """host, port: of the server"""
 

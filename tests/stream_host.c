@@ -11,12 +11,13 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* One channel, `frames` of it into out, in real time. Returns the largest lateness of a block in ns. */
-uint64_t play(sopi_ring *ring, float *out, uint64_t frames, double rate, uint32_t block)
+/* One channel, `frames` of it into out, in real time, the first at *began ns. Returns the largest lateness of a block
+ * in ns. */
+uint64_t play(sopi_ring *ring, float *out, uint64_t frames, double rate, uint32_t block, uint64_t *began)
 {
     uint64_t worst = 0;
     sopi_ring_host(ring, rate, block, 1);
-    const uint64_t begin = now_ns();
+    const uint64_t begin = *began = now_ns();
     for (uint64_t done = 0; done + block <= frames; done += block) {
         const uint64_t due = begin + (uint64_t)((double)done / rate * 1e9);
         const struct timespec t = {(time_t)(due / 1000000000u), (long)(due % 1000000000u)};

@@ -23,13 +23,16 @@ def _library():
     subprocess.run([*command, "-I", str(HERE.parent / "sopilib" / "native"), "-o", str(made)], check=True)
     library = ctypes.CDLL(str(made))
     library.play.restype = library.watch.restype = ctypes.c_uint64
-    library.play.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_double, ctypes.c_uint32]
+    library.play.argtypes = [
+        ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_double, ctypes.c_uint32, ctypes.c_void_p,
+    ]  # fmt: skip
     library.watch.argtypes = [ctypes.c_void_p]
     return library
 
 
 class NativeHost(threading.Thread):
-    """Plays a ring (a capsule) for some frames at `rate`; then `out` has them and `worst` the worst lateness in s.
+    """Plays a ring (a capsule) for some frames at `rate`; then `out` has them, `worst` the worst lateness in s,
+    and `began` is when the first one was due, in ns of the monotonic clock.
     priority: of the real-time scheduler, 0 for an ordinary thread."""
 
     def __init__(self, ring, frames, rate=48000, block=128, priority=0):
@@ -38,14 +41,16 @@ class NativeHost(threading.Thread):
         pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
         self.ring, self.pointer = ring, pointer(ring, b"sopilib.ring.1")
         self.out, self.rate, self.block, self.worst = np.zeros(frames, np.float32), rate, block, 0.0
-        self.priority = priority
+        self.priority, self.began = priority, 0
         _library()
 
     def run(self):
         if self.priority:
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(self.priority))
-        worst = _library().play(self.pointer, self.out.ctypes.data, len(self.out), self.rate, self.block)
-        self.worst = worst * 1e-9
+        began, out = ctypes.c_uint64(), self.out
+        began_at = ctypes.addressof(began)
+        worst = _library().play(self.pointer, out.ctypes.data, len(out), self.rate, self.block, began_at)
+        self.worst, self.began = worst * 1e-9, began.value
 
 
 def in_real_time(attempt):

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from osc_client import Controller, example, message
+from osc_noise import fuzzed, gain_changes, nested
 from pythonosc.osc_message import OscMessage
 from stream_host import NativeHost, in_real_time
 
@@ -98,12 +99,6 @@ def test_any_bytes_are_read_or_refused(noise):
             decode(packet)
         except SopiError as e:
             assert "\n" not in str(e)
-
-
-def nested(depth, inside):
-    for _ in range(depth):
-        inside = b"#bundle\0" + (1).to_bytes(8, "big") + len(inside).to_bytes(4, "big") + inside
-    return inside
 
 
 @pytest.mark.parametrize(
@@ -397,14 +392,6 @@ def test_a_hosts_clock_is_known_to_the_sample_though_its_callbacks_are_late():
         assert max(errors) - min(errors) < 3, ppm
 
 
-def gain_changes(out, after):
-    """Frames from `after` on at which `gain`, which changes between one sample and the next, silences the sound or lets
-    it come back."""
-    silent = np.convolve(out[after:] == 0, np.ones(8), "valid") == 8
-    change = np.diff(silent.astype(int))
-    return after + np.flatnonzero(change) + np.where(change[change != 0] > 0, 1, 8)
-
-
 def play_with(stage, act, seconds):
     """A performer at a host of its own plays; what `act` sends is in what it played -> that, and the instance."""
     performer = Performer()
@@ -515,26 +502,6 @@ def test_it_listens_to_this_machine_only_unless_told(stage):
     assert stage.server.host == "127.0.0.1"
     other = Server(stage.instances, 0, "0.0.0.0")
     other.close()
-
-
-def fuzzed(n, seed=0):
-    """Packets that are nearly right, and noise."""
-    rng = random.Random(seed)
-    good = [
-        encode("/samplernn/1/temperature", 0.9, 500),
-        encode("/samplernn/*/gain", 1.0),
-        encode("/samplernn/1/seed", "sound", 1.0, 2.0),
-        encode("/samplernn/subscribe", 9001),
-        nested(3, encode("/samplernn/left/generate", True)),
-    ]
-    for i in range(n):
-        if i % 4 == 0:
-            yield rng.randbytes(rng.randrange(100))
-            continue
-        packet = bytearray(rng.choice(good))
-        for _ in range(rng.randrange(1, 6)):
-            packet[rng.randrange(len(packet))] = rng.randrange(256)
-        yield bytes(packet[: rng.randrange(len(packet) + 1)] if i % 4 == 1 else packet)
 
 
 def test_noise_is_counted_reported_seldom_and_survived(stage):

@@ -7,18 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
-from osc_client import Controller, example
+from osc_client import Controller, example, free_port
 from pd_host import Patch, Result, start
 
 from sopilib.live import COMMANDS
 
 pytestmark = pytest.mark.usefixtures("pd_models")
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 def netsend(patch: Patch, port: int, ms: float = 300) -> int:

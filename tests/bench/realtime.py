@@ -18,7 +18,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,8 +89,16 @@ def patch(seconds: float, folder: Path, held: int | None) -> Path:
     return p.write(folder / "patch.pd")
 
 
-def live(path: Path, seconds: float, period: int = 128, rings: bool = True, channels: int = 1) -> str:
-    """Plays a patch under JACK -> what Pd printed. Leaves jack.wav, `seconds` long, beside the patch."""
+def live(
+    path: Path,
+    seconds: float,
+    period: int = 128,
+    rings: bool = True,
+    channels: int = 1,
+    meanwhile: Callable[[int], None] | None = None,
+) -> str:
+    """Plays a patch under JACK -> what Pd printed. Leaves jack.wav, `seconds` long, beside the patch. `meanwhile` is
+    called with Pd's process id when it plays."""
     server = f"sopi{os.getpid()}"
     environment = {
         **os.environ,
@@ -124,6 +134,8 @@ def live(path: Path, seconds: float, period: int = 128, rings: bool = True, chan
             *ports,
         ]
         recorder = subprocess.Popen(record, **quiet)
+        if meanwhile is not None:
+            threading.Thread(target=meanwhile, args=(pd.pid,)).start()
         out, _ = pd.communicate(timeout=seconds + 60)
         try:
             recorder.wait(timeout=10)
