@@ -518,6 +518,18 @@ def test_noise_is_counted_reported_seldom_and_survived(stage):
     assert all("\n" not in line and line.isprintable() for line in stage.lines)
 
 
+def test_names_are_looked_up_only_so_often_and_then_again(stage):
+    for _ in range(200):
+        stage.controller.send("/samplernn/1/seed", "no-such-sound")
+    stage.controller.send("/samplernn/left/gain", 0.3125)
+    wait_for(lambda: stage.left.state.gain == 0.3125)
+    assert 170 <= stage.server.counts["names"] <= 180
+    assert any("more than 20 messages a second with names" in line for line in stage.lines)
+    time.sleep(0.2)
+    stage.controller.send("/samplernn/1/load", "small")
+    wait_for(lambda: stage.left.state.model == "small")
+
+
 def test_a_flood_does_not_touch_the_sound(stage):
     """A short form of tests/bench/osc.py."""
 

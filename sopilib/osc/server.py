@@ -43,6 +43,7 @@ SILENCE = 600.0  # s without a packet from a subscriber's host after which it is
 LEAD = 0.05  # s before its latency that a message with a timetag is handled
 MOST_WAITING = 4096  # messages with a timetag
 HORIZON = 600  # s: a timetag further ahead is a wrong clock
+NAMES = 20  # messages a second that go for models, arrays or files
 REPORT = 1.0  # s between lines about the same kind of trouble
 
 Targets = list[tuple[Instance, str]]
@@ -76,6 +77,7 @@ class Server:
         self._order = itertools.count()
         self._routes: dict[str, Targets] = {}
         self._version = -1  # of the instances, for which the routes hold
+        self._names, self._names_at = float(NAMES), 0.0  # how many may come now, as of then
         self._reported: dict[str, tuple[float, int]] = {}  # when, and how many there had been
         self._last_line: dict[str, str] = {}
         self._closing = False
@@ -191,12 +193,24 @@ class Server:
             if not targets:
                 self._serve(message, sender)
                 return
+            if any(isinstance(a, str) for a in message.arguments) and not self._may_look_up():
+                self._trouble("names", f"more than {NAMES} messages a second with names: the others are dropped")
+                return
             for instance, selector in targets:
                 who = f"{ROOT}/{instance.name or instance.number}"
                 self._perform(instance, selector, message, sender, at)
         except (SopiError, RuntimeError, ValueError) as e:
             self._trouble("wrong", f"{message.address}: {e} (from {sender[0]})")
             self._outbox.put(sender, f"/{who}/error", (f"{message.address}: {e}",), time.monotonic())
+
+    def _may_look_up(self) -> bool:
+        """Looking for what a name means takes its time, so it is done only so often."""
+        now = time.monotonic()
+        self._names, self._names_at = min(NAMES, self._names + (now - self._names_at) * NAMES), now
+        if self._names < 1:
+            return False
+        self._names -= 1
+        return True
 
     def _perform(self, instance: Instance, selector: str, message: Message, sender: Target, at: int | None) -> None:
         command = COMMANDS[selector.removesuffix("?")]
@@ -314,7 +328,7 @@ class Server:
             if now - heard > self._silence:
                 self._drop(target)
         for instance in self.instances.all:
-            since, self._seen[instance] = self._seen.get(instance, instance.events), instance.events
+            since, self._seen[instance] = self._seen.get(instance, 0), instance.events
             for target in list(self._subscribers):
                 self._tell(target, instance, since)
         for gone in set(self._seen) - set(self.instances.all):

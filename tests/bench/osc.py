@@ -75,7 +75,6 @@ def latencies(messages: int, block: int = 128, latency: float = 0.020) -> np.nda
 class Stress:
     what: str
     sent: int = 0
-    handled: int = 0
     late: int = 0
     underruns: int = 0
     gaps: int = 0
@@ -94,13 +93,13 @@ def stress(what: str, seconds: float, send: Callable[[int], int], period: int, l
         folder = Path(name)
         patch = Patch()
         box = patch.obj(f"samplernn~ tabla latency {latency:g}")
-        patch.connect(box, 0, patch.obj("dac~ 1"))
-        patch.print(box, 1, "status")
+        sound = patch.chain(box, patch.obj("clip~ -0.99 0.99"))  # noise may turn gain up, and jack_rec wraps at 1
+        patch.connect(sound, 0, patch.obj("dac~ 1"))
         patch.at(500, f"osc {port}", box)
         patch.at(START, "seed 1, generate", box)
         patch.obj(f"array define take {round(seconds * RATE)}")
         writer = patch.obj("tabwrite~ take")
-        patch.connect(box, 0, writer)
+        patch.connect(sound, 0, writer)
         patch.at(START, "bang", writer)
         patch.at(START + 1000 * seconds + 500, f"write -wave -bytes 4 {folder}/pd.wav take", patch.obj("soundfiler"))
         patch.quit(START + 1000 * seconds + 1500)
@@ -120,10 +119,9 @@ def stress(what: str, seconds: float, send: Callable[[int], int], period: int, l
             result.underruns, result.late = said["/samplernn/1/underruns"][0], said["/samplernn/1/late"][0]
             controller.close()
 
-        printed = live(patch.write(folder / "patch.pd"), seconds + START / 1000, period, meanwhile=meanwhile)
+        live(patch.write(folder / "patch.pd"), seconds + START / 1000, period, meanwhile=meanwhile)
         own, _ = soundfile.read(folder / "pd.wav", dtype="float32")
         at_jack, _ = soundfile.read(folder / "jack.wav", dtype="float32")
-        result.handled = len(re.findall(r"^status: temperature", printed, re.M))
     result.gaps, result.lost = compare(own, at_jack)
     return result
 
