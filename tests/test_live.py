@@ -66,7 +66,7 @@ def test_every_command_has_its_method_and_its_help():
     for name, command in COMMANDS.items():
         assert command.help.endswith(".")
         assert command.usage.startswith(name)
-        assert callable(getattr(Performer, f"do_{name}"))
+        assert callable(getattr(Performer, command.method))
 
 
 @pytest.mark.parametrize(

@@ -71,11 +71,12 @@ class Engine:
         else:
             raise SopiError(f"backend is {backend!r}, expected native or torch")
 
-    def clone(self) -> Engine:
-        """A second engine with the same weights (shared, not copied) and a fresh state."""
+    def clone(self, voices: int | None = None) -> Engine:
+        """A second engine with the same weights (shared, not copied) and a fresh state; None: as many voices."""
         twin = object.__new__(Engine)
         twin.__dict__.update(self.__dict__)
-        twin.source = self.source.clone()
+        twin.voices = self.voices if voices is None else voices
+        twin.source = self.source.clone(twin.voices)
         return twin
 
     def reset(self, seed: int = 0) -> None:

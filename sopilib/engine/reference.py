@@ -57,8 +57,8 @@ class ReferenceEngine:
         self.w = {name: torch.tensor(w, dtype=torch.float32, device=device) for name, w in model.weights.items()}
         self.reset(0)
 
-    def clone(self) -> ReferenceEngine:
-        return ReferenceEngine(self.model, self.voices, self.device)
+    def clone(self, voices: int) -> ReferenceEngine:
+        return ReferenceEngine(self.model, voices, self.device)
 
     def reset(self, seed: int) -> None:
         c = self.config

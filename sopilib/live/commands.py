@@ -8,27 +8,31 @@ from __future__ import annotations
 
 import math
 import numbers
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sopilib.errors import SopiError
 
-__all__ = ["COMMANDS", "STATUS", "Argument", "Command", "parse"]
+__all__ = ["COMMANDS", "STATUS", "Argument", "Command", "Curve", "parse"]
 
 
 @dataclass(frozen=True)
 class Argument:
-    """kind: "float", "int", "switch" (0 or 1), "text" (the rest of the message), "sound" (an integer, or the name of
-    an array or a file). A range is inclusive. `default` None: the argument is required, unless `optional`."""
+    """kind: "float", "int", "switch" (0 or 1), "choice" (one of `choices`), "text" (the rest of the message), "sound"
+    (an integer, or the name of an array or a file), "slot" (an integer, or the name of a file), "level" (a number, or
+    an envelope of numbers: `Curve`), "message" (the rest of the message, itself one). A range is inclusive. `default`
+    None: the argument is required, unless `optional`."""
 
     name: str
     kind: str
     least: float = -math.inf
     most: float = math.inf
-    default: float | None = None
+    default: float | str | None = None
     optional: bool = False
     unit: str = ""
+    choices: tuple[str, ...] = ()
 
     @property
     def expected(self) -> str:
@@ -37,8 +41,16 @@ class Argument:
             return "0 or 1"
         if self.kind == "text":
             return "a name or a path"
+        if self.kind == "choice":
+            return f"{', '.join(self.choices[:-1])} or {self.choices[-1]}"
         if self.kind == "sound":
             return f"a whole number from {self.least:g} up, an array or a file"
+        if self.kind == "slot":
+            return f"a whole number from {self.least:g} to {self.most:g}, or a file"
+        if self.kind == "message":
+            return "a message such as temperature 0.8"
+        if self.kind == "level":
+            return f"a number from {self.least:g} to {self.most:g}, or env [levels] [times] [curves]"
         what = {"float": "a number", "int": "a whole number"}[self.kind]
         unit = f" {self.unit}" if self.unit else ""
         if math.isinf(self.least) and math.isinf(self.most):
@@ -51,21 +63,29 @@ class Argument:
 @dataclass(frozen=True)
 class Command:
     """One message. `query`: without arguments, or with `?` after its name, it answers with its present value.
-    `told`: the status event that says its present state, where that has another name."""
+    `told`: the status event that says its present state, where that has another name. `voice`: it may be meant for one
+    voice, as `voice 2 gain 0.5`."""
 
     name: str
     arguments: tuple[Argument, ...]
     help: str
     query: bool = False
     told: str = ""
+    voice: bool = False
 
     @property
     def usage(self) -> str:
         words = [f"[{a.name}]" if a.optional or a.default is not None else f"<{a.name}>" for a in self.arguments]
         return " ".join([self.name, *words])
 
+    @property
+    def method(self) -> str:
+        """Of `Performer`."""
+        return "do_" + self.name.replace("-", "_")
+
 
 RAMP = Argument("ms", "float", 0, 3_600_000, default=0, unit="ms")
+MOST_VOICES = 16
 
 COMMANDS: dict[str, Command] = {
     c.name: c
@@ -80,9 +100,10 @@ COMMANDS: dict[str, Command] = {
         Command("stop", (), "Stops the sound, as generate 0 does."),
         Command(
             "temperature",
-            (Argument("temperature", "float", 0.01, 5), RAMP),
-            "How far the model strays from the likeliest: 1 as it learned, less is tamer. Ramp in ms.",
+            (Argument("temperature", "level", 0.01, 5), RAMP),
+            "How far the model strays from the likeliest: 1 as it learned, less is tamer. Ramp in ms, or an envelope.",
             query=True,
+            voice=True,
         ),
         Command(
             "seed",
@@ -91,18 +112,124 @@ COMMANDS: dict[str, Command] = {
                 Argument("offset", "float", 0, default=0, unit="ms"),
                 Argument("length", "float", 1, 600_000, optional=True, unit="ms"),
             ),
-            "A number: its music from the beginning. An array or file: the model hears it, then goes on.",
+            "A number: its music from the beginning. An array or file: the model hears it, then goes on. "
+            "live <ms>: the last ms of what came in.",
             query=True,
+            voice=True,
         ),
         Command("reset", (), "The music of the present seed from its beginning."),
+        Command(
+            "listen",
+            (
+                Argument("on", "switch", default=1),
+                Argument("meanwhile", "choice", default="silence", choices=("silence", "input", "old")),
+            ),
+            "The model hears what comes in, all of it, until listen 0: then it answers. Meanwhile silence, the input "
+            "or the old music sounds.",
+            query=True,
+        ),
+        Command(
+            "top-k",
+            (Argument("codes", "int", 0, 4096),),
+            "Only the k likeliest codes are drawn; 0: all.",
+            query=True,
+            voice=True,
+        ),
+        Command(
+            "top-p",
+            (Argument("share", "float", 0.001, 1),),
+            "Only the likeliest codes that together have this share; 1: all.",
+            query=True,
+            voice=True,
+        ),
+        Command(
+            "min-p",
+            (Argument("share", "float", 0, 1),),
+            "Only codes at least this times as likely as the likeliest; 0: all.",
+            query=True,
+            voice=True,
+        ),
+        Command(
+            "kick",
+            (Argument("strength", "float", 0, 1, default=0.5),),
+            "Noise takes the place of this share of the model's memory: a way out of a rut.",
+        ),
+        Command(
+            "snapshot",
+            (
+                Argument("do", "choice", choices=("store", "recall", "morph", "save", "load")),
+                Argument("slot", "slot", 1, 99),
+                Argument("ms", "float", 0, 3_600_000, default=1000, unit="ms"),
+            ),
+            "store, recall: the model's whole memory in a numbered slot. morph: the memory goes over to it in ms. "
+            "save, load: all slots, a file.",
+        ),
+        Command(
+            "freeze",
+            (Argument("ms", "float", 0, 2000, unit="ms"),),
+            "Loops the last ms of sound; the model waits. 0: it goes on.",
+            query=True,
+        ),
+        Command(
+            "voices",
+            (Argument("voices", "int", 1, MOST_VOICES),),
+            "How many play at once, each its own music: one at each signal outlet, or mixed if there are fewer.",
+            query=True,
+        ),
+        Command(
+            "voice",
+            (Argument("voice", "int", 1, MOST_VOICES), Argument("message", "message")),
+            "A message for one voice: temperature, seed, gain, pan, top-k, top-p, min-p or feature.",
+        ),
+        Command(
+            "mix", (Argument("on", "switch"),), "1: voices are mixed over the signal outlets, as pan says.", query=True
+        ),
+        Command(
+            "pan",
+            (Argument("pan", "float", -1, 1), RAMP),
+            "Where a mixed voice is: -1 at the first outlet, 1 at the last. Ramp in ms.",
+            query=True,
+            voice=True,
+        ),
+        Command(
+            "gain",
+            (Argument("gain", "float", 0, 4), RAMP),
+            "Volume: 1 as the model has it. Ramp in ms.",
+            query=True,
+            voice=True,
+        ),
+        Command(
+            "fade",
+            (Argument("ms", "float", 1, 60_000, unit="ms"),),
+            "How long start and stop take; a new seed fades in as long.",
+            query=True,
+        ),
+        Command(
+            "rate",
+            (Argument("rate", "float", 0.25, 4), RAMP),
+            "Playback rate, and with it pitch: 1 as the model has it, 2 an octave up. Ramp in ms.",
+            query=True,
+        ),
+        Command(
+            "feature",
+            (Argument("number", "int", 1, 1024), Argument("value", "float", -1e6, 1e6), RAMP),
+            "A conditioning value of a model that has some. Ramp in ms.",
+            voice=True,
+        ),
+        Command(
+            "record",
+            (
+                Argument("do", "choice", choices=("start", "stop")),
+                Argument("file", "text", optional=True),
+            ),
+            "Records what is heard into a new WAV file in the folder recordings.",
+            told="recording",
+        ),
         Command(
             "latency",
             (Argument("ms", "float", 2, 500, unit="ms"),),
             "Time from a message to the sound it changes. Must be longer than what the host computes at once.",
             query=True,
-        ),
-        Command(
-            "gain", (Argument("gain", "float", 0, 4), RAMP), "Volume: 1 as the model has it. Ramp in ms.", query=True
         ),
         Command(
             "freewheel",
@@ -124,6 +251,22 @@ STATUS: dict[str, str] = {
     "temperature": "value, milliseconds of its ramp",
     "gain": "value, milliseconds of its ramp",
     "seed": "number",
+    "voices": "how many",
+    "voice": "number, then what is set for it alone: name, value, milliseconds of its ramp",
+    "mix": "0 or 1",
+    "pan": "value, milliseconds of its ramp",
+    "top-k": "codes",
+    "top-p": "share",
+    "min-p": "share",
+    "feature": "number, value, milliseconds of its ramp",
+    "rate": "value, milliseconds of its ramp",
+    "fade": "milliseconds",
+    "freeze": "milliseconds of the loop, 0: none",
+    "listen": "0 or 1; silence, input or old",
+    "kick": "strength",
+    "snapshot": "store, recall, morph, save or load, and the slot or the file",
+    "recording": "file; nothing when none is made",
+    "recorded": "file, seconds: it is closed",
     "latency": "milliseconds, frames of the host",
     "freewheel": "0 or 1",
     "tick": "0 or 1",
@@ -139,8 +282,22 @@ STATUS: dict[str, str] = {
 }
 
 
-def parse(selector: str, atoms: Sequence[Any]) -> tuple[Command, list[Any] | None]:
-    """-> the command and its arguments, checked, with defaults; None in their place if the message is a query.
+@dataclass(frozen=True)
+class Curve:
+    """levels[0] at once, and after each of the times, in seconds, the next level; by curves, numbers (0 is a line) or
+    names, as SuperCollider's Env has them."""
+
+    levels: tuple[float, ...]
+    times: tuple[float, ...]
+    curves: tuple[float | str, ...]
+
+
+Message = tuple[Command, "list[Any] | None"]
+
+
+def parse(selector: str, atoms: Sequence[Any]) -> Message:
+    """-> the command and its arguments, checked, with defaults; None in their place if the message is a query. The
+    argument of kind "message" is again such a pair.
 
     Numbers must be numbers: text is an error even if it looks like one. Raises SopiError.
     """
@@ -151,37 +308,113 @@ def parse(selector: str, atoms: Sequence[Any]) -> tuple[Command, list[Any] | Non
     if command.query and (name != selector or not atoms):
         return command, None
     arguments = command.arguments
-    if arguments and arguments[0].kind == "text":
-        atoms = [" ".join(_text(a) for a in atoms)] if atoms else []
-    if len(atoms) > len(arguments):
-        raise SopiError(f"{name}: {len(atoms)} arguments, expected {command.usage}")
     values: list[Any] = []
     for i, argument in enumerate(arguments):
-        if i < len(atoms):
+        if i < len(atoms) and argument.kind in ("text", "message"):
+            rest, atoms = atoms[i:], atoms[: i + 1]
+            values.append(
+                _message(name, argument, rest) if argument.kind == "message" else _text_of(name, argument, rest)
+            )
+        elif i < len(atoms) and argument.kind == "level" and not isinstance(atoms[i], numbers.Real):
+            rest, atoms = atoms[i:], atoms[: i + 1]
+            values.append(_curve(name, argument, rest))
+        elif i < len(atoms):
             values.append(_value(name, argument, atoms[i]))
         elif argument.default is not None or argument.optional:
             values.append(argument.default)
         else:
             raise SopiError(f"{name}: {argument.name} is missing, expected {argument.expected}")
+    if len(atoms) > len(arguments):
+        raise SopiError(f"{name}: {len(atoms)} arguments, expected {command.usage}")
     return command, values
+
+
+def _text_of(name: str, argument: Argument, atoms: Sequence[Any]) -> str:
+    text = " ".join(_text(a) for a in atoms).strip()
+    if not text:
+        raise _wrong(name, argument, text)
+    return text
+
+
+def _message(name: str, argument: Argument, atoms: Sequence[Any]) -> Message:
+    command, values = parse(_text(atoms[0]), atoms[1:])
+    if not command.voice:
+        known = ", ".join(c.name for c in COMMANDS.values() if c.voice)
+        raise SopiError(f"{name}: {command.name} is for all voices together, expected one of {known}")
+    return command, values
+
+
+_ENVELOPE = re.compile(r"env\s*\(?\s*\[([^\]]*)\]\s*,?\s*\[([^\]]*)\]\s*(?:,?\s*\[([^\]]*)\])?\s*\)?", re.IGNORECASE)
+
+
+def _curve(name: str, argument: Argument, atoms: Sequence[Any]) -> Curve:
+    """env [levels] [times] [curves], with spaces or commas between numbers, and Env([levels],[times],[curves])."""
+    text = " ".join(str(a) for a in atoms).replace("\\", "")  # Pd's escapes
+    if not text.lower().startswith("env"):
+        raise _wrong(name, argument, text)
+    found = _ENVELOPE.fullmatch(text.strip())
+    if found is None:
+        raise SopiError(f"{name}: {text!r} is no envelope, expected env [levels] [times] [curves]")
+    levels, times, curves = (_numbers(part or "") for part in found.groups())
+    if len(curves) <= 1:
+        curves = (curves or [0.0]) * len(times)
+    if not levels or len(times) != len(levels) - 1 or len(curves) != len(times):
+        raise SopiError(
+            f"{name}: {len(levels)} levels, {len(times)} times and {len(curves)} curves in an envelope, expected one "
+            "time less than levels, and as many curves as times, one curve or none"
+        )
+    for level in levels:
+        if not isinstance(level, float) or not argument.least <= level <= argument.most:
+            raise SopiError(f"{name}: level {level} in an envelope, expected {argument.least:g} to {argument.most:g}")
+    for time in times:
+        if not isinstance(time, float) or not 0 <= time <= 3600:
+            raise SopiError(f"{name}: time {time} in an envelope, expected 0 to 3600 seconds")
+    for curve in curves:
+        if not (abs(curve) <= 100 if isinstance(curve, float) else curve in SHAPES):
+            raise SopiError(f"{name}: curve {curve} in an envelope, expected -100 to 100 or one of {', '.join(SHAPES)}")
+    return Curve(tuple(levels), tuple(times), tuple(curves))  # type: ignore[arg-type]  # just checked
+
+
+SHAPES = (
+    *("lin", "linear", "exp", "exponential", "sin", "sine", "wel", "welch"),
+    *("sqr", "squared", "cub", "cubed", "step", "hold"),
+)
+
+
+def _numbers(text: str) -> list[float | str]:
+    """The words of a list as numbers, where they are some."""
+    words: list[float | str] = []
+    for word in text.replace(",", " ").split():
+        try:
+            words.append(float(word))
+        except ValueError:
+            words.append(word)
+    return words
 
 
 def _text(atom: Any) -> str:
     return str(math.floor(atom)) if isinstance(atom, numbers.Real) and float(atom).is_integer() else str(atom)
 
 
+def _wrong(name: str, argument: Argument, atom: Any) -> SopiError:
+    found = _text(atom) if isinstance(atom, numbers.Real) else repr(_text(atom))
+    return SopiError(f"{name}: {argument.name} is {found}, expected {argument.expected}")
+
+
 def _value(name: str, argument: Argument, atom: Any) -> Any:
     is_number = isinstance(atom, numbers.Real)
-    found = _text(atom) if is_number else repr(_text(atom))
-    wrong = SopiError(f"{name}: {argument.name} is {found}, expected {argument.expected}")
-    if argument.kind == "text" or (argument.kind == "sound" and not is_number):
-        text = _text(atom).strip()
-        if not text:
+    wrong = _wrong(name, argument, atom)
+    if argument.kind == "choice":
+        if _text(atom) not in argument.choices:
             raise wrong
-        return text
+        return _text(atom)
+    if argument.kind in ("sound", "slot") and not is_number:
+        if not _text(atom).strip():
+            raise wrong
+        return _text(atom).strip()
     if not is_number or not math.isfinite(atom) or not argument.least <= atom <= argument.most:
         raise wrong
-    if argument.kind == "float":
+    if argument.kind in ("float", "level"):
         return float(atom)
     if atom != math.floor(atom) or (argument.kind == "switch" and atom not in (0, 1)):
         raise wrong

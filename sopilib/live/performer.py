@@ -10,7 +10,7 @@ import time
 import traceback
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,10 @@ import numpy as np
 from sopilib import checkpoint
 from sopilib.engine import Engine
 from sopilib.errors import SopiError
-from sopilib.live.commands import parse
-from sopilib.live.sound import to_model_rate
+from sopilib.live.commands import COMMANDS, RAMP, Curve, Message, parse
+from sopilib.live.recording import Recording
+from sopilib.live.snapshots import Snapshots
+from sopilib.live.sound import edges, to_model_rate
 from sopilib.model import Model
 from sopilib.native import _native
 from sopilib.sound import read_sound
@@ -35,6 +37,7 @@ SELDOM = 5  # polls for each telling of what changes slowly
 WARM_UP = 0.05  # seconds of sound: touches every weight before the stream does
 SETTLED = 1.0  # seconds without a block after which DSP counts as off
 SILENCE = -100.0  # dB
+LIVE = 2000  # ms that `seed live` takes
 
 
 @dataclass
@@ -50,6 +53,26 @@ class State:
     latency: float = 20.0
     """ms"""
     tick: bool = False
+    voices: int = 1
+    mix: int = 0
+    pan: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    rate: float = 1.0
+    fade: float = 5.0
+    """ms"""
+    freeze: float = 0.0
+    """ms"""
+    listen: str = ""
+    """what sounds meanwhile; empty: it does not listen"""
+    features: dict[int, float] = field(default_factory=dict)
+    voice: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """what is set for single voices, from 1"""
+
+
+LASTING = ("latency", "voices", "mix", "gain", "fade", "rate", "temperature", "top-k", "top-p", "min-p", "seed")
+"""The settings that are worth remembering with a patch, in the order in which they are restored."""
 
 
 class Performer:
@@ -59,11 +82,12 @@ class Performer:
     sample_rate  Hz, of the host, as long as it hasn't said it itself through the ring
     latency      seconds from a message to the sound it changes
     freewheel    the callback waits for the sound, and `load` and priming are done when `handle` returns
-    voices       channels of the stream
+    voices       how many play at once
+    outputs      channels of the stream; None: one for each voice
     threads, precision, backend  as `Engine` has them; with "torch" the stream's thread calls Python for each 2 ms
     status       called with a kind of `commands.STATUS` and its values, from several threads, one at a time
     arrays       gives the host's array of a name as float samples at the host's rate, or None
-    folder       where relative paths are looked up first
+    folder       where relative paths are looked up first, and where the folder of recordings is made
 
     The host takes the sound from `ring` (a capsule, for our external) or from `read`.
     """
@@ -81,12 +105,15 @@ class Performer:
         status: Status | None = None,
         arrays: Arrays | None = None,
         folder: str | os.PathLike[str] | None = None,
+        outputs: int | None = None,
     ) -> None:
         self.name, self.sample_rate = name, sample_rate
-        self.voices, self.threads, self.precision, self.backend = voices, threads, precision, backend
+        self.threads, self.precision, self.backend = threads, precision, backend
         self.folder = Path(folder) if folder is not None else None
-        self.state = State(latency=latency * 1000)
-        self.stream = _native.Stream(voices, latency, freewheel)
+        self.state = State(latency=latency * 1000, voices=voices)
+        self.stream = _native.Stream(voices if outputs is None else outputs, latency, freewheel)
+        self.recording: Recording | None = None
+        self.snapshots = Snapshots()
         self._watchers: tuple[Status, ...] = () if status is None else (status,)
         self._arrays = arrays
         self._lock = threading.RLock()  # held while a message or a status event is handled
@@ -123,9 +150,15 @@ class Performer:
         """How the host runs, in Hz and frames: for hosts that use `read`, before they do."""
         self.stream.host(sample_rate, block)
 
-    def read(self, n: int) -> np.ndarray:
-        """The callback of hosts without the ring: the next n frames, float32 (voices, n)."""
-        return np.asarray(self.stream.read(n))
+    @property
+    def input(self) -> object:
+        """A capsule of the ring for what comes in: channel 0 to listen to, channel 1 a temperature signal."""
+        return self.stream.input
+
+    def read(self, n: int, incoming: np.ndarray | None = None) -> np.ndarray:
+        """The callback of hosts without the rings: the next n frames, float32 (channels, n). `incoming`: what came in
+        meanwhile, float32 (1 or 2, n)."""
+        return np.asarray(self.stream.read(n, incoming))
 
     def handle(self, selector: str, *atoms: Any, t: int | None = None) -> bool:
         """Runs one message that arrived at host frame t (None: now). False if it was wrong: that is told as a status
@@ -149,7 +182,7 @@ class Performer:
             if values is None:
                 self._tell_setting(command.name)
             else:
-                getattr(self, f"do_{command.name}")(self.now if t is None else int(t), *values)
+                getattr(self, command.method)(self.now if t is None else int(t), *values)
         return True
 
     def setting(self, name: str) -> tuple[Any, ...]:
@@ -158,9 +191,10 @@ class Performer:
             return self.state.latency, round(self.state.latency / 1000 * self._host_rate())
         if name == "freewheel":
             return (int(self.freewheel),)
-        if name == "seed":
-            return (self.state.seed,)
-        return getattr(self.state, name), 0.0
+        if name == "listen":
+            return int(bool(self.state.listen)), self.state.listen or "silence"
+        value = getattr(self.state, name.replace("-", "_"))
+        return (value, 0.0) if RAMP in COMMANDS[name].arguments else (value,)
 
     def watch(self, status: Status) -> None:
         """Calls `status` too with every event from now on, as it does the one it was made with."""
@@ -170,13 +204,16 @@ class Performer:
         self._watchers = tuple(w for w in self._watchers if w != status)
 
     def settings(self) -> dict[str, Any]:
-        """What is to be remembered with a patch."""
-        s, model = self.state, self._loading or self.state.model
-        return {"model": model, "temperature": s.temperature, "gain": s.gain, "seed": s.seed, "latency": s.latency}
+        """What is to be remembered with a patch: the usual, and what is not as it always is."""
+        values = {name: self.setting(name)[0] for name in LASTING}
+        usual = {name: getattr(State, name.replace("-", "_")) for name in LASTING}
+        always = ("temperature", "gain", "seed", "latency")
+        kept = {name: values[name] for name in (*always, *LASTING) if name in always or values[name] != usual[name]}
+        return {"model": self._loading or self.state.model, **kept}
 
     def restore(self, settings: dict[str, Any]) -> None:
         """Sets what `settings` gave; unknown names are left alone, wrong values are told like those of a message."""
-        for name in ("latency", "gain", "temperature", "seed"):
+        for name in LASTING:
             if settings.get(name) is not None:
                 self.handle(name, settings[name])
         if settings.get("model"):
@@ -187,6 +224,7 @@ class Performer:
         self._closed = True  # without the lock: whoever holds it may be busy
         self._load_job += 1
         self._prime_job += 1
+        self.recording = None
         self.stream.close(1.0)
 
     def __del__(self) -> None:
@@ -225,28 +263,107 @@ class Performer:
     def do_stop(self, t: int) -> None:
         self.do_generate(t, 0)
 
-    def do_temperature(self, t: int, temperature: float, ms: float) -> None:
+    def do_temperature(self, t: int, temperature: float | Curve, ms: float, voice: int = 0) -> None:
         self._check_dsp("temperature")
-        self.stream.temperature(t, temperature, ms / 1000)
-        self.state.temperature = temperature
-        self._tell("temperature", temperature, ms)
+        if isinstance(temperature, Curve):
+            curve = temperature
+            envelope = _native.Envelope(curve.levels, curve.times, curve.curves)
+            self.stream.temperature_follows(t, envelope, voice - 1)
+            self._set("temperature", voice, curve.levels[-1], round(1000 * sum(curve.times), 3))
+        else:
+            self.stream.temperature(t, temperature, ms / 1000, voice - 1)
+            self._set("temperature", voice, temperature, ms)
 
-    def do_gain(self, t: int, gain: float, ms: float) -> None:
+    def do_gain(self, t: int, gain: float, ms: float, voice: int = 0) -> None:
         self._check_dsp("gain")
-        self.stream.gain(t, gain, ms / 1000)
-        self.state.gain = gain
-        self._tell("gain", gain, ms)
+        self.stream.gain(t, gain, ms / 1000, voice - 1)
+        self._set("gain", voice, gain, ms)
 
-    def do_seed(self, t: int, sound: int | str, offset: float, length: float | None) -> None:
+    def do_pan(self, t: int, pan: float, ms: float, voice: int = 0) -> None:
+        self.stream.pan(t, pan, ms / 1000, voice - 1)
+        self._set("pan", voice, pan, ms)
+
+    def do_top_k(self, t: int, codes: int, voice: int = 0) -> None:
+        self.stream.top_k(t, codes, voice - 1)
+        self._set("top-k", voice, codes)
+
+    def do_top_p(self, t: int, share: float, voice: int = 0) -> None:
+        self.stream.top_p(t, share, voice - 1)
+        self._set("top-p", voice, share)
+
+    def do_min_p(self, t: int, share: float, voice: int = 0) -> None:
+        self.stream.min_p(t, share, voice - 1)
+        self._set("min-p", voice, share)
+
+    def do_feature(self, t: int, number: int, value: float, ms: float, voice: int = 0) -> None:
+        known = self._engine.config.features if self._engine is not None else None
+        if known is not None and number > known:
+            raise SopiError(
+                f"feature: number is {number}, but {self.state.model} has {known or 'no'} conditioning values"
+            )
+        self.stream.feature(t, number - 1, value, ms / 1000, voice - 1)
+        if not voice:
+            self.state.features[number] = value
+            self._tell("feature", number, value, ms)
+        else:
+            self._tell("voice", voice, "feature", number, value, ms)
+
+    def do_rate(self, t: int, rate: float, ms: float) -> None:
+        self.stream.rate(t, rate, ms / 1000)
+        self._set("rate", 0, rate, ms)
+
+    def do_fade(self, t: int, ms: float) -> None:
+        self.stream.fade(t, ms / 1000)
+        self._set("fade", 0, ms)
+
+    def do_kick(self, t: int, strength: float) -> None:
+        self.stream.kick(t, strength)
+        self._tell("kick", strength)
+
+    def do_freeze(self, t: int, ms: float) -> None:
+        self._check_dsp("freeze")
+        self.stream.freeze(t, ms / 1000)
+        self._set("freeze", 0, ms)
+
+    def do_mix(self, t: int, on: int) -> None:
+        self.stream.mix(t, bool(on))
+        self._set("mix", 0, on)
+
+    def do_voice(self, t: int, voice: int, message: Message) -> None:
+        command, values = message
+        if voice > self.state.voices:
+            raise SopiError(f"voice: voice is {voice}, but there are {self.state.voices}; send voices <number> first")
+        if values is not None:
+            getattr(self, command.method)(t, *values, voice=voice)
+            return
+        name = command.name
+        own = self.state.voice.get(voice, {}).get(name)
+        self._tell("voice", voice, name, *((own, *self.setting(name)[1:]) if own is not None else self.setting(name)))
+
+    def do_voices(self, t: int, voices: int) -> None:
+        if voices == self.state.voices:
+            self._tell_setting("voices")
+            return
+        self.state.voices = voices
+        self.state.voice = {number: own for number, own in self.state.voice.items() if number <= voices}
+        self._prime_job += 1  # of another number of voices
+        if self._engine is not None:
+            self._engine = self._engine.clone(voices)
+            self._swap(self._fresh(self._engine), t, keep=True)
+        self._tell_setting("voices")
+
+    def do_seed(self, t: int, sound: int | str, offset: float, length: float | None, voice: int = 0) -> None:
         self._check_dsp("seed")
         if isinstance(sound, str):
+            if voice:
+                raise SopiError("voice: a sound is heard by all voices, expected seed <number>")
             self._prime_from(t, sound, offset, length)
             return
-        self._prime_job += 1
-        self._primes_after_load = None
-        self.state.seed = sound
-        self.stream.seed(t, sound)
-        self._tell("seed", sound)
+        self.stream.seed(t, sound, voice - 1)
+        if not voice:
+            self._prime_job += 1
+            self._primes_after_load = None
+        self._set("seed", voice, sound)
 
     def do_reset(self, t: int) -> None:
         self.do_seed(t, self.state.seed, 0, None)
@@ -261,6 +378,55 @@ class Performer:
         self.stream.freewheel = bool(on)
         self._tell("freewheel", on)
 
+    def do_listen(self, t: int, on: int, meanwhile: str) -> None:
+        if not on and not self.state.listen:
+            return
+        if self._engine is None:
+            raise SopiError("listen: no model is loaded, load one first")
+        self._check_dsp("listen")
+        if on:
+            how = ("silence", "input", "old").index(meanwhile) + 1
+            self.stream.listen(t, self._source(self._fresh(self._engine)), edges(self._engine.model), how)
+            self.state.listen = meanwhile
+        else:
+            self.stream.listened(t)
+            self.state.listen = ""
+            self.state.playing = True
+            self._tell("playing", 1)
+        self._tell_setting("listen")
+
+    def do_snapshot(self, t: int, do: str, slot: int | str, ms: float) -> None:
+        if do in ("save", "load"):
+            self._run(self._save_snapshots if do == "save" else self._load_snapshots, str(slot))
+            return
+        if isinstance(slot, str):
+            raise SopiError(f"snapshot {do}: slot is {slot!r}, expected a whole number from 1 to 99")
+        if self._engine is None:
+            raise SopiError(f"snapshot {do}: no model is loaded, load one first")
+        if do == "store":
+            self.snapshots.put(slot, self.stream.store(t), self._engine.model)
+        else:
+            snapshot = self.snapshots.get(slot, self._engine.model, self.state.voices)
+            if do == "recall":
+                self._end_listening()
+                self.stream.recall(t, snapshot)
+            else:
+                self.stream.morph(t, snapshot, ms / 1000)
+        self._tell("snapshot", do, slot)
+
+    def do_record(self, t: int, do: str, file: str | None) -> None:
+        if do == "start":
+            if self.recording is not None:
+                raise SopiError(f"record: {self.recording.path.name} is being recorded, send record stop first")
+            self._check_dsp("record")
+            self.recording = Recording(self.stream, self._recordings(), file, t)
+            self._tell("recording", self.recording.shown)
+        elif self.recording is not None:
+            self.recording.end(t)
+
+    def _recordings(self) -> Path:
+        return (self.folder or Path.cwd()) / "recordings"
+
     def do_tick(self, t: int, on: int) -> None:
         self.state.tick = bool(on)
         self._tell("tick", on)
@@ -273,8 +439,9 @@ class Performer:
         if s.model is not None:
             self._tell("model", s.model, s.sample_rate)
         self._tell("playing", int(s.playing))
-        for name in ("temperature", "gain", "seed", "latency", "freewheel"):
-            self._tell_setting(name)
+        for command in COMMANDS.values():
+            if command.query:
+                self._tell_setting(command.name)
         self._told.clear()
         self._tell_stats(stats)
         self._tell_level()
@@ -305,7 +472,7 @@ class Performer:
             model = checkpoint.load(self._path(wanted), warn=assumed.append)
             if stale():
                 return
-            engine = Engine(model, self.voices, self.backend, self.precision, self.threads)
+            engine = Engine(model, self.state.voices, self.backend, self.precision, self.threads)
             speed = _warm_up(engine)
             failure = None
         except (SopiError, OSError, MemoryError) as e:
@@ -321,6 +488,8 @@ class Performer:
             if failure is not None:
                 self._tell("error", f"load {wanted}: {failure}")
                 return
+            if engine.voices != self.state.voices:  # there are others now
+                engine = engine.clone(self.state.voices)
             self._engine = engine
             self.state.model, self.state.sample_rate = wanted, model.config.sample_rate
             self._swap(self._fresh(engine), t)
@@ -337,10 +506,51 @@ class Performer:
         fresh.reset(self.state.seed)
         return fresh
 
-    def _swap(self, engine: Engine, t: int) -> None:
+    def _swap(self, engine: Engine, t: int, keep: bool = False) -> None:
         # what is ready later than asked for counts from the moment that it is ready
-        source = engine.source if self.backend == "native" else _native.PySource(engine)
-        self.stream.swap(t if self.freewheel else self.now, source)
+        self._end_listening()
+        self.stream.swap(t if self.freewheel else self.now, self._source(engine), keep=keep)
+
+    def _source(self, engine: Engine) -> Any:
+        return engine.source if self.backend == "native" else _native.PySource(engine)
+
+    def _end_listening(self) -> None:
+        """What comes next ends it, without an answer."""
+        if self.state.listen:
+            self.state.listen = ""
+            self._tell_setting("listen")
+
+    def _set(self, name: str, voice: int, value: Any, *ms: float) -> None:
+        """Remembers a setting, of one voice or (0) of all, and tells it."""
+        if voice:
+            self.state.voice.setdefault(voice, {})[name] = value
+            self._tell("voice", voice, name, value, *ms)
+            return
+        setattr(self.state, name.replace("-", "_"), value)
+        if COMMANDS[name].voice and name != "gain":  # the whole has a gain of its own
+            for own in self.state.voice.values():
+                own.pop(name, None)
+        self._tell(name, value, *ms)
+
+    def _save_snapshots(self, file: str) -> None:
+        self._with_snapshots("save", file, lambda path: self.snapshots.save(path))
+
+    def _load_snapshots(self, file: str) -> None:
+        def load(path: Path) -> None:
+            if self._engine is None:
+                raise SopiError("no model is loaded, load the one that they are of first")
+            self.snapshots.load(path, self._engine.model)
+
+        self._with_snapshots("load", file, load)
+
+    def _with_snapshots(self, do: str, file: str, work: Callable[[Path], None]) -> None:
+        path = Path(file).expanduser()
+        try:
+            work(path if self.folder is None or path.is_absolute() else self.folder / path)
+        except (SopiError, OSError) as e:
+            self._tell("error", f"snapshot {do} {file}: {e}")
+        else:
+            self._tell("snapshot", do, file)
 
     def _path(self, wanted: str) -> str | Path:
         if self.folder is not None and not Path(wanted).is_absolute() and checkpoint.exists(self.folder / wanted):
@@ -349,6 +559,10 @@ class Performer:
 
     def _prime_from(self, t: int, name: str, offset: float, length: float | None) -> None:
         samples = self._arrays(name) if self._arrays is not None else None
+        if name == "live":
+            name, length = f"live {offset:g}", None
+            samples = self.stream.heard(t, round((offset or LIVE) / 1000 * self._host_rate()))
+            offset = 0
         if samples is None and not Path(self._path(name)).expanduser().is_file():
             raise SopiError(f"seed {name}: no such array or file, expected a number, an array or a sound file")
         if self._engine is None and self._loading is None:
@@ -380,7 +594,7 @@ class Performer:
             sound = to_model_rate(samples, rate, offset, length, model.config.sample_rate)
             primed = engine.clone()
             primed.reset(seed)
-            primed.prime(np.tile(model.encode(sound), (self.voices, 1)))
+            primed.prime(np.tile(model.encode(sound), (primed.voices, 1)))
         except SopiError as e:
             failure = str(e)
         except Exception as e:
@@ -464,6 +678,16 @@ class Performer:
         for _, kind, value in self.stream.events():
             if kind == "error":
                 self._tell("error", f"the engine stopped: {value}; send seed, or load a model")
+            if kind == "refused":
+                self._tell("error", str(value))
+        if self.recording is not None and self.recording.ended:
+            ended, self.recording = self.recording, None
+            if ended.failure:
+                self._tell("error", f"record {ended.shown}: {ended.failure}; it ends after {ended.seconds:.1f} s")
+            elif ended.lost:
+                self._tell("warning", f"record {ended.shown}: {ended.lost} frames are missing, the disk is too slow")
+            self._tell("recorded", ended.shown, round(ended.seconds, 3))
+            self._tell("recording")
         self._tell_level()
         self._polls += 1
         if self._polls % SELDOM == 0:

@@ -455,9 +455,9 @@ NativeEngine::NativeEngine(std::shared_ptr<const Weights> weights, int voices, i
 
 NativeEngine::~NativeEngine() = default;
 
-std::shared_ptr<NativeEngine> NativeEngine::clone() const
+std::shared_ptr<NativeEngine> NativeEngine::clone(int voices) const
 {
-    return std::make_shared<NativeEngine>(w_, voices_, threads(), k_);
+    return std::make_shared<NativeEngine>(w_, voices, threads(), k_);
 }
 
 int NativeEngine::threads() const noexcept { return team_->size(); }

@@ -238,7 +238,7 @@ void bind_engine(nb::module_ &m)
         .def("__init__", [](NativeEngine *self, std::shared_ptr<Weights> weights, int voices, int threads, const std::string &set) {
             new (self) NativeEngine(std::move(weights), voices, threads, find_kernels(set.c_str()));
         }, "weights"_a, "voices"_a, "threads"_a, "instruction_set"_a)
-        .def("clone", &NativeEngine::clone, nb::call_guard<nb::gil_scoped_release>())
+        .def("clone", &NativeEngine::clone, "voices"_a, nb::call_guard<nb::gil_scoped_release>())
         .def("reset", &NativeEngine::reset, "seed"_a)
         .def("teacher_force", &teacher_force, "codes"_a, "features"_a)
         .def("prime", [](NativeEngine &e, const Codes &codes, const Floats &features) {

@@ -366,8 +366,10 @@ uint64_t Stream::target(uint64_t read, uint64_t wanted)
     const double burst = double(stats_.burst.load(std::memory_order_relaxed) + r.reserve) / host_rate_;
     const double slack = std::max(kLeastSlack, std::min({kMostSlack, 0.25 * latency_, latency_ - burst}));
     const double ahead = std::max(0.0, (latency_ - slack) * host_rate_);
-    const uint64_t limit = read + (sopi_load(&r.freewheel) ? uint64_t(ahead) : std::max(uint64_t(ahead), block));
-    return std::min(std::max(limit, wanted), read + r.capacity - r.reserve);
+    const bool freewheel = sopi_load(&r.freewheel);
+    const uint64_t limit = read + (freewheel ? uint64_t(ahead) : std::max(uint64_t(ahead), block));
+    const uint64_t oldest = freewheel ? std::min(read, keep_from_.load(std::memory_order_acquire)) : read;
+    return std::min(std::max(limit, wanted), oldest + r.capacity - r.reserve);
 }
 
 void Stream::rest(uint64_t read)

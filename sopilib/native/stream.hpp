@@ -199,6 +199,9 @@ public:
     // Channel 0: the sound to listen to. Channel 1: temperature, where it is above 0.
     sopi_ring *input() const noexcept { return &input_->ring; }
     void set_freewheel(bool on) { shared_->set_freewheel(on); }
+    bool stopping() const noexcept { return stop_; }
+    // In freewheel the ring keeps the frames from here on.
+    void keep_from(uint64_t position) noexcept { keep_from_ = position; }
     const Stats &stats() const noexcept { return stats_; }
     int channels() const noexcept { return channels_; }
     uint64_t next_id() noexcept { return ++ids_; }
@@ -239,6 +242,7 @@ private:
     void generate(Player &p, int n, bool heard, bool ticks);
     float temperature(int voice, uint64_t position, bool heard) const noexcept;
     void set_features(Player &p, uint64_t position) noexcept;
+    bool waits_for_top_frame() const noexcept;
     void at_top_frame(Player &p, uint64_t position);
     void mix(Player &p, int from, int n);
     void hear(uint64_t upto, bool last);
@@ -252,6 +256,7 @@ private:
     SharedRing *const shared_, *const input_;
     std::thread thread_;
     std::atomic<bool> stop_{false}, done_{true};
+    std::atomic<uint64_t> keep_from_{UINT64_MAX};
     int policy_ = 0, priority_ = 0; // of the thread that started it
     uint64_t ids_ = 0;
     Stats stats_;

@@ -1,6 +1,7 @@
 // The stream as Python sees it. Nothing here waits for the producer but `read` in freewheel and `close`, which
 // release the GIL.
 #include "new_array.hpp"
+#include "record.hpp"
 #include "stream.hpp"
 
 #include <nanobind/nanobind.h>
@@ -8,12 +9,15 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/unique_ptr.h>
+#include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
 #include <cmath>
 #include <optional>
 #include <stdexcept>
+#include <variant>
 #include <time.h>
 
 namespace nb = nanobind;
@@ -135,17 +139,20 @@ private:
 
 using Line = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
-Envelope make_envelope(const std::vector<double> &levels, const std::vector<double> &times, const nb::list &curves)
+using Curves = std::vector<std::variant<double, std::string>>;
+
+Envelope make_envelope(const std::vector<double> &levels, const std::vector<double> &times, const Curves &curves)
 {
-    if (levels.empty() || times.size() + 1 != levels.size() || nb::len(curves) != times.size())
+    if (levels.empty() || times.size() + 1 != levels.size() || curves.size() != times.size())
         throw std::invalid_argument(std::to_string(levels.size()) + " levels, " + std::to_string(times.size()) + " times, " +
-                                    std::to_string(nb::len(curves)) + " curves: expected one time and one curve less than levels");
+                                    std::to_string(curves.size()) + " curves: expected one time and one curve less than levels");
     std::vector<Segment> segments;
     for (size_t i = 0; i < times.size(); i++) {
         Segment s{levels[i + 1], times[i]};
-        if (!nb::isinstance<nb::str>(curves[i])) s.curve = nb::cast<double>(curves[i]);
-        else if (const auto name = nb::cast<std::string>(curves[i]); !shape_of(name, &s.shape))
-            throw std::invalid_argument("curve " + name + " is not known, expected a number or lin, exp, sin, wel, sqr, cub, step, hold");
+        const auto *name = std::get_if<std::string>(&curves[i]);
+        if (!name) s.curve = std::get<double>(curves[i]);
+        else if (!shape_of(*name, &s.shape))
+            throw std::invalid_argument("curve " + *name + " is not known, expected a number or lin, exp, sin, wel, sqr, cub, step, hold");
         segments.push_back(s);
     }
     return Envelope(levels[0], std::move(segments));
@@ -359,6 +366,12 @@ public:
     }
     void listened(uint64_t t) { post({t, Kind::listen, double(int(Listening::off))}); }
 
+    std::unique_ptr<Recorder> record(const std::string &path, uint64_t from)
+    {
+        if (!(sample_rate() > 0)) throw std::runtime_error("the host's audio is off");
+        return std::make_unique<Recorder>(stream_, path, from);
+    }
+
     bool freewheel() const { return sopi_load(&stream_->ring()->freewheel) != 0; }
     void set_freewheel(bool on) { stream_->set_freewheel(on); }
 
@@ -550,10 +563,20 @@ void bind_stream(nb::module_ &m)
              "how: 1 silence, 2 the input sounds meanwhile, 3 what played goes on.")
         .def("listened", &StreamHandle::listened, "t"_a, "It has heard the input up to t, and plays.")
         .def("latency", &StreamHandle::latency, "t"_a, "seconds"_a, "For the commands after this one.")
+        .def("record", &StreamHandle::record, "path"_a, "from_"_a,
+             "-> Recorder of what is handed out from host frame from_ on, into a new WAV file of 32-bit floats. RuntimeError.")
         .def("stats", &StreamHandle::stats, "Frames, counts, rtf (seconds of sound per busy second).")
         .def("peak", &StreamHandle::peak, "Largest |sample| handed out since last asked.")
         .def_prop_ro("sample_rate", &StreamHandle::sample_rate, "The host's, Hz; 0 before it is known.")
         .def("events", &StreamHandle::events, "[(position, kind, value)] since last asked: swapped id, late frames, underrun frames, error text.");
+
+    nb::class_<Recorder>(m, "Recorder", "A recording that goes on, by a thread of its own.")
+        .def("end", &Recorder::end, "to"_a, "Host frame `to` is the first that is not recorded.")
+        .def_prop_ro("ended", &Recorder::ended)
+        .def_prop_ro("frames", &Recorder::frames, "Recorded so far.")
+        .def_prop_ro("lost", &Recorder::lost, "Frames that the disk was too slow for.")
+        .def_prop_ro("failure", [](const Recorder &r) { return r.ended() ? r.failure() : std::string(); },
+                     "Why it ended before it was told to; empty: it did not.");
 
     nb::class_<PyResampler>(m, "Resampler", "The stream's resampler, one channel.")
         .def(nb::init<int, int>(), "model_rate"_a, "host_rate"_a)
@@ -564,7 +587,7 @@ void bind_stream(nb::module_ &m)
         .def_prop_ro("samples", &PyResampler::samples, "Taken so far.");
 
     nb::class_<Envelope>(m, "Envelope", "Levels that are passed in turn: levels[0] at time 0, after times[i] seconds more levels[i + 1].")
-        .def("__init__", [](Envelope *self, const std::vector<double> &levels, const std::vector<double> &times, const nb::list &curves) {
+        .def("__init__", [](Envelope *self, const std::vector<double> &levels, const std::vector<double> &times, const Curves &curves) {
             new (self) Envelope(make_envelope(levels, times, curves));
         }, "levels"_a, "times"_a, "curves"_a, "curves: numbers (0 a line) or names, as SuperCollider's Env has them. ValueError.")
         .def("at", &Envelope::at, "time"_a);

@@ -146,11 +146,14 @@ void Stream::generate(Player &p, int n, bool heard, bool ticks)
     sopi_ring &r = shared_->ring;
     const uint64_t next = p.next();
     for (int from = 0, m; from < n; from += m) {
-        if (source.position() == 0 && &p == player_.get()) at_top_frame(p, next + p.resampler->heard(from));
-        // conditioning values move where a bottom frame begins, everything else that waits for a frame with a top frame
+        // Conditioning values move where a bottom frame begins; what waits for a top frame happens there.
         const int frame = source.frame(), phase = source.position() % frame;
-        m = std::min(n - from, source.features() ? frame - phase : source.period() - source.position());
-        if (phase == 0) set_features(p, next + p.resampler->heard(from));
+        const bool waits = &p == player_.get() && waits_for_top_frame();
+        if (source.features() && phase == 0) set_features(p, next + p.resampler->heard(from));
+        if (waits && source.position() == 0) at_top_frame(p, next + p.resampler->heard(from));
+        m = n - from;
+        if (source.features()) m = std::min(m, frame - phase);
+        else if (waits) m = std::min(m, source.period() - source.position());
         for (int v = 0; v < p.voices; v++) {
             p.sampling[v] = voices_[v].sampling;
             // as the source takes them, [voices][m] without gaps
@@ -183,6 +186,11 @@ void Stream::set_features(Player &p, uint64_t position) noexcept
     for (int v = 0; v < p.voices; v++)
         for (size_t k = 0; k < std::min(count, voices_[v].features.size()); k++)
             p.features[v * count + k] = float(voices_[v].features[k].at(double(position)));
+}
+
+bool Stream::waits_for_top_frame() const noexcept
+{
+    return morph_ || std::any_of(voices_.begin(), voices_.end(), [](const VoiceControls &v) { return v.reseeds; });
 }
 
 // What can happen only where a top frame begins.

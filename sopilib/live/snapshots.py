@@ -1,0 +1,121 @@
+"""Numbered slots for everything that a model remembers at one moment, and the file that keeps them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from sopilib.errors import SopiError
+from sopilib.model import Model
+from sopilib.native import _native
+
+__all__ = ["Snapshots"]
+
+FORMAT = "sopilib snapshots 1"
+ARRAYS = {"history": np.int32, "seed": np.uint64, "drawn": np.uint64, "values": np.float32}
+PATIENCE = 2.0  # s for a snapshot that was asked for to be taken
+
+
+class Snapshots:
+    """slot -> snapshot, and the model that it is of. Errors are SopiError."""
+
+    def __init__(self) -> None:
+        self.slots: dict[int, tuple[Any, Model]] = {}
+
+    def put(self, slot: int, snapshot: Any, model: Model) -> None:
+        self.slots[slot] = snapshot, model
+
+    def get(self, slot: int, model: Model, voices: int) -> Any:
+        """The snapshot, for this model with that many voices."""
+        if slot not in self.slots:
+            known = ", ".join(map(str, sorted(self.slots))) or "none"
+            raise SopiError(f"snapshot: nothing is stored in slot {slot}, expected one of those that are: {known}")
+        snapshot, of = self.slots[slot]
+        if of is not model and fingerprint(of) != fingerprint(model):
+            raise SopiError(
+                f"snapshot: slot {slot} is of the model {of.name}, expected one of {model.name}: load that model"
+            )
+        if snapshot.filled and snapshot.voices != voices:
+            raise SopiError(
+                f"snapshot: slot {slot} has {snapshot.voices} voices, but there are {voices}: send voices first"
+            )
+        return snapshot
+
+    def save(self, path: Path) -> None:
+        """All slots of the newest one's model into a .safetensors file."""
+        if not self.slots:
+            raise SopiError("nothing is stored, expected snapshot store <slot> before")
+        arrays: dict[str, np.ndarray] = {}
+        positions: dict[str, int] = {}
+        model = list(self.slots.values())[-1][1]
+        for slot, (snapshot, of) in self.slots.items():
+            if of is not model:
+                continue
+            end = time.monotonic() + PATIENCE
+            while not snapshot.filled and time.monotonic() < end:
+                time.sleep(0.005)
+            if not snapshot.filled:
+                raise SopiError(f"slot {slot} is not filled yet: is the host's audio off?")
+            held = snapshot.arrays()
+            positions[str(slot)] = held["position"]
+            arrays |= {f"{slot}.{name}": np.asarray(held[name]) for name in ARRAYS}
+        metadata = {
+            "format": FORMAT,
+            "model": fingerprint(model),
+            "name": model.name,
+            "positions": json.dumps(positions),
+        }
+        half = path.with_name(f".{path.name}.part")
+        try:
+            save_file(arrays, half, metadata)
+            half.replace(path)
+        finally:
+            half.unlink(missing_ok=True)
+
+    def load(self, path: Path, model: Model) -> None:
+        """The slots of a file; they must be of this model. Nothing is taken unless all of it is right."""
+        if not path.is_file():
+            raise SopiError("no such file")
+        loaded: dict[int, tuple[Any, Model]] = {}
+        try:
+            with safe_open(path, "numpy") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("format") != FORMAT:
+                    raise SopiError(f"no file of snapshots, expected one that snapshot save wrote ({FORMAT})")
+                if metadata.get("model") != fingerprint(model):
+                    raise SopiError(
+                        f"these snapshots are of the model {metadata.get('name')}, not of {model.name}: load that model"
+                    )
+                for slot, position in json.loads(metadata["positions"]).items():
+                    arrays = {
+                        name: _checked(file.get_tensor(f"{slot}.{name}"), name, kind) for name, kind in ARRAYS.items()
+                    }
+                    model.check_codes(arrays["history"])
+                    loaded[int(slot)] = _native.Snapshot.of(int(position), **arrays), model
+        except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as e:
+            if isinstance(e, SopiError):
+                raise
+            raise SopiError(f"damaged: {type(e).__name__}: {e}") from None
+        self.slots |= loaded
+
+
+def _checked(array: np.ndarray, name: str, kind: Any) -> np.ndarray:
+    if array.dtype != kind or array.ndim != (2 if name in ("history", "values") else 1) or not np.isfinite(array).all():
+        raise SopiError(f"damaged: {name} is {array.dtype} {array.shape}")
+    return np.ascontiguousarray(array)
+
+
+def fingerprint(model: Model) -> str:
+    """The same for models that are the same, whatever they are called."""
+    digest = hashlib.blake2b(json.dumps(model.config.to_dict(), sort_keys=True).encode(), digest_size=16)
+    for name, weights in sorted(model.weights.items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(weights).data)
+    return digest.hexdigest()

@@ -1,0 +1,149 @@
+#include "record.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+
+namespace sopi {
+
+namespace {
+
+constexpr size_t kBlock = 4096;     // frames written at once
+constexpr uint32_t kHeader = 58;    // bytes before the sound
+constexpr uint64_t kLongest = 0xffffffffu - kHeader; // bytes of sound that a WAV header can say
+
+void put(uint8_t *&at, const char *tag)
+{
+    std::memcpy(at, tag, 4);
+    at += 4;
+}
+
+void put(uint8_t *&at, uint32_t value, int bytes)
+{
+    for (int i = 0; i < bytes; i++) *at++ = uint8_t(value >> (8 * i));
+}
+
+bool write_all(int file, const void *data, size_t bytes)
+{
+    for (const char *at = static_cast<const char *>(data); bytes > 0;) {
+        const ssize_t done = ::write(file, at, bytes);
+        if (done < 0 && errno == EINTR) continue;
+        if (done <= 0) return false;
+        at += done;
+        bytes -= size_t(done);
+    }
+    return true;
+}
+
+} // namespace
+
+Recorder::Recorder(std::shared_ptr<Stream> stream, const std::string &path, uint64_t from)
+    : stream_(std::move(stream)), rate_(int(std::lround(stream_->host_rate()))), channels_(stream_->channels()), at_(from),
+      block_(kBlock * size_t(channels_))
+{
+    file_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (file_ < 0) throw std::runtime_error(std::strerror(errno));
+    if (!write_header() || ::lseek(file_, kHeader, SEEK_SET) < 0) {
+        const int number = errno;
+        ::close(file_);
+        throw std::runtime_error(std::strerror(number));
+    }
+    stream_->keep_from(at_);
+    thread_ = std::thread([this] { run(); });
+}
+
+Recorder::~Recorder()
+{
+    if (to_ > sopi_load(&stream_->ring()->read)) to_ = sopi_load(&stream_->ring()->read);
+    thread_.join();
+}
+
+void Recorder::run()
+{
+    pthread_setname_np(pthread_self(), "sopi-record");
+    const sched_param ordinary{};
+    pthread_setschedparam(pthread_self(), SCHED_OTHER, &ordinary);
+    const sopi_ring *r = stream_->ring();
+    for (;;) {
+        const bool last = stream_->stopping();
+        const uint64_t to = to_, read = sopi_load(&r->read);
+        if (!write(std::min(to, read))) break;
+        stream_->keep_from(at_);
+        if (at_ >= to || last) break;
+        const timespec t{0, sopi_load(&r->freewheel) ? 1000000 : 20000000};
+        nanosleep(&t, nullptr);
+    }
+    stream_->keep_from(UINT64_MAX);
+    ::close(file_);
+    ended_ = true;
+}
+
+// What the ring has handed out before host frame `upto`.
+bool Recorder::write(uint64_t upto)
+{
+    const sopi_ring *r = stream_->ring();
+    const uint64_t mask = r->capacity - 1;
+    bool any = false;
+    while (at_ < upto) {
+        // what is about to be written over is lost already
+        const uint64_t written = sopi_load(&r->write), oldest = written + kBlock > r->capacity ? written + kBlock - r->capacity : 0;
+        if (at_ < oldest) {
+            lost_ += oldest - at_;
+            at_ = oldest;
+        }
+        const size_t n = size_t(std::min<uint64_t>(kBlock, upto > at_ ? upto - at_ : 0));
+        for (size_t i = 0; i < n; i++)
+            for (int c = 0; c < channels_; c++)
+                block_[i * channels_ + c] = r->data[size_t(c) * r->capacity + ((at_ + i) & mask)];
+        const size_t bytes = n * size_t(channels_) * sizeof(float);
+        if (frames_ * channels_ * sizeof(float) + bytes > kLongest) {
+            failure_ = "the file is as long as a WAV file can be";
+            return false;
+        }
+        if (!write_all(file_, block_.data(), bytes)) {
+            failure_ = std::strerror(errno);
+            return false;
+        }
+        frames_ += n;
+        at_ += n;
+        any = true;
+    }
+    if (any && !write_header()) {
+        failure_ = std::strerror(errno);
+        return false;
+    }
+    return true;
+}
+
+// WAVE_FORMAT_IEEE_FLOAT of 32 bits, with the sizes of what is there.
+bool Recorder::write_header()
+{
+    const uint32_t frame = uint32_t(channels_) * sizeof(float), bytes = uint32_t(frames_) * frame;
+    uint8_t header[kHeader], *at = header;
+    put(at, "RIFF");
+    put(at, kHeader - 8 + bytes, 4);
+    put(at, "WAVE");
+    put(at, "fmt ");
+    put(at, 18, 4);
+    put(at, 3, 2);
+    put(at, uint32_t(channels_), 2);
+    put(at, uint32_t(rate_), 4);
+    put(at, uint32_t(rate_) * frame, 4);
+    put(at, frame, 2);
+    put(at, 32, 2);
+    put(at, 0, 2);
+    put(at, "fact");
+    put(at, 4, 4);
+    put(at, uint32_t(frames_), 4);
+    put(at, "data");
+    put(at, bytes, 4);
+    return ::pwrite(file_, header, kHeader, 0) == ssize_t(kHeader);
+}
+
+} // namespace sopi

@@ -1,0 +1,444 @@
+"""What a performer does with a running model: each gesture, by its message, heard in the sound."""
+
+import math
+
+import numpy as np
+import pytest
+import soundfile
+from test_live import lines, make, models, wait_for  # noqa: F401  # fixtures
+
+import sopilib
+from sopilib.native._native import Envelope
+
+LATENCY = 320  # frames of 20 ms at 16 kHz
+FADE = 80
+
+
+def playing(make, *messages, rate=16000, **options):  # noqa: F811
+    performer, told = make(rate=rate, **options)
+    for message in (("load", "one"), *messages, ("generate",)):
+        assert performer.handle(*message), told
+    return performer, told
+
+
+def engine_of(name="one", voices=1, seed=0):
+    engine = sopilib.Engine(sopilib.load(name), voices=voices, precision="int8")
+    engine.reset(seed)
+    return engine
+
+
+# ---------------------------------------------------------------- temperature
+
+
+def course_env(levels, times, curves, t):
+    """What the course's Env is at t: k' = (1 - e^(ck)) / (1 - e^c) of the way, linear below |c| = 0.001."""
+    for level, target, time, curve in zip(levels, levels[1:], times, curves):
+        if t < time:
+            k = t / time
+            k = k if abs(curve) < 0.001 else (1 - math.exp(curve * k)) / (1 - math.exp(curve))
+            return (1 - k) * level + k * target
+        t -= time
+    return levels[-1]
+
+
+@pytest.mark.parametrize("curves", [(0, 0), (-2, 4), (0.0005, -8), (30, -30)])
+def test_an_envelope_has_the_courses_curves(curves):
+    levels, times = (0.7, 1.05, 0.4), (4.0, 1.5)
+    envelope = Envelope(levels, times, curves)
+    for t in np.linspace(0, 7, 500):
+        assert envelope.at(t) == pytest.approx(course_env(levels, times, curves, t), rel=1e-12)
+
+
+def test_an_envelope_has_supercolliders_shapes():
+    half = {"lin": 2.5, "exp": 2.0, "sin": 2.5, "sqr": 2.25, "step": 4.0, "hold": 1.0}
+    half |= {"wel": 1 + 3 * math.sin(math.pi / 4), "cub": ((1 + 4 ** (1 / 3)) / 2) ** 3}
+    for name, value in half.items():
+        up = Envelope([1, 4], [2], [name])
+        assert up.at(1) == pytest.approx(value), name
+        assert (up.at(0), up.at(2), up.at(9)) == (4.0 if name == "step" else 1.0, 4.0, 4.0)
+    assert Envelope([4, 1], [2], ["wel"]).at(1) == pytest.approx(1 + 3 * math.cos(math.pi / 4))
+
+
+ENV = "Env([0.5,1.5,0.8],[0.05,0.1],[-2,3])"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (ENV,),
+        ("env", "[0.5", "1.5", "0.8]", "[0.05", "0.1]", "[-2", "3]"),
+        ("Env([0.5\\,1.5\\,0.8]\\,[0.05\\,0.1]\\,[-2\\,3])",),
+    ],
+    ids=["course", "pd", "escaped"],
+)
+def test_temperature_follows_an_envelope_sample_by_sample(make, words):  # noqa: F811
+    performer, told = playing(make)
+    performer.read(1000)
+    performer.handle("temperature", *words, t=1000)
+    out = performer.read(7000)[0]
+    assert not lines(told, "error")
+    assert lines(told, "temperature") == [(0.8, 150.0)]
+
+    # the model's sample number s sounds at 320 + s; the envelope begins at 1320
+    envelope = Envelope([0.5, 1.5, 0.8], [0.05, 0.1], [-2, 3])
+    temperature = [1.0 if s < 1000 else envelope.at((s - 1000) / 16000) for s in range(7680)]
+    made = sopilib.load("one").decode(engine_of().generate(7680, np.float32([temperature])))[0]
+    assert np.array_equal(out, made[1000 - LATENCY : 8000 - LATENCY])
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("env", "[1", "2]", "[1", "2]"), "2 levels, 2 times and 2 curves in an envelope, expected one time less"),
+        (("env", "[1", "20]", "[1]"), "level 20.0 in an envelope, expected 0.01 to 5"),
+        (("env", "[1", "2]", "[-1]"), "time -1.0 in an envelope, expected 0 to 3600 seconds"),
+        (("env", "[1", "2]", "[1]", "[wavy]"), "curve wavy in an envelope, expected -100 to 100 or one of lin"),
+        (("env", "1", "2"), "is no envelope, expected env [levels] [times] [curves]"),
+        (("warm",), "temperature is 'warm', expected a number from 0.01 to 5, or env [levels] [times] [curves]"),
+    ],
+)
+def test_a_wrong_envelope_is_one_clear_line(make, words, line):  # noqa: F811
+    performer, told = make()
+    performer.handle("temperature", *words)
+    (error,) = lines(told, "error")
+    assert line in error
+
+
+def test_a_temperature_signal_rules_where_it_is_above_zero(make):  # noqa: F811
+    signal = np.zeros((2, 8000), np.float32)
+    signal[1, 2000:4000] = np.linspace(0.3, 1.7, 2000)
+    performer, _ = playing(make)
+    out = performer.read(8000, signal)[0]
+    temperature = np.ones((1, 8000), np.float32)
+    temperature[0, 2000:4000] = signal[1, 2000:4000]  # of input frame p, for what sounds at p + latency
+    made = sopilib.load("one").decode(engine_of().generate(8000, temperature))[0]
+    assert np.array_equal(out[LATENCY + FADE :], made[FADE : 8000 - LATENCY])
+
+
+@pytest.mark.parametrize("message", [("top-k", 5), ("top-p", 0.3), ("min-p", 0.2)])
+def test_what_may_be_drawn_is_limited_from_the_moment_on(make, message):  # noqa: F811
+    performer, _ = playing(make)
+    performer.read(2000)
+    performer.handle(*message, t=2000)
+    out = performer.read(2000)[0]
+    engine = engine_of()
+    engine.generate(2000)
+    option = {message[0].replace("-", "_"): message[1]}
+    made = engine.model.decode(engine.generate(2000 - LATENCY, **option))[0]
+    assert np.array_equal(out[LATENCY:], made)
+
+
+# ---------------------------------------------------------------- voices
+
+
+def test_voices_play_at_their_own_outlets_each_its_own_music(make):  # noqa: F811
+    performer, told = playing(make, voices=3)
+    out = performer.read(4000)
+    made = sopilib.load("one").decode(engine_of(voices=3).generate(4000))
+    assert np.array_equal(out[:, LATENCY + FADE :], made[:, FADE : 4000 - LATENCY])
+    performer.handle("voices?")
+    assert lines(told, "voices") == [3]
+
+
+def test_a_voice_has_its_own_temperature_gain_and_seed(make):  # noqa: F811
+    def take(*messages):
+        performer, told = playing(make, voices=2)
+        performer.read(1600)
+        for message in messages:
+            assert performer.handle("voice", *message), told
+        return performer.read(8000), told
+
+    plain, _ = take()
+    for message in ((2, "temperature", 0.2), (2, "gain", 0.5), (2, "seed", 7)):
+        changed, told = take(message)
+        assert np.array_equal(changed[0], plain[0]), "the other voice goes on as it was"
+        assert np.array_equal(changed[1][:LATENCY], plain[1][:LATENCY])
+        assert not np.array_equal(changed[1], plain[1])
+        assert lines(told, "voice")[0][:3] == message
+    assert np.allclose(take((2, "gain", 0.5))[0][1][LATENCY + 1 :], plain[1][LATENCY + 1 :] / 2)
+
+    # the seed's music, as if voice 2 had been seeded with it from the start
+    seeded, again = take((2, "seed", 7))[0][1], take((1, "seed", 7), (2, "seed", 7))[0][1]
+    assert np.array_equal(seeded, again)
+    made = sopilib.load("one").decode(engine_of(voices=2, seed=7).generate(6000))[1]
+    begins = LATENCY + FADE  # it begins where the largest frame does, here of 16 samples
+    assert any(np.array_equal(seeded[begins + k + FADE :][:5000], made[FADE : FADE + 5000]) for k in range(17))
+
+
+def test_more_voices_than_outlets_are_mixed_and_panned(make):  # noqa: F811
+    performer, _ = playing(make, ("voices", 4), outputs=2)
+    for voice, pan in enumerate((-1, 1, 0, 0), 1):
+        performer.handle("voice", voice, "pan", pan)
+    out = performer.read(4000)[:, 800:]
+    voices = sopilib.load("one").decode(engine_of(voices=4).generate(4000))[:, 800 - LATENCY : 4000 - LATENCY]
+    both = math.sqrt(0.5) * (voices[2] + voices[3])
+    assert np.allclose(out[0], (voices[0] + both) / 2, atol=1e-6)
+    assert np.allclose(out[1], (voices[1] + both) / 2, atol=1e-6)
+
+
+def test_voices_come_and_go_while_the_others_play_on(make):  # noqa: F811
+    performer, told = playing(make, voices=1, outputs=2)
+    performer.read(3000)
+    performer.handle("voices", 2, t=3000)
+    out = performer.read(3000)
+    alone = playing(make)[0].read(6500)[0]
+    lost = round(0.020 * 16000)  # the tail of the crossfade is the music's too
+    assert np.array_equal(out[0, 3000 - 1600 :], alone[4400 + lost : 6000 + lost])
+    assert out[1, 1000:].std() > 0.01
+    performer.handle("voice", 3, "gain", 1)
+    assert lines(told, "error") == ["voice: voice is 3, but there are 2; send voices <number> first"]
+
+
+def test_a_voice_takes_only_messages_that_can_be_meant_for_one(make):  # noqa: F811
+    performer, told = playing(make, voices=2)
+    performer.handle("voice", 1, "latency", 30)
+    assert "latency is for all voices together, expected one of temperature, seed" in lines(told, "error")[0]
+    told.clear()
+    performer.handle("voice", 1, "temperature", 9)
+    assert lines(told, "error") == [
+        "temperature: temperature is 9, expected a number from 0.01 to 5, or env [levels] [times] [curves]"
+    ]
+    performer.handle("voice", 1, "temperature", 0.5)
+    performer.handle("voice", 1, "temperature?")
+    performer.handle("voice", 2, "temperature?")
+    assert lines(told, "voice") == [
+        (1, "temperature", 0.5, 0.0),
+        (1, "temperature", 0.5, 0.0),
+        (2, "temperature", 1.0, 0.0),
+    ]
+
+
+# ---------------------------------------------------------------- memory
+
+
+def test_a_snapshot_that_is_recalled_goes_on_bit_for_bit(make, tmp_path):  # noqa: F811
+    performer, told = playing(make, ("seed", 3), folder=tmp_path)
+    performer.read(2345)
+    performer.handle("snapshot", "store", 1)
+    after = performer.read(20000)[0]
+    performer.handle("snapshot", "recall", 1)
+    again = performer.read(20000)[0]
+    assert np.array_equal(again[LATENCY + FADE :], after[LATENCY + FADE :])
+
+    performer.handle("snapshot", "save", "slots.safetensors")
+    other, told_other = playing(make, folder=tmp_path)
+    other.handle("snapshot", "load", "slots.safetensors")
+    other.read(777)
+    other.handle("snapshot", "recall", 1)
+    assert np.array_equal(other.read(20000)[0][LATENCY + FADE :], after[LATENCY + FADE :])
+    assert not lines(told, "error")
+    assert not lines(told_other, "error")
+
+
+def test_snapshots_that_do_not_fit_are_told(make, models, tmp_path):  # noqa: F811
+    performer, told = playing(make, folder=tmp_path)
+    performer.handle("snapshot", "recall", 5)
+    assert lines(told, "error") == ["snapshot: nothing is stored in slot 5, expected one of those that are: none"]
+    performer.handle("snapshot", "store", 2)
+    performer.read(1000)
+    performer.handle("snapshot", "save", "slots.st")
+    told.clear()
+    performer.handle("load", "two")
+    performer.handle("snapshot", "recall", 2)
+    performer.handle("snapshot", "load", "slots.st")
+    (tmp_path / "no.st").write_bytes(b"nothing" * 100)
+    performer.handle("snapshot", "load", "no.st")
+    performer.handle("snapshot", "load", "none.st")
+    first, second, third, fourth = lines(told, "error")
+    assert "slot 2 is of the model one, expected one of two" in first
+    assert "these snapshots are of the model one, not of two" in second
+    assert third.startswith("snapshot load no.st: damaged")
+    assert fourth == "snapshot load none.st: no such file"
+    assert performer.read(4000)[0][1000:].any()
+
+
+def test_morphing_goes_over_to_a_snapshot_without_a_break(make):  # noqa: F811
+    def take(ms):
+        performer, _ = playing(make, ("temperature", 0.05))
+        performer.read(1000)
+        performer.handle("snapshot", "store", 1)
+        performer.handle("kick", 1)
+        performer.read(3000)
+        plain = performer.now
+        performer.handle("snapshot", "morph", 1, ms)
+        return performer.read(16000)[0], plain
+
+    out, _ = take(200)
+    other, _ = take(400)
+    first = np.flatnonzero(out != other)[0]
+    assert LATENCY <= first < LATENCY + 1600
+    assert out.any()
+
+
+def test_a_kick_changes_the_music_from_its_moment_on(make):  # noqa: F811
+    plain = playing(make)[0].read(8000)[0]
+    kicked = []
+    for strength in (0.5, 0.5, 1):
+        performer, _ = playing(make)
+        performer.handle("kick", strength, t=3000)
+        kicked.append(performer.read(8000)[0])
+    assert 3000 + LATENCY <= np.flatnonzero(kicked[0] != plain)[0] < 3000 + LATENCY + 200
+    assert np.array_equal(kicked[0], kicked[1])
+    assert not np.array_equal(kicked[0], kicked[2])
+
+
+# ---------------------------------------------------------------- time
+
+
+def test_freezing_loops_the_last_sound_and_the_music_goes_on_where_it_was(make):  # noqa: F811
+    performer, told = playing(make, ("temperature", 0.7))
+    performer.read(8000)
+    performer.handle("freeze", 100, t=8000)
+    out = performer.read(16000)[0]
+    loop = out[LATENCY + 200 :]
+    period, fade = 1600, 160
+    assert loop.std() > 0.01
+    assert np.array_equal(loop[:-period], loop[period:]), "it repeats"
+    plain = playing(make, ("temperature", 0.7))[0].read(24000)[0]
+    assert np.array_equal(out[LATENCY + FADE : LATENCY + period - fade], plain[8320 - 1600 + FADE : 8320 - fade])
+    performer.handle("freeze", 0, t=24000)
+    after = performer.read(4000)[0][LATENCY + FADE :]
+    at = 8320 + FADE  # the model waited; the tail of the freeze was its music
+    assert np.array_equal(after, plain[at + FADE :][: len(after)])
+    assert lines(told, "freeze") == [100.0, 0.0]
+
+
+def test_freezing_does_not_click(make):  # noqa: F811
+    from test_stream import Playing, PySource, Sine, start
+
+    commands = [*start(PySource(Sine())), (6000, "freeze", 0.0373), (20000, "freeze", 0.011), (30000, "freeze", 0.0)]
+    with Playing() as host:
+        out = host.render(40000, commands)[0]
+    fade = 0.5 * math.pi / 240
+    assert np.abs(np.diff(out)).max() < 1.1 * (Sine.slope / 3 + fade)
+
+
+@pytest.mark.parametrize("rate", [0.5, 1.5, 3.0])
+def test_rate_moves_the_pitch(make, rate):  # noqa: F811
+    from test_stream import Playing, PySource, Sine, start
+
+    with Playing() as host:
+        out = host.render(48000, [*start(PySource(Sine())), (0, "rate", rate)])[0]
+    spectrum = np.abs(np.fft.rfft(out[4800:] * np.hanning(43200)))
+    assert np.argmax(spectrum) * 48000 / 43200 == pytest.approx(150 * rate, abs=1.2)
+    assert 0.45 < np.abs(out[4800:]).max() < 0.55
+
+
+def test_a_glide_of_the_rate_is_smooth_and_the_same_for_any_block():
+    from test_stream import Playing, PySource, Sine, render, start
+
+    commands = [(4000, "rate", 2.0, 0.3), (30000, "rate", 0.5, 0.1), (40000, "rate", 1.0, 0.0)]
+    takes = [render(60000, [*start(PySource(Sine())), *commands], block=block) for block in (64, 17)]
+    assert np.array_equal(*takes)
+    assert np.abs(np.diff(takes[0])).max() < 2.2 * Sine.slope / 3 + 0.5 * math.pi / 240 * 0.1
+    assert Playing
+
+
+def test_fades_are_as_long_as_they_are_told(make):  # noqa: F811
+    performer, _ = playing(make, ("fade", 200))
+    start = performer.read(9600)[0][LATENCY:]
+    assert 0 < np.abs(start[:800]).mean() < 0.5 * np.abs(start[3200:6400]).mean()
+    performer.handle("stop")
+    end = performer.read(9600)[0][LATENCY:]
+    assert end[:3100].any()
+    assert np.abs(end[2400:3200]).mean() < 0.5 * np.abs(end[:800]).mean()
+    assert not end[3200:].any()
+
+
+# ---------------------------------------------------------------- what comes in
+
+
+def voice_of(n, rate, seed=1):
+    """Something to hear: a few partials that move."""
+    t = np.arange(n) / rate
+    return (0.3 * np.sin(2 * np.pi * 220 * t) + 0.2 * np.sin(2 * np.pi * (300 * t + 50 * t**2))).astype(np.float32)
+
+
+@pytest.mark.parametrize("meanwhile", ["silence", "input", "old"])
+def test_listening_hears_the_input_up_to_the_very_sample_and_answers_in_time(make, meanwhile):  # noqa: F811
+    begin, end = 3000, 7013
+    sound = voice_of(12000, 16000)
+    performer, told = playing(make, ("seed", 5))
+    performer.handle("listen", 1, meanwhile, t=begin)
+    performer.handle("listen", 0, t=end)
+    out = performer.read(12000, sound[None])[0]
+    assert not lines(told, "error")
+    assert lines(told, "listen") == [(1, meanwhile), (0, "silence")]
+
+    engine = engine_of(seed=5)
+    engine.prime(engine.model.encode(sound[begin:end])[None])
+    answer = engine.model.decode(engine.generate(5000))[0]
+    begins = end + LATENCY
+    assert np.array_equal(out[begins + FADE :], answer[FADE : 12000 - begins])
+    heard = out[begin + LATENCY + FADE : begins]
+    if meanwhile == "silence":
+        assert not heard.any()
+    elif meanwhile == "input":
+        assert np.array_equal(heard, sound[begin + FADE : end])
+    else:
+        plain = playing(make, ("seed", 5))[0].read(12000)[0]
+        assert np.array_equal(heard, plain[begin + LATENCY + FADE : begins])
+
+
+def test_listening_at_another_rate_is_priming_with_that_sound(make):  # noqa: F811
+    sound = voice_of(96000, 48000)
+    performer, _ = playing(make, rate=48000)
+    performer.read(4800)
+    at = performer.now
+    performer.handle("listen", 1)
+    performer.read(48000, sound[None, :48000])
+    performer.handle("listen", 0)
+    performer.read(4800)
+    state = performer.stream.store(performer.now)
+    performer.read(4800)
+    primed = engine_of()
+    primed.prime(primed.model.encode(sopilib.sound.resample(sound[:48000], 48000, 16000))[None])
+    assert at == 4800
+    assert state.filled
+
+
+def test_the_last_of_the_input_can_be_a_seed(make):  # noqa: F811
+    sound = voice_of(32000, 16000)
+    performer, told = playing(make)
+    performer.read(20000, sound[None, :20000])
+    performer.handle("seed", "live", 500)
+    out = performer.read(4000)[0]
+    assert lines(told, "primed") == [("live 500", 500)]
+    engine = engine_of()
+    engine.prime(engine.model.encode(sound[12000:20000])[None])
+    made = engine.model.decode(engine.generate(4000))[0]
+    assert np.array_equal(out[LATENCY + 320 :], made[320 : 4000 - LATENCY])
+
+
+# ---------------------------------------------------------------- recording
+
+
+def test_a_recording_is_what_was_heard_from_start_to_stop(make, tmp_path):  # noqa: F811
+    performer, told = playing(make, folder=tmp_path)
+    performer.read(1000)
+    performer.handle("record", "start")
+    heard = performer.read(200_000)[0]
+    performer.handle("record", "stop")
+    performer.read(1000)
+    wait_for(lambda: lines(told, "recorded"))
+    sound, rate = soundfile.read(tmp_path / "recordings" / "take-001.wav", dtype="float32")
+    assert rate == 16000
+    assert np.array_equal(sound, heard)
+    assert lines(told, "recording") == ["recordings/take-001.wav", ()]
+    assert lines(told, "recorded") == [("recordings/take-001.wav", 12.5)]
+
+
+def test_recordings_have_names_and_never_replace_a_file(make, tmp_path):  # noqa: F811
+    performer, told = playing(make, folder=tmp_path)
+    performer.handle("record", "start", "solo")
+    performer.handle("record", "start")
+    performer.read(4000)
+    performer.handle("record", "stop")
+    wait_for(lambda: lines(told, "recorded"))
+    performer.handle("record", "start", "solo")
+    performer.handle("record", "start", "/nonexistent/solo")
+    first, second, third = lines(told, "error")
+    assert first == "record: solo.wav is being recorded, send record stop first"
+    assert "File exists" in second
+    assert third.startswith("record /nonexistent/solo: No such file")
+    assert len(soundfile.read(tmp_path / "recordings" / "solo.wav")[0]) == 4000
