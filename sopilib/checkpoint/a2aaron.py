@@ -29,7 +29,8 @@ DESCRIPTION = "a run folder, or one of its *_epoch_*_iter_*_model.pt"
 
 RNN, MLP = "frame_level_rnn", "sample_predictor"
 BLOCK = 1 << 20  # samples of a sound read at once
-OFF_GRID = 2.0**-15  # how far from the code grid a level may lie: a file of 16 bits does that
+OFF_GRID = 2.0**-13  # how far from the code grid a level may lie, as in a file of 16 bits, but no more than
+OFF_GRID_STEPS = 1 / 8  # of a step
 
 
 # ---------------------------------------------------------------- finding the checkpoint
@@ -183,7 +184,7 @@ def _grid(levels: Floats | None, q: int) -> tuple[float, int] | None:
     for steps in (q - 1, q - 2, q):
         step = (float(levels[0]) - float(levels[-1])) / max(steps, 1)
         numbers = np.rint(levels / step)
-        if np.abs(levels - numbers * step).max() < OFF_GRID:
+        if np.abs(levels - numbers * step).max() < min(OFF_GRID, OFF_GRID_STEPS * abs(step)):
             farthest = int(np.abs(numbers).argmax())
             near = np.float32(levels[farthest] / numbers[farthest])
             # of the few float32 that round to this level, the one that gives all of them
