@@ -7,12 +7,17 @@ trusts everything that has the right one is found out.
 
 from __future__ import annotations
 
+import io
 import struct
+import zipfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from random import Random
 
+import numpy as np
+import soundfile
+import torch
 from bundle_writer import (
     Layout,
     Shape,
@@ -22,6 +27,10 @@ from bundle_writer import (
     prism_weights,
     write_bundle,
 )
+from theano_writer import Shape as TheanoShape
+from theano_writer import parameters as theano_parameters
+from theano_writer import pickle_as_python_2
+from torch_writer import A2aaron, Deepsound, a2aaron_checkpoint, a2aaron_state, deepsound_state
 
 from sopilib import Config, Model, checkpoint
 
@@ -116,4 +125,90 @@ def prism(folder: Path, rng: Random) -> Path:
     return prefix
 
 
-FORMATS: dict[str, Callable[[Path, Random], Path]] = {"own": own, "prism": prism}
+# ---------------------------------------------------------------- Theano
+
+
+@cache
+def theano_arrays(shape: TheanoShape) -> dict[str, np.ndarray]:
+    return theano_parameters(shape)
+
+
+def theano(folder: Path, rng: Random) -> Path:
+    for old in folder.glob("*"):
+        old.unlink()
+    path = folder / "params_e1_i2_x.pkl"
+    shape = TheanoShape(rng.choice(("GRU", "LSTM")), rng.randint(1, 2), 2, rng.choice((0, 4)), 3, rng.choice((0, 2)), 8)
+    arrays, protocol = dict(theano_arrays(shape)), rng.randrange(3)
+    content = pickle_as_python_2(arrays, protocol)
+    kind = rng.randrange(4)
+    if kind < 2:
+        content = mutate(content, rng)
+    elif kind == 2:  # arrays that fit nothing
+        for _ in range(rng.randint(1, 3)):
+            name = rng.choice(list(arrays))
+            if rng.random() < 0.3:
+                del arrays[name]
+            else:
+                sizes = [rng.choice((0, 1, 2, 3, 4, 6, 12, 300)) for _ in range(rng.randint(0, 4))][:2]
+                arrays[name] = np.zeros(sizes, rng.choice(("f4", ">f8", "i8", "u1")))
+        content = pickle_as_python_2(arrays, protocol)
+    else:
+        arguments = b"(lp1\nS'x/two_tier32k.py'\naS'--dim'\naS'3'\naS'--q_type'\naS'linear'\na."
+        (folder / "args.pkl").write_bytes(mutate(arguments, rng))
+        path.write_bytes(mutate(content, rng) if rng.random() < 0.5 else content)
+        return folder
+    path.write_bytes(content)
+    return path
+
+
+# ---------------------------------------------------------------- torch
+
+
+@cache
+def torch_file(peer: str, new: bool) -> bytes:
+    content = deepsound_state(Deepsound([2, 2], dim=3, q=8))
+    if peer == "a2aaron":
+        content = a2aaron_checkpoint(a2aaron_state(A2aaron(2, 3, 1, 2, 8)))
+    file = io.BytesIO()
+    torch.save(content, file, _use_new_zipfile_serialization=new)
+    return file.getvalue()
+
+
+def torch_mutant(folder: Path, rng: Random, peer: str, name: str) -> Path:
+    path = folder / name
+    new = rng.random() < 0.6
+    content = torch_file(peer, new)
+    if not new or rng.random() < 0.4:
+        path.write_bytes(mutate(content, rng))
+        return path
+    method = rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))  # entries that lie, with checksums that don't
+    with zipfile.ZipFile(io.BytesIO(content)) as whole, zipfile.ZipFile(path, "w", method) as broken:
+        victim = rng.choice(["data.pkl", "data.pkl", "byteorder", "data/0", "data/1"])
+        for entry in whole.namelist():
+            data = whole.read(entry)
+            if entry.endswith(victim):
+                data = bytes(1 << 24) if rng.random() < 0.02 else mutate(data, rng)
+            broken.writestr(entry, data)
+    return path
+
+
+def deepsound(folder: Path, rng: Random) -> Path:
+    return torch_mutant(folder, rng, "deepsound", "ep1-it1")
+
+
+def a2aaron(folder: Path, rng: Random) -> Path:
+    truth = folder / "o_ground_truth.wav"
+    levels = np.random.default_rng(rng.randrange(1 << 32)).integers(-3, 4, 200) * np.float32(rng.choice((0.1, 1e-9)))
+    soundfile.write(truth, levels.astype(np.float32), 8000, "FLOAT")
+    if rng.random() < 0.5:
+        truth.write_bytes(mutate(truth.read_bytes(), rng))
+    return torch_mutant(folder, rng, "a2aaron", "o_epoch_1_iter_1_model.pt")
+
+
+FORMATS: dict[str, Callable[[Path, Random], Path]] = {
+    "own": own,
+    "prism": prism,
+    "theano": theano,
+    "deepsound": deepsound,
+    "a2aaron": a2aaron,
+}

@@ -165,7 +165,8 @@ def test_both_containers_and_all_number_types_are_read(form: str, kind: torch.dt
 def test_tensors_come_back_as_torch_reads_them(tmp_path: Path) -> None:
     given = {
         "a": torch.randn(4, 6).t(), "b": torch.randn(2, 3, 4)[:, 1:, ::2], "c": torch.tensor(3.5),
-        "d": torch.zeros(0, 3), "e": torch.arange(5), "f": torch.tensor([True, False]), "g": torch.arange(4, dtype=torch.uint8)[1:],
+        "d": torch.zeros(0, 3), "e": torch.arange(5), "f": torch.tensor([True, False]),
+        "g": torch.arange(4, dtype=torch.uint8)[1:],
     }  # fmt: skip
     for new in (True, False):
         torch.save(given, tmp_path / "x.pt", _use_new_zipfile_serialization=new)

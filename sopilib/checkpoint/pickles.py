@@ -5,7 +5,7 @@ files add tensors), each with a function of ours that looks at inert arguments; 
 to 5, Python 2 included, whose strings come back as bytes (dictionary keys as str).
 
 Costs are bounded by the file: every opcode adds at most one value, arrays are views of the file's bytes and may not add
-up to more than it holds, numbers are short, and the result has no cycles.
+up to more than it holds, numbers are short, and containers are not nested deeply.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ _MOST_OPCODES = 2_000_000
 _MOST_DIGITS = 64
 _MOST_LETTERS = 256
 _MOST_AXES = 8
+_DEEPEST = 50
 _MARK = object()
 
 Builder = Callable[..., Any]
@@ -115,7 +116,7 @@ def _scalar(dtype: Any, data: Any) -> float | int:
 
 
 def _encode(text: Any, encoding: Any) -> bytes:
-    """How Python 3 writes bytes in protocols 0 to 2."""
+    """How Python 3 writes bytes in protocols 0 to 2; but none at all as bytes()."""
     if _text(encoding) not in ("latin1", "latin-1") or not isinstance(text, str):
         raise ValueError("bytes in an encoding other than Latin-1")
     return text.encode("latin-1")
@@ -125,6 +126,7 @@ NUMPY: dict[str, Builder | None] = {
     "numpy.ndarray": None,
     "numpy.dtype": _dtype,
     "_codecs.encode": _encode,
+    "__builtin__.bytes": lambda: b"",
     **{f"{module}.multiarray._reconstruct": lambda *_: Array() for module in ("numpy.core", "numpy._core")},
     **{f"{module}.multiarray.scalar": _scalar for module in ("numpy.core", "numpy._core")},
 }
@@ -157,7 +159,7 @@ def read(
     machine = _Machine(data, at, known, persistent)
     try:
         value = machine.run()
-        _check_acyclic(value)
+        _check_depth(value)
     except (ValueError, TypeError, IndexError, KeyError, OverflowError, struct.error, UnicodeError) as e:
         raise SopiError(f"a damaged pickle, or one of something else (near byte {machine.at}: {_reason(e)})") from None
     return value, machine.at
@@ -185,14 +187,16 @@ class _Machine:
 
     def run(self) -> Any:
         for _ in range(_MOST_OPCODES):
-            code = self.take(1)
-            if code == b".":
+            code = self.data[self.at : self.at + 1]
+            self.at += 1
+            step = _STEPS.get(code)
+            if step is not None:
+                step(self)
+            elif code == b".":
                 (value,) = self.stack
                 return value
-            step = _STEPS.get(code)
-            if step is None:
-                raise ValueError(f"opcode {code!r}, which plain data doesn't need")
-            step(self)
+            else:
+                raise ValueError(f"opcode {code!r}, which plain data doesn't need" if code else "the file is cut short")
         raise ValueError(f"more than {_MOST_OPCODES} steps")
 
     # ------------------------------------------------------------ bytes in
@@ -425,23 +429,21 @@ _STEPS: dict[bytes, Callable[[_Machine], Any]] = {
 """Each opcode of protocols 0 to 5 that plain data needs. Not here: those that make objects, extensions and sets."""
 
 
-def _check_acyclic(value: Any) -> None:
-    """Raises ValueError if a container holds itself."""
-    open_, done = {id(value)}, set()
-    path: list[tuple[Any, Iterator[Any]]] = [(value, _parts(value))]
+def _check_depth(value: Any) -> None:
+    """Raises ValueError if containers are nested deeply, or without end since one holds itself."""
+    done: set[int] = set()
+    path = [(value, _parts(value))]
     while path:
         container, parts = path[-1]
         for part in parts:
-            if id(part) in open_:
-                raise ValueError("a container that holds itself")
             if isinstance(part, (list, tuple, dict)) and id(part) not in done:
-                open_.add(id(part))
                 path.append((part, _parts(part)))
                 break
         else:
             path.pop()
-            open_.remove(id(container))
             done.add(id(container))
+        if len(path) > _DEEPEST:
+            raise ValueError(f"more than {_DEEPEST} containers within each other, or one that holds itself")
 
 
 def _parts(value: Any) -> Iterator[Any]:
