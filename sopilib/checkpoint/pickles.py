@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import codecs
 import math
+import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ _MOST_LETTERS = 256
 _MOST_AXES = 8
 _DEEPEST = 50
 _MARK = object()
+_FOREIGN_ESCAPE = re.compile(rb"\\[^'\"nrtx]")
 
 Builder = Callable[..., Any]
 """From a name's inert arguments to an inert value. May raise TypeError or ValueError: wrong arguments."""
@@ -259,6 +261,8 @@ class _Machine:
         text = self.line().strip()
         if len(text) < 2 or text[:1] not in b"'\"" or text[:1] != text[-1:]:
             raise ValueError("a text without quotes")
+        if _FOREIGN_ESCAPE.search(text.replace(rb"\\", b".")):
+            raise ValueError("an escape that Python 2 never writes")
         self.push(codecs.escape_decode(text[1:-1])[0])
 
     def int_line(self) -> None:
