@@ -35,14 +35,14 @@ def test_a_broken_file_loads_or_is_a_clear_error(name: str, tmp_path: Path, a_gi
     errors = 0
     for i in range(200):
         path = FORMATS[name](tmp_path, Random(f"{name} {i}"))
-        begin = time.monotonic()
+        begin = time.process_time()
         try:
             sopilib.load(path)
         except SopiError as e:
             errors += 1
             assert str(e).isprintable()
             assert len(str(e)) <= 500
-        assert time.monotonic() - begin < 5
+        assert time.process_time() - begin < 5
     assert errors > 50
 
 

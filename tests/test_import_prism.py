@@ -346,11 +346,14 @@ def test_mu_law_has_256_levels(tmp_path: Path) -> None:
         sopilib.load(tmp_path, q_type="mu-law")
 
 
-def test_import_writes_one_file_that_says_it_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "one.safetensors"
+def test_import_writes_one_file_that_says_it_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "models" / "one" / "one.safetensors"
     assert main(["import", str(GRU), "-o", str(out), "--sample-rate", "32000", "--no-final-relu"]) == 0
     assert capsys.readouterr().err == ""
-    assert main(["info", str(out)]) == 0
+    monkeypatch.setenv("SOPI_MODELS", str(tmp_path / "models"))
+    assert main(["info", "one"]) == 0
     said = capsys.readouterr().out
     for words in ("from: PRiSM", "q_type: mu-law (a.config.json)", "sample_rate: 32000", "final_relu: False"):
         assert words in said

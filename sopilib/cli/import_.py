@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 from sopilib import checkpoint
+from sopilib.errors import SopiError
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     systems = ", ".join(i.NAME for i in checkpoint.IMPORTERS)
     parser = commands.add_parser("import", help=f"one .safetensors from a checkpoint of {systems}")
     parser.add_argument("path", type=Path, help="; ".join(f"{i.NAME}: {i.DESCRIPTION}" for i in checkpoint.IMPORTERS))
-    parser.add_argument("-o", "--output", type=Path, help="default: its name with .safetensors, in this folder")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="its folder is made if need be; default: NAME.safetensors here"
+    )
     parser.add_argument("--precision", default="float32", help="float32, float16 or int8; default %(default)s")
     types = get_type_hints(checkpoint.Options)
     for option in dataclasses.fields(checkpoint.Options):
@@ -32,5 +35,9 @@ def run(args: argparse.Namespace) -> None:
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     model = checkpoint.load(args.path, **given)
     output = args.output or Path(f"{model.name}.safetensors")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise SopiError(f"{output}: its folder can't be made ({e.strerror})") from None
     checkpoint.save(model, output, args.precision)
     print(f"{output}: {model!r}")

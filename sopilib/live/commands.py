@@ -90,7 +90,11 @@ MOST_VOICES = 16
 COMMANDS: dict[str, Command] = {
     c.name: c
     for c in (
-        Command("load", (Argument("model", "text"),), "Loads a model in the background and crossfades to it."),
+        Command(
+            "load",
+            (Argument("model", "text"),),
+            "Loads a model, ours or an older SampleRNN's, in the background and crossfades to it.",
+        ),
         Command(
             "generate",
             (Argument("on", "switch", default=1),),
