@@ -93,6 +93,14 @@ def test_features_are_heard_by_the_frame_that_predicts_their_samples(frame_sizes
     np.testing.assert_array_equal(forced(features.reshape(2, 6, 4, 3).mean(2)), want)
     np.testing.assert_array_equal(forced(features[:, :12], 12), want[:, :12])
     np.testing.assert_array_equal(forced(None), forced(np.zeros((2, 24, 3))))
+    engine = Engine(model, voices=2, precision="f32")
+    held = [engine.generate(24, 1e-4, features=features[:, 0]), engine.generate(24, 1e-4, features=features[0, 1])]
+    said = np.concatenate([np.full((2, config.lookback), config.q_zero), *held], 1)
+    of_frames = np.concatenate([np.repeat(features[:, :1], 6, 1), np.broadcast_to(features[0, 1], (2, 6, 3))], 1)
+    engine.reset()
+    np.testing.assert_array_equal(engine.teacher_force(said, of_frames).argmax(-1), np.concatenate(held, 1))
+    reference = Engine(model, voices=2, backend="torch")
+    np.testing.assert_array_equal(reference.generate(24, 1e-4, features=features[:, 0]), held[0])
     later = features.copy()
     later[:, 8:] = 0
     changed = (forced(later) != want).any((0, 2))
