@@ -49,11 +49,28 @@ def test_generate_makes_a_sound_file_that_hears_its_seed(small: Path, tmp_path: 
 
 
 def test_bench_gives_figures(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", str(small), "--seconds", "0.05", "--runs", "2", "--json"]) == 0
-    result = json.loads(capsys.readouterr().out)
-    assert [e["precision"] for e in result["engines"]] == ["int8", "f32"]
-    assert all(e["real_time"] > 0 and e["times_torch"] > 0 for e in result["engines"])
-    assert result["torch"]["threads"] >= 1
+    how = ["--seconds", "0.02", "--runs", "2", "--precision", "int8,f32", "--voices", "1,3", "--threads", "1,2"]
+    assert main(["bench", str(small), *how, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [(r["voices"], r["threads"], r["precision"]) for r in rows] == [
+        (voices, threads, precision) for voices in (1, 3) for threads in (1, 2) for precision in ("int8", "f32")
+    ]
+    for r in rows:
+        assert r["slowest"] <= r["real_time"] <= r["fastest"]
+        assert r["block_ms"]["p50"] <= r["block_ms"]["p99.9"] <= r["block_ms"]["max"]
+        assert r["gb_per_second"] > 0 and r["bandwidth_gb_per_second"] > 0 and r["times_torch"] > 0
+    assert rows[1]["kb_per_sample"] > rows[0]["kb_per_sample"], "f32 moves more than int8"
+    assert main(["bench", str(small), "--seconds", "0.02", "--runs", "1", "--markdown"]) == 0
+    assert "| small " in capsys.readouterr().out
+
+
+def test_bench_needs_no_torch(small: Path) -> None:
+    script = (
+        "import sys; sys.modules['torch'] = None\n"
+        f"from sopilib.cli import main; main(['bench', {str(small)!r}, '--seconds', '0.02', '--runs', '1'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, capture_output=True, text=True)
+    assert "torch is not installed" in done.stdout
 
 
 def test_the_reference_page_is_the_command_tables() -> None:

@@ -1,4 +1,4 @@
-"""`sopi bench`: how fast a model runs here."""
+"""`sopi bench`: how fast models run here, and what bounds them. docs/performance.md says how to read it."""
 
 from __future__ import annotations
 
@@ -7,91 +7,240 @@ import json
 import platform
 import statistics
 import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import product
 from typing import Any
+
+import numpy as np
 
 import sopilib
 from sopilib.errors import SopiError
 
-REFERENCE = 50  # the reference makes so many times less sound in a run
+SIZES: dict[str, dict[str, Any]] = {
+    "256x1": {"frame_sizes": [16, 64], "dim": 256},
+    "512x2": {"frame_sizes": [16, 64], "dim": 512, "num_rnn_layers": 2},
+    "1024x4": {"frame_sizes": [16, 64], "dim": 1024, "num_rnn_layers": 4},
+    "1024x5-lstm": {
+        "frame_sizes": [16],
+        "dim": 1024,
+        "num_rnn_layers": 5,
+        "rnn_type": "lstm",
+        "skip_conn": True,
+        "skip_style": "full",
+    },
+}
+"""Random weights do: the work does not depend on their values."""
+ALL = {"256x1": [(1, 1)], "512x2": [(1, 1), (1, 2), (8, 1), (8, 2)], "1024x4": [(1, 1), (1, 2)]}
+ALL["1024x5-lstm"] = ALL["1024x4"]
+"""(voices, threads) of `--all`."""
+BLOCK = 32
+"""Samples: what the stream makes at a time at 16 kHz."""
+TORCH_SHARE = 0.25
+"""How much shorter runs of the torch reference are; a largest frame at least."""
+
+
+@dataclass
+class Row:
+    """One engine's figures. Medians of the runs; block times of all runs together."""
+
+    model: str
+    precision: str
+    voices: int
+    threads: int
+    instruction_set: str
+    samples_per_second: float = 0
+    """Of all voices together."""
+    real_time: float = 0
+    """Seconds of sound, of all voices together, per second."""
+    slowest: float = 0
+    fastest: float = 0
+    """The same of the slowest and the fastest run."""
+    block_ms: dict[str, float] = field(default_factory=dict)
+    """Percentiles of the time that a block of BLOCK samples takes, and how long it sounds."""
+    memory_mb: float = 0
+    """Weights and tables."""
+    kb_per_sample: float = 0
+    """Read for one sample of each voice, on average."""
+    gb_per_second: float = 0
+    bandwidth_gb_per_second: float = 0
+    """What as many threads read of as much memory as the matrices take, measured here."""
+    giga_products_per_second: float = 0
+    """Multiply-adds."""
+    times_torch: float | None = None
+    """In the same run, against as many voices in torch; None without torch."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("bench", help="how fast a model runs on this machine")
-    parser.add_argument("model", help="a name under models/, or a file")
-    parser.add_argument("--seconds", type=float, default=5, help="of sound in each run; default %(default)s")
+    def numbers(text: str) -> list[int]:
+        return [int(word) for word in text.split(",")]
+
+    parser = commands.add_parser("bench", help="how fast models run on this machine")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("model", nargs="?", help="a name under models/, or a file")
+    which.add_argument("--size", choices=SIZES, help="random weights of this size instead of a model")
+    which.add_argument("--all", action="store_true", help="a fixed list of sizes, voices and threads")
+    parser.add_argument("--threads", type=numbers, metavar="N[,N]", help="default 1")
+    parser.add_argument("--voices", type=numbers, metavar="N[,N]", help="default 1")
+    parser.add_argument("--precision", default="auto", help="one or more of auto, int4, int8, f32; default %(default)s")
+    parser.add_argument("--seconds", type=float, default=2, help="that a run takes; default %(default)s")
     parser.add_argument("--runs", type=int, default=5, help="default %(default)s")
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--markdown", action="store_true", help="the table as Markdown")
     parser.set_defaults(run=run)
-
-
-def _real_time(engine: sopilib.Engine, seconds: float) -> float:
-    """Seconds of sound per second."""
-    n = max(1, round(seconds * engine.config.sample_rate))
-    began = time.perf_counter()
-    engine.generate(n, 0.95)
-    return n / engine.config.sample_rate / (time.perf_counter() - began)
 
 
 def run(args: argparse.Namespace) -> None:
     if args.seconds <= 0 or args.runs < 1:
         raise SopiError("expected --seconds above 0 and --runs of at least 1")
-    model = sopilib.load(args.model)
-    result: dict[str, Any] = {"model": model.name, "machine": processor(), "engines": []}
-    engines = [sopilib.Engine(model, precision=p, threads=args.threads) for p in ("int8", "f32")]
-    reference = _reference(model, args.seconds / REFERENCE)
-    for engine in engines:
-        engine.generate(model.config.lookback * 4)  # warm
-    rates: list[list[float]] = [[] for _ in engines]
-    slow: list[float] = []
-    for _ in range(args.runs):  # in turn, so that a noisy machine is noisy for all of them
-        for engine, values in zip(engines, rates):
-            values.append(_real_time(engine, args.seconds))
-        if reference is not None:
-            slow.append(_real_time(reference[0], args.seconds / REFERENCE))
-    for engine, values in zip(engines, rates):
-        entry = {
-            "precision": engine.precision,
-            "instruction_set": engine.source.instruction_set,
-            "threads": args.threads,
-            "real_time": statistics.median(values),
-            "slowest": min(values),
-            "fastest": max(values),
-        }
-        if slow:
-            entry["times_torch"] = statistics.median(a / b for a, b in zip(values, slow))
-        result["engines"].append(entry)
-    if reference is not None:
-        result["torch"] = {"real_time": statistics.median(slow), "threads": reference[1]}
+    rows: list[Row] = []
+    torch: dict[str, float] = {}
+    for model, shapes in subjects(args):
+        rows += measure(model, shapes, args.precision.split(","), args.seconds, args.runs, torch)
+    how = f"{args.runs} runs of {args.seconds:g} s"
     if args.json:
-        print(json.dumps(result, indent=2))
-        return
-    print(f"{model!r}\n{result['machine']}; seconds of sound per second, median of {args.runs} (slowest to fastest)")
-    for e in result["engines"]:
-        against = f", {e['times_torch']:.0f} times the torch reference" if slow else ""
         print(
-            f"  {e['precision']:5} {e['instruction_set']:7} {e['threads']} thread(s): {e['real_time']:6.2f} "
-            f"({e['slowest']:.2f} to {e['fastest']:.2f}){against}"
+            json.dumps(
+                {"machine": processor(), "how": how, "rows": [asdict(r) for r in rows], "torch": torch}, indent=2
+            )
         )
-    if reference is not None:
-        print(f"  torch reference, {reference[1]} thread(s), its best: {result['torch']['real_time']:.3f}")
+        return
+    print(f"{processor()}, {rows[0].instruction_set}; medians of {how}")
+    print(table(rows, args.markdown))
+    compared = ", ".join(f"{name} threads {factor:.3f}x" for name, factor in torch.items())
+    print(f"torch: {compared} real time" if torch else "torch is not installed: nothing to compare with")
 
 
-def _reference(model: sopilib.Model, seconds: float) -> tuple[sopilib.Engine, int] | None:
-    """The torch reference with the number of threads at which it is fastest; None without torch."""
-    try:
+def subjects(args: argparse.Namespace) -> Iterator[tuple[sopilib.Model, list[tuple[int, int]]]]:
+    """Models, each with its (voices, threads)."""
+    if args.all:
+        for name, shapes in ALL.items():
+            chosen = list(product(args.voices or [1], args.threads or [1])) if args.voices or args.threads else shapes
+            yield of_size(name), chosen
+        return
+    model = of_size(args.size) if args.size else sopilib.load(args.model)
+    yield model, list(product(args.voices or [1], args.threads or [1]))
+
+
+def of_size(name: str) -> sopilib.Model:
+    model = sopilib.Model.random(sopilib.Config(**SIZES[name]))
+    model.name = name
+    return model
+
+
+def measure(
+    model: sopilib.Model,
+    shapes: list[tuple[int, int]],
+    precisions: list[str],
+    seconds: float,
+    runs: int,
+    torch: dict[str, float],
+) -> list[Row]:
+    """One row for each of (voices, threads) and precision. In each run all engines take turns, and the reference, so
+    that a noisy machine is noisy for all of them. `torch` gets the reference's real-time factors."""
+    engines = [
+        sopilib.Engine(model, voices=voices, threads=threads, precision=precision)
+        for (voices, threads), precision in product(shapes, precisions)
+    ]
+    slow_ones = references(model, {voices for voices, _ in shapes})
+    blocks = [max(1, round(seconds / _block_seconds(engine))) for engine in engines]
+    times: list[list[np.ndarray]] = [[] for _ in engines]
+    slow: dict[int, list[float]] = {voices: [] for voices in slow_ones}
+    for _ in range(runs):
+        for engine, n, found in zip(engines, blocks, times):
+            found.append(engine.source.time_blocks(n, BLOCK))
+        for voices, reference in slow_ones.items():
+            slow[voices].append(reference.samples_per_second(TORCH_SHARE * seconds))
+    for voices, speeds in slow.items():
+        name = f"{model.name}, {voices} voice{'s'[: voices > 1]} on {slow_ones[voices].threads}"
+        torch[name] = statistics.median(speeds) / model.config.sample_rate
+    return [_row(engine, found, slow.get(engine.voices)) for engine, found in zip(engines, times)]
+
+
+def _row(engine: sopilib.Engine, times: list[np.ndarray], slow: list[float] | None) -> Row:
+    from sopilib.native import _native
+
+    work, rate = engine.source.work(), engine.config.sample_rate
+    speeds = [engine.voices * BLOCK * len(t) / t.sum() for t in times]
+    each = np.concatenate(times) * 1000
+    speed = statistics.median(speeds)
+    threads = engine.source.threads
+    row = Row(engine.model.name, engine.precision, engine.voices, threads, engine.source.instruction_set)
+    row.samples_per_second = round(speed)
+    row.real_time, row.slowest, row.fastest = (x / rate for x in (speed, min(speeds), max(speeds)))
+    row.block_ms = {
+        **{f"p{p:g}": float(np.percentile(each, p)) for p in (50, 99, 99.9)},
+        "max": float(each.max()),
+        "sounds": 1000 * BLOCK / rate,
+    }
+    row.memory_mb = work["memory"] / 1e6
+    row.kb_per_sample = work["moved"] / 1e3
+    row.gb_per_second = speed / engine.voices * work["moved"] / 1e9
+    row.bandwidth_gb_per_second = max(_native.read_bandwidth(work["again"], threads, 0.05) for _ in range(3)) / 1e9
+    row.giga_products_per_second = speed * work["products"] / 1e9
+    if slow is not None:
+        row.times_torch = statistics.median(a / b for a, b in zip(speeds, slow))
+    return row
+
+
+def _block_seconds(engine: sopilib.Engine) -> float:
+    """After the caches are warm and the threads awake."""
+    frame = max(1, engine.config.lookback // BLOCK)
+    engine.source.time_blocks(2 * frame, BLOCK)
+    return float(engine.source.time_blocks(2 * frame, BLOCK).mean())
+
+
+class Reference:
+    """The torch backend, with as many threads as it is fastest with. ImportError without torch."""
+
+    def __init__(self, model: sopilib.Model, voices: int) -> None:
         import torch
+
+        self.engine = sopilib.Engine(model, voices=voices, backend="torch")
+        self.set_threads = torch.set_num_threads
+        speeds: dict[int, float] = {}
+        for self.threads in {1, torch.get_num_threads()}:
+            self.samples_per_second(0)
+            speeds[self.threads] = self.samples_per_second(0.1)
+        self.threads = max(speeds, key=lambda threads: speeds[threads])
+
+    def samples_per_second(self, seconds: float) -> float:
+        """Of all voices together, over whole largest frames."""
+        self.set_threads(self.threads)
+        n, began = 0, time.perf_counter()
+        while n == 0 or time.perf_counter() - began < seconds:
+            self.engine.generate(self.engine.config.lookback)
+            n += self.engine.voices * self.engine.config.lookback
+        return n / (time.perf_counter() - began)
+
+
+def references(model: sopilib.Model, voices: set[int]) -> dict[int, Reference]:
+    """By the number of voices; none without torch."""
+    try:
+        return {n: Reference(model, n) for n in voices}
     except ImportError:
-        return None
-    engine = sopilib.Engine(model, backend="torch")
-    speeds: dict[int, float] = {}
-    for threads in sorted({1, max(1, torch.get_num_threads())}):
-        torch.set_num_threads(threads)
-        _real_time(engine, seconds / 10)
-        speeds[threads] = _real_time(engine, seconds)
-    best = max(speeds, key=lambda threads: speeds[threads])
-    torch.set_num_threads(best)
-    return engine, best
+        return {}
+
+
+def table(rows: list[Row], markdown: bool) -> str:
+    heads = ["model", "precision", "voices", "threads", "samples/s", "x real time", "(slowest, fastest)"]
+    heads += ["block p50", "p99", "p99.9", "max ms", "MB", "KB/sample", "GB/s", "of", "GMAC/s", "x torch"]
+    cells = [heads]
+    for r in rows:
+        block = [f"{r.block_ms[name]:.3g}" for name in ("p50", "p99", "p99.9", "max")]
+        cells.append(
+            [r.model, r.precision, str(r.voices), str(r.threads), f"{r.samples_per_second:.0f}"]
+            + [f"{r.real_time:.2f}", f"({r.slowest:.2f}, {r.fastest:.2f})", *block]
+            + [f"{r.memory_mb:.1f}", f"{r.kb_per_sample:.0f}", f"{r.gb_per_second:.1f}"]
+            + [f"{r.bandwidth_gb_per_second:.0f}", f"{r.giga_products_per_second:.0f}"]
+            + ["" if r.times_torch is None else f"{r.times_torch:.0f}"]
+        )
+    widths = [max(len(line[i]) for line in cells) for i in range(len(heads))]
+    lines = [[cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(c, widths))] for c in cells]
+    if not markdown:
+        return "\n".join("  ".join(line).rstrip() for line in lines)
+    rule = ["-" * w if i < 2 else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], rule, *lines[1:]])
 
 
 def processor() -> str:

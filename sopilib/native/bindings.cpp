@@ -1,3 +1,4 @@
+#include "bandwidth.hpp"
 #include "crc32c.hpp"
 
 #include <nanobind/nanobind.h>
@@ -29,6 +30,8 @@ NB_MODULE(_native, m)
 {
     m.doc() = "sopilib's native part: the engine, the stream that plays it, and checksums.";
     sopi::bind_crc32c(m);
+    m.def("read_bandwidth", &sopi::read_bandwidth, nb::arg("bytes"), nb::arg("threads"), nb::arg("seconds"),
+          nb::call_guard<nb::gil_scoped_release>(), "Bytes per second at which threads together read memory again and again.");
     sopi::bind_engine(m);
     sopi::bind_output(m);
     sopi::bind_stream(m);

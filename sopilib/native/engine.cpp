@@ -9,6 +9,34 @@
 
 namespace sopi {
 
+// ---------------------------------------------------------------- weights
+
+Weights::Work Weights::work() const noexcept
+{
+    Work all;
+    all.memory = arena.bytes();
+    const auto matrix = [&all](const Matrix &m, double times) {
+        all.again += m.bytes();
+        all.moved += times * static_cast<double>(m.bytes());
+        all.products += times * m.blocks * kRows * m.columns;
+    };
+    for (const Tier &t : tiers) {
+        const double times = 1.0 / t.frame;
+        for (const Layer &l : t.layers) {
+            for (const Matrix *m : {&l.condition, &l.below, &l.recurrent, &l.reset, &l.output}) matrix(*m, times);
+            const size_t columns = l.frame.size() * sizeof(float);
+            all.memory += columns;
+            all.again += columns;
+            all.moved += times * static_cast<double>(columns);
+            all.products += times * static_cast<double>(l.frame.size());
+        }
+        for (const Matrix &m : t.up) matrix(m, times);
+    }
+    for (const SampleLayer &l : sample) matrix(l.weight, 1);
+    all.moved += static_cast<double>(tables.count) * tables.width * (tables.f32 ? sizeof(float) : sizeof(int16_t));
+    return all;
+}
+
 // ---------------------------------------------------------------- random stream
 
 // Number `counter` of the stream `seed`, voice `voice`, in [0, 1): SplitMix64's output function over a counter.

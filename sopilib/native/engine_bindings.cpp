@@ -9,6 +9,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <chrono>
 #include <unordered_map>
 
 namespace nb = nanobind;
@@ -163,6 +164,37 @@ auto generate(NativeEngine &e, const nb::ndarray<const float, nb::ndim<2>, nb::c
     return out;
 }
 
+// Seconds that each of `blocks` calls for `n` samples takes, as the stream makes them.
+auto time_blocks(NativeEngine &e, int blocks, int n, float temperature)
+{
+    using Clock = std::chrono::steady_clock;
+    const std::vector<float> temperatures(static_cast<size_t>(e.voices()) * n, temperature);
+    const std::vector<Sampling> sampling(e.voices());
+    std::vector<int32_t> codes(static_cast<size_t>(e.voices()) * n);
+    double *seconds;
+    auto out = new_array<double>(&seconds, blocks);
+    {
+        nb::gil_scoped_release released;
+        for (int b = 0; b < blocks; b++) {
+            const auto begin = Clock::now();
+            e.generate(codes.data(), n, {temperatures.data(), sampling.data()});
+            seconds[b] = std::chrono::duration<double>(Clock::now() - begin).count();
+        }
+    }
+    return out;
+}
+
+nb::dict work(const NativeEngine &e)
+{
+    const Weights::Work work = e.weights().work();
+    nb::dict out;
+    out["memory"] = work.memory;
+    out["again"] = work.again;
+    out["moved"] = work.moved;
+    out["products"] = work.products;
+    return out;
+}
+
 // The state as plain arrays: sopilib.engine documents them.
 nb::dict state(NativeEngine &e)
 {
@@ -246,6 +278,9 @@ void bind_engine(nb::module_ &m)
             e.prime(codes.data(), codes.shape(1), features.data());
         }, "codes"_a, "features"_a)
         .def("generate", &generate, "temperature"_a, "top_k"_a, "top_p"_a, "min_p"_a, "features"_a)
+        .def("time_blocks", &time_blocks, "blocks"_a, "n"_a, "temperature"_a = 1.0f)
+        .def_prop_ro("threads", &NativeEngine::threads)
+        .def("work", &work, "Bytes of memory, of matrices (\"again\"), moved per sample; multiply-adds (\"products\") per sample and voice.")
         .def("state", &state)
         .def("set_state", &set_state, "state"_a)
         .def_prop_ro("instruction_set", [](const NativeEngine &e) { return std::string(e.kernels().name); });

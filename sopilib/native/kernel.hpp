@@ -7,6 +7,7 @@
 
 #include "source.hpp"
 
+#include <cstddef>
 #include <cstdint>
 
 namespace sopi {
@@ -34,6 +35,13 @@ struct Matrix {
 
     explicit operator bool() const noexcept { return blocks > 0; }
     int chunks() const noexcept { return (columns + kChunk - 1) / kChunk; }
+    size_t bytes() const noexcept
+    {
+        const size_t rows = static_cast<size_t>(blocks) * kRows;
+        if (form == Form::f32) return rows * columns * sizeof(float);
+        const size_t scales = rows * sizeof(float), weights = rows * chunks() * kChunk;
+        return form == Form::i8 ? weights + scales : weights / 2 + rows * chunks() + scales;
+    }
 };
 
 // What a product multiplies, one vector a voice: floats for f32, bytes with one scale a vector for i8 and i4.

@@ -1,0 +1,58 @@
+#include "bandwidth.hpp"
+
+#include "pack.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+namespace sopi {
+
+// Many sums, so that none waits for the one before, in the widest vectors that the processor has.
+#ifdef SOPI_X86
+__attribute__((target_clones("avx512f", "avx2", "default")))
+#endif
+static uint64_t sum(const uint64_t *data, size_t n) noexcept
+{
+    constexpr size_t lanes = 32;
+    uint64_t sums[lanes] = {};
+    for (size_t i = 0; i + lanes <= n; i += lanes)
+        for (size_t k = 0; k < lanes; k++) sums[k] += data[i + k];
+    uint64_t all = 0;
+    for (uint64_t s : sums) all += s;
+    return all;
+}
+
+double read_bandwidth(size_t bytes, int threads, double seconds)
+{
+    using Clock = std::chrono::steady_clock;
+    const size_t words = bytes / threads / sizeof(uint64_t) / 32 * 32 + 32;
+    std::atomic<int> ready{0};
+    std::atomic<bool> stop{false};
+    std::atomic<uint64_t> read{0}, kept{0};
+    Arena arena;
+    std::vector<uint64_t *> shares;
+    for (int t = 0; t < threads; t++) shares.push_back(arena.take<uint64_t>(words));
+    std::vector<std::thread> all;
+    for (int t = 0; t < threads; t++)
+        all.emplace_back([&, data = shares[t]] {
+            std::memset(data, 1, words * sizeof(uint64_t));
+            uint64_t total = sum(data, words), passes = 0;
+            ready++;
+            while (ready < threads) {}
+            for (; !stop; passes++) total += sum(data, words);
+            read += passes * words * sizeof(uint64_t);
+            kept += total; // so that the sums are made
+        });
+    while (ready < threads) std::this_thread::yield();
+    const auto begin = Clock::now();
+    std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+    stop = true;
+    for (std::thread &t : all) t.join();
+    return static_cast<double>(read) / std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+} // namespace sopi

@@ -1,0 +1,12 @@
+// How fast this machine reads memory: what the engine's products are measured against.
+#pragma once
+
+#include <cstddef>
+
+namespace sopi {
+
+// Bytes per second at which `threads` threads together read `bytes` of memory, a share each, again and again for about
+// `seconds`. In pages as large as those of a model's weights.
+double read_bandwidth(size_t bytes, int threads, double seconds);
+
+} // namespace sopi
