@@ -118,7 +118,7 @@ class samplernn(pyext._class):
         elif words and (port not in SERVERS or SERVERS[int(port)].host != address):
             if port in SERVERS:
                 SERVERS.pop(int(port)).close()
-            SERVERS[int(port)] = Server(INSTANCES, int(port), address, lambda line: print(line, file=sys.stderr))
+            SERVERS[int(port)] = Server(INSTANCES, int(port), address, print_error, announce=True)
         self.send("osc", (int(port), self.instance.number))
 
     def name(self, *words: Any) -> None:
@@ -174,6 +174,10 @@ class samplernn(pyext._class):
         out = self._outvec(0)
         out[:] = self.performer.read(len(out))[0]
         self.flush()
+
+
+def print_error(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def read_array(name: str) -> np.ndarray | None:

@@ -28,6 +28,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="address at which the port is open: 127.0.0.1, this machine only, is the default; 0.0.0.0, every network",
     )
     parser.add_argument(
+        "--oscquery",
+        type=int,
+        metavar="PORT",
+        help="TCP port at which controllers find out; 0: none; default: as --osc",
+    )
+    parser.add_argument(
         "--name", action="append", default=[], help="of an instance, in the order of the models; else only its number"
     )
     parser.add_argument(
@@ -71,7 +77,14 @@ def run(args: argparse.Namespace) -> None:
                 instances.add(performer, label)
             output = open_output(args, performers)
         stack.callback(output.close)
-        server = Server(instances, args.osc, args.host, lambda line: print(line, file=sys.stderr, flush=True))
+        server = Server(
+            instances,
+            args.osc,
+            args.host,
+            lambda line: print(line, file=sys.stderr, flush=True),
+            args.oscquery,
+            announce=True,
+        )
         stack.callback(server.close)
         print(
             f"OSC at {args.host} port {server.port}, sound at {output.rate:g} Hz to {output.name}; Ctrl-C ends it",

@@ -22,24 +22,24 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sopilib import checkpoint
 from sopilib.errors import SopiError
 from sopilib.live import COMMANDS
-from sopilib.live.commands import Command
 from sopilib.live.performer import ordinary_priority
+from sopilib.osc.announce import Announcement
 from sopilib.osc.instances import PASSING, Instance, Instances
+from sopilib.osc.names import ROOT, addresses, as_sent, check_names
 from sopilib.osc.outbox import INTERVAL, Outbox, Target
 from sopilib.osc.packet import LONGEST, Message, decode, ntp_to_unix_ns
 from sopilib.osc.pattern import is_pattern, matcher
+from sopilib.osc.query import QueryServer
 
-__all__ = ["ROOT", "Server", "addresses"]
+__all__ = ["Server"]
 
-ROOT = "samplernn"
 TICK = 0.02  # s between looks at the clocks, at what waits, at what changed
 BATCH = 256  # packets read before such a look
 MOST_ROUTES = 4096  # addresses whose meaning is remembered
 MOST_SUBSCRIBERS = 32
-SILENCE = 600.0  # s without a packet from a subscriber's host after which it is taken for dead
+SILENCE = 600.0  # s
 LEAD = 0.05  # s before its latency that a message with a timetag is handled
 MOST_WAITING = 4096  # messages with a timetag
 HORIZON = 600  # s: a timetag further ahead is a wrong clock
@@ -54,6 +54,9 @@ class Server:
 
     host    numeric address of the network that may reach it; 127.0.0.1: this machine only, 0.0.0.0: every network
     report  called with a line about what is wrong, at most once a second for each kind of trouble
+    query   TCP port of OSCQuery; None: the same number, 0: none
+    announce  in the network, if the package zeroconf is there
+    silence  seconds without a packet from a subscriber's host after which it is taken for dead
 
     Raises SopiError if the port can't be had. `counts` says how many packets of which trouble there were.
     """
@@ -64,6 +67,8 @@ class Server:
         port: int,
         host: str = "127.0.0.1",
         report: Callable[[str], None] = print,
+        query: int | None = None,
+        announce: bool = False,
         silence: float = SILENCE,
     ) -> None:
         self.instances, self.host, self._report, self._silence = instances, host, report, silence
@@ -83,10 +88,26 @@ class Server:
         self._closing = False
         self._thread = threading.Thread(target=self._run, daemon=True, name=f"osc-{self.port}")
         self._thread.start()
+        self._query: QueryServer | None = None
+        if query != 0:
+            try:
+                self._query = QueryServer(instances, self.port, host, self.port if query is None else query)
+            except SopiError as e:  # OSC works without
+                report(f"osc {self.port}: {e}")
+        self._announcement = Announcement(host, self.port, self.query_port) if announce else None
+
+    @property
+    def query_port(self) -> int:
+        """TCP; 0: none."""
+        return self._query.port if self._query else 0
 
     def close(self) -> None:
         """Ends it, and frees the port."""
         self._closing = True
+        if self._announcement:
+            self._announcement.close()
+        if self._query:
+            self._query.close()
         self._thread.join(1.0)
         self._socket.close()
 
@@ -292,6 +313,7 @@ class Server:
         if verb == "subscribe":
             if target not in self._subscribers and len(self._subscribers) >= MOST_SUBSCRIBERS:
                 raise SopiError(f"there are {MOST_SUBSCRIBERS} subscribers already")
+            self._echo(now)  # so that it does not hear again what it hears now
             self._subscribers[target] = (sender[0], now)
             self._tell_everything(target)
         elif verb == "unsubscribe":
@@ -375,29 +397,6 @@ def _why_not(e: OSError | OverflowError, host: str, port: int) -> str:
     if isinstance(e, OverflowError):
         return f"osc {port}: no such port, expected a number from 1024 to 65535"
     return f"osc {port}: {host} is no address of this machine, expected 127.0.0.1, 0.0.0.0 or one that it has"
-
-
-def addresses(kind: str) -> list[str]:
-    """The commands and events by whose name a status event is told: its own, and those whose state it is."""
-    return [kind, *(c.name for c in COMMANDS.values() if c.told == kind)]
-
-
-def as_sent(name: str, values: Sequence[Any]) -> tuple[Any, ...]:
-    """The values of an event or a setting under this name: a command's have no more than the command needs."""
-    command = COMMANDS.get(name)
-    if command is None or not command.arguments:
-        return tuple(values)
-    return tuple(values[: max(1, sum(a.default is None and not a.optional for a in command.arguments))])
-
-
-def check_names(command: Command, arguments: Sequence[Any]) -> None:
-    """Nobody reaches a file by OSC but by its name in its folder. Raises SopiError."""
-    words = [a for a in arguments if isinstance(a, str)]
-    for word in words:
-        if "/" in word or "\\" in word or word.startswith((".", "~")) or not word.isprintable():
-            raise SopiError(f"{word!r} is a path, expected a name: OSC reaches no other folders")
-    if command.name == "load" and words and (name := " ".join(map(str, arguments))) not in checkpoint.available():
-        raise SopiError(f"no model {name!r}, expected one of {', '.join(checkpoint.available())}")
 
 
 def _matching(part: str, names: Any) -> list[str]:

@@ -1,0 +1,65 @@
+"""Zeroconf: says in the local network where OSC and OSCQuery are, if the package `zeroconf` is installed."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+from typing import Any
+
+from sopilib.live.performer import ordinary_priority
+
+__all__ = ["Announcement"]
+
+KINDS = ("_osc._udp.local.", "_oscjson._tcp.local.")
+
+
+class Announcement:
+    """From now on until `close`. Takes about a second to be out, in a thread of its own."""
+
+    def __init__(self, host: str, osc_port: int, query_port: int) -> None:
+        self._closed = threading.Event()
+        self._ports = (osc_port, query_port)
+        self._thread = threading.Thread(target=self._run, args=(host,), daemon=True, name="zeroconf")
+        self._thread.start()
+
+    def _run(self, host: str) -> None:
+        ordinary_priority()
+        try:
+            import zeroconf
+        except ImportError:
+            return
+        with suppress(OSError, zeroconf.Error):  # no network: nobody to tell
+            everywhere = host == "0.0.0.0"
+            made = zeroconf.Zeroconf(interfaces=zeroconf.InterfaceChoice.All if everywhere else [host])
+            try:
+                addresses = own_addresses() if everywhere else [host]
+                for kind, port in zip(KINDS, self._ports):
+                    if port:
+                        made.register_service(self._service(zeroconf, kind, port, addresses), allow_name_change=True)
+                self._closed.wait()
+                made.unregister_all_services()
+            finally:
+                made.close()
+
+    def _service(self, zeroconf: Any, kind: str, port: int, addresses: list[str]) -> Any:
+        computer = socket.gethostname().split(".")[0]
+        return zeroconf.ServiceInfo(
+            kind,
+            f"samplernn {self._ports[0]} on {computer}.{kind}",
+            port=port,
+            addresses=[socket.inet_aton(a) for a in addresses],
+            server=f"{computer}.local.",
+        )
+
+    def close(self) -> None:
+        self._closed.set()
+        self._thread.join(2.0)
+
+
+def own_addresses() -> list[str]:
+    """This machine's in its networks."""
+    import ifaddr  # zeroconf needs it
+
+    found = [ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips if ip.is_IPv4]
+    return [a for a in found if isinstance(a, str) and not a.startswith("127.")] or ["127.0.0.1"]

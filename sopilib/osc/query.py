@@ -1,0 +1,166 @@
+"""OSCQuery: what there is to control, as JSON by HTTP, so that controllers find it by themselves.
+
+    GET /                                    everything
+    GET /samplernn/1/temperature             one address
+    GET /samplernn/1/temperature?VALUE       one attribute of it
+    GET /?HOST_INFO                          where OSC is spoken
+
+https://github.com/Vidvox/OSCQueryProposal
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import math
+import socketserver
+import threading
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from sopilib.errors import SopiError
+from sopilib.live import COMMANDS, STATUS
+from sopilib.live.commands import Argument, Command
+from sopilib.live.performer import ordinary_priority
+from sopilib.osc.instances import PASSING, Instance, Instances
+from sopilib.osc.names import ROOT, as_sent, controls
+
+__all__ = ["QueryServer", "host_info", "tree"]
+
+TYPES = {"float": "f", "int": "i", "switch": "i", "sound": "i", "text": "s"}
+ATTRIBUTES = {"FULL_PATH", "CONTENTS", "TYPE", "ACCESS", "VALUE", "RANGE", "DESCRIPTION", "HOST_INFO"}
+LARGEST = 2**31 - 1  # of OSC's i
+READ, WRITE = 1, 2  # bits of ACCESS
+SECONDS = 2.0  # that a client may take over a request
+
+Node = dict[str, Any]
+
+
+def host_info(port: int) -> Node:
+    supported = sorted(ATTRIBUTES - {"FULL_PATH", "CONTENTS", "HOST_INFO"})
+    return {
+        "NAME": ROOT,
+        "OSC_PORT": port,
+        "OSC_TRANSPORT": "UDP",
+        "EXTENSIONS": dict.fromkeys(supported, True),
+    }
+
+
+def tree(instances: Instances) -> Node:
+    """The node of /."""
+    inside = {
+        label: _node(f"/{ROOT}/{label}", f"SampleRNN {label}", _instance(f"/{ROOT}/{label}", instance))
+        for instance in instances.all
+        for label in instance.labels
+    }
+    everything = _node(f"/{ROOT}", "The models that play.", inside)
+    return _node("/", "SampleRNN, played live.", {ROOT: everything})
+
+
+def _node(path: str, description: str, contents: dict[str, Node]) -> Node:
+    return {"FULL_PATH": path, "ACCESS": 0, "DESCRIPTION": description, "CONTENTS": contents}
+
+
+def _instance(path: str, instance: Instance) -> dict[str, Node]:
+    nodes = {name: _command(f"{path}/{name}", command, instance) for name, command in COMMANDS.items()}
+    for kind, description in STATUS.items():
+        if kind not in nodes and kind not in PASSING:
+            nodes[kind] = _event(f"{path}/{kind}", description, instance.told.get(kind))
+    return nodes
+
+
+def _command(path: str, command: Command, instance: Instance) -> Node:
+    arguments = controls(command)
+    told = instance.told.get(command.told or command.name) if command.query or command.told else None
+    node = {
+        "FULL_PATH": path,
+        "DESCRIPTION": command.help,
+        "ACCESS": READ | WRITE if told else WRITE,
+        "TYPE": "".join(TYPES.get(a.kind, "s") for a in arguments) or "I",
+    }
+    if arguments:
+        node["RANGE"] = [_range(a) for a in arguments]
+    if told:
+        node["VALUE"] = list(as_sent(command.name, told[1]))
+    return node
+
+
+def _range(argument: Argument) -> Node | None:
+    if argument.kind == "switch":
+        return {"VALS": [0, 1]}
+    ends = {"MIN": argument.least, "MAX": argument.most}
+    if TYPES.get(argument.kind) == "i":
+        ends["MAX"] = min(argument.most, LARGEST)
+    return {name: value for name, value in ends.items() if math.isfinite(value)} or None
+
+
+def _event(path: str, description: str, told: tuple[int, tuple[Any, ...]] | None) -> Node:
+    node: Node = {"FULL_PATH": path, "DESCRIPTION": description, "ACCESS": READ}
+    if told:
+        values = list(told[1])
+        node["VALUE"] = values
+        node["TYPE"] = "".join("f" if isinstance(v, float) else "i" if isinstance(v, int) else "s" for v in values)
+    return node
+
+
+def answer(instances: Instances, osc_port: int, url: str) -> tuple[int, Node | None]:
+    """-> HTTP status and JSON for a requested path with its attribute."""
+    parts = urlsplit(url)
+    attribute = parts.query
+    if attribute == "HOST_INFO":
+        return 200, host_info(osc_port)
+    node = tree(instances)
+    for name in filter(None, unquote(parts.path).split("/")):
+        found = node.get("CONTENTS", {}).get(name)
+        if found is None:
+            return 404, None
+        node = found
+    if not attribute:
+        return 200, node
+    if attribute not in ATTRIBUTES:
+        return 400, None
+    return (200, {attribute: node[attribute]}) if attribute in node else (204, None)
+
+
+class QueryServer:
+    """Answers on a TCP port, one request after the other. Raises SopiError if it can't have the port."""
+
+    def __init__(self, instances: Instances, osc_port: int, host: str, port: int) -> None:
+        class Handler(http.server.BaseHTTPRequestHandler):
+            timeout = SECONDS
+
+            def do_GET(self) -> None:
+                status, node = answer(instances, osc_port, self.path)
+                body = b"" if node is None else json.dumps(node, allow_nan=False).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Access-Control-Allow-Origin", "*")
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *arguments: Any) -> None:
+                pass
+
+        class Listener(socketserver.TCPServer):
+            allow_reuse_address = True
+
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                pass  # a client went away, or was too slow
+
+        try:
+            self._listener = Listener((host, port), Handler)
+        except (OSError, OverflowError) as e:
+            raise SopiError(
+                f"TCP port {port} can't be had for OSCQuery ({e}), choose another or end its program"
+            ) from None
+        self.port = int(self._listener.server_address[1])
+        threading.Thread(target=self._run, daemon=True, name=f"oscquery-{self.port}").start()
+
+    def _run(self) -> None:
+        ordinary_priority()
+        self._listener.serve_forever(poll_interval=0.1)
+
+    def close(self) -> None:
+        self._listener.shutdown()
+        self._listener.server_close()
