@@ -66,10 +66,9 @@ def load(path: Path, options: Options) -> Model:
             record.found(name, value, "shapes")
         Config(**sizes)  # no absurd ones
         step, zero, rate, sound = _quantiser(file, sizes["q_levels"], options, record)
-        lookback = sizes["frame_sizes"][-1]
         config = Config(
             **sizes,
-            seq_len=lookback * -(-1024 // lookback),
+            seq_len=0,
             q_type="affine",
             q_scale=step,
             q_offset=zero,

@@ -60,10 +60,9 @@ def load(path: Path, options: Options) -> Model:
         for name, value in sizes.items():
             record.found(name, value, "shapes")
         Config(**sizes)  # no absurd ones
-        lookback = sizes["frame_sizes"][-1]
         config = Config(
             **sizes,
-            seq_len=lookback * -(-1024 // lookback),
+            seq_len=0,
             q_type="linear-deepsound",
             emb_size=0,
             sample_rate=record.choose("sample_rate", 16000),

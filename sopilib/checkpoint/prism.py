@@ -151,7 +151,7 @@ def _config(run: Path, sizes: dict[str, Any], record: Record) -> Config:
 
     seq_len = told.get("seq_len")
     if not isinstance(seq_len, int) or seq_len < lookback or seq_len % lookback:
-        seq_len = lookback * -(-1024 // lookback)
+        seq_len = 0
 
     q_type, levels = told.get("q_type"), sizes["q_levels"]
     if levels != MU_LAW_LEVELS:

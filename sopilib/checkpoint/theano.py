@@ -148,7 +148,7 @@ def _config(file: Path, sizes: dict[str, Any], record: Record) -> Config:
         gru_reset_after=False,
         input_layer=sizes["features"] > 0,
         frame_scale=2 / (levels // 2),
-        seq_len=sizes["frame_sizes"][-1] * -(-1024 // sizes["frame_sizes"][-1]),
+        seq_len=0,
     )
 
 

@@ -32,7 +32,7 @@ class Config:
     """
 
     seq_len: int = 1024
-    """Samples per truncated back-propagation, a multiple of the largest frame."""
+    """Samples per truncated back-propagation, a multiple of the largest frame; 0: the least such from 1024 up."""
     frame_sizes: list[int] = field(default_factory=lambda: [16, 64])
     dim: int = 1024
     """Width of every frame tier's RNN."""
@@ -77,6 +77,8 @@ class Config:
         set_(self, "rnn_type", str(self.rnn_type).lower())
         set_(self, "frame_sizes", [int(n) for n in self.frame_sizes])
         set_(self, "sample_relu", [bool(r) for r in self.sample_relu])
+        if self.seq_len == 0 and self.frame_sizes and self.lookback > 0:
+            set_(self, "seq_len", self.lookback * -(-1024 // self.lookback))
         if self.mlp_dim == 0:
             set_(self, "mlp_dim", self.dim)
         if self.frame_scale == 0 and self.q_levels:
