@@ -6,6 +6,7 @@ import json
 import shutil
 import struct
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -310,13 +311,14 @@ def test_files_beside_the_checkpoint_are_used_but_the_shapes_count(tmp_path: Pat
     assert (c.frame_sizes, c.seq_len, c.sample_rate, c.q_type) == ([4, 16], 512, 8000, "linear-prism")
     (tmp_path / "a.config.json").write_text("{")
     (tmp_path / "b.config.json").write_text("[" * 100_000)
-    (tmp_path / "c.config.json").write_text(
-        json.dumps({"q_type": 3, "seq_len": "long", "frame_sizes": {}, "dim": None})
-    )
+    odd = {"q_type": {}, "seq_len": 1 << 40, "frame_sizes": {}, "dim": None, "skip_conn": None, "q_levels": "many"}
+    (tmp_path / "c.config.json").write_text(json.dumps(odd))
     (tmp_path / "args.txt").write_bytes(b"\xff--sample_rate 0")
     with pytest.raises(SopiError, match="sample_rate is 0"):
         sopilib.load(tmp_path)
     assert sopilib.load(tmp_path, sample_rate=8000).config == c
+    (tmp_path / "x.config.json").unlink()
+    assert sopilib.load(tmp_path, sample_rate=8000).config == replace(c, seq_len=1024, q_type="mu-law")
 
 
 @pytest.mark.parametrize(
@@ -326,6 +328,7 @@ def test_files_beside_the_checkpoint_are_used_but_the_shapes_count(tmp_path: Pat
         ({"sample_rate": 0}, "sample_rate is 0"),
         ({"sample_rate": "fast"}, "sample_rate is 'fast'"),
         ({"q_type": "a-law"}, "q_type is 'a-law' with 256 levels, expected linear, or mu-law"),
+        ({"q_type": ["linear"]}, "q_type is .* with 256 levels"),
         ({"final_relu": "yes"}, "final_relu is 'yes', expected True or False"),
     ],
 )

@@ -34,6 +34,7 @@ MU_LAW_LEVELS = 256  # the only number of levels that its mu-law has
 Q_TYPES = {"mu-law": "mu-law", "linear": "linear-prism"}  # its words -> ours
 SINCE_RELU = "3 December 2020"  # since then no ReLU stands after the last layer
 LARGEST_TEXT = 1 << 20  # bytes
+LONGEST_SEQ = 1 << 20  # samples
 
 
 # ---------------------------------------------------------------- finding the checkpoint
@@ -150,13 +151,13 @@ def _config(run: Path, sizes: dict[str, Any], record: Record) -> Config:
     told, source = _told(run, sizes, record)
 
     seq_len = told.get("seq_len")
-    if not isinstance(seq_len, int) or seq_len < lookback or seq_len % lookback:
+    if not isinstance(seq_len, int) or not lookback <= seq_len <= LONGEST_SEQ or seq_len % lookback:
         seq_len = 0
 
-    q_type, levels = told.get("q_type"), sizes["q_levels"]
+    q_type, levels = str(told.get("q_type")).lower(), sizes["q_levels"]
     if levels != MU_LAW_LEVELS:
         q_type, source = "linear", f"{levels} levels, and mu-law has {MU_LAW_LEVELS}"
-    q_type = record.choose("q_type", "mu-law", q_type if q_type in Q_TYPES else None, source)
+    q_type = str(record.choose("q_type", "mu-law", q_type if q_type in Q_TYPES else None, source))
     if q_type not in Q_TYPES or (q_type == "mu-law" and levels != MU_LAW_LEVELS):
         raise SopiError(f"q_type is {q_type!r} with {levels} levels, expected linear, or mu-law with {MU_LAW_LEVELS}")
 
@@ -180,8 +181,8 @@ def _told(run: Path, sizes: dict[str, Any], record: Record) -> tuple[dict[str, A
     """The run's `*.config.json` and its name; of several, the one that contradicts the shapes least."""
 
     def contradictions(told: dict[str, Any]) -> list[str]:
-        told = {**told, "rnn_type": str(told.get("rnn_type", sizes["rnn_type"])).lower()}
-        return [name for name, value in sizes.items() if told.get(name, value) != value]
+        told = {**told, "rnn_type": str(told.get("rnn_type") or sizes["rnn_type"]).lower()}
+        return [name for name, value in sizes.items() if told.get(name) not in (None, value)]
 
     found = {}
     for path in sorted(run.glob("*.config.json")):

@@ -132,7 +132,7 @@ def _config(file: Path, sizes: dict[str, Any], record: Record) -> Config:
     else:
         source_of_q_type = source
     usual, note = ("linear", "as most") if len(sizes["frame_sizes"]) > 1 else ("mu-law", "as with Dadabots")
-    q_type = record.choose("q_type", usual, q_type if q_type in Q_TYPES else None, source_of_q_type, note)
+    q_type = str(record.choose("q_type", usual, q_type if q_type in Q_TYPES else None, source_of_q_type, note))
     if q_type not in Q_TYPES or (q_type == "mu-law" and levels != MU_LAW_LEVELS):
         raise SopiError(f"q_type is {q_type!r} with {levels} levels, expected linear, or mu-law with {MU_LAW_LEVELS}")
     if q_type == "linear" and script.startswith(DADABOTS) and not sizes["features"]:
