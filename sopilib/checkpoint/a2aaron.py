@@ -203,14 +203,14 @@ def _neighbours(x: np.float32) -> list[np.float32]:
 
 def _weights(p: Parameters, c: Config) -> dict[str, Floats]:
     d, q, f = c.dim, c.q_levels, c.frame_sizes[0]
-    out: dict[str, NDArray[np.floating[Any]]] = {}
+    out: dict[str, Floats] = {}
     for layer in range(c.num_rnn_layers):
         rnn, lstm = f"tier0.rnn{layer}", f"{RNN}.lstm"
         into = p.take(f"{lstm}.weight_ih_l{layer}", 4 * d, d if layer else f)
         out[f"{rnn}.below" if layer else f"{rnn}.input"] = into
         out[f"{rnn}.recurrent"] = p.take(f"{lstm}.weight_hh_l{layer}", 4 * d, d)
         out[f"{rnn}.bias"] = p.take(f"{lstm}.bias_ih_l{layer}", 4 * d) + p.take(f"{lstm}.bias_hh_l{layer}", 4 * d)
-        out[f"{rnn}.initial"] = np.zeros(2 * d)
+        out[f"{rnn}.initial"] = np.zeros(2 * d, np.float32)
     up, up_bias = p.take(f"{RNN}.linear.weight", f * d, d), p.take(f"{RNN}.linear.bias", f * d)
 
     embedding = p.take(f"{MLP}.embed.weight", q, p.shape(f"{MLP}.embed.weight", 2)[1])
@@ -224,4 +224,4 @@ def _weights(p: Parameters, c: Config) -> dict[str, Floats]:
     p.check_all_taken()
     below = fold.below(embedding, first, up.reshape(f, d, d), up_bias.reshape(f, d) + first_bias, rest)
     out["sample.tables"], out["tier0.up.weight"], out["tier0.up.bias"] = below.tables, below.up_weight, below.up_bias
-    return {name: np.ascontiguousarray(w, np.float32) for name, w in out.items()}
+    return out

@@ -19,7 +19,7 @@ from sopilib.checkpoint.importing import Options, Parameters, Record
 from sopilib.errors import SopiError
 from sopilib.model import Config, Model
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.float32]
 
 NAME = "deepsound"
 DESCRIPTION = "a run folder, or one of the files in its checkpoints/ such as best-ep9-it900"
@@ -98,15 +98,16 @@ def _kernel(p: Parameters, name: str, *shape: int) -> Floats:
     if f"{name}.weight_v" not in p:
         return p.take(f"{name}.weight", *shape)
     v, g = p.take(f"{name}.weight_v", *shape), p.take(f"{name}.weight_g", shape[0], 1, 1)
-    length = np.sqrt((v * v).sum((1, 2), keepdims=True))
+    length = np.sqrt(np.square(v, dtype=np.float64).sum((1, 2), keepdims=True))
     if not length.all():
         raise SopiError(f"{name}.weight_v has a channel of zeros, which weight norm can't scale")
-    return v * (g / length)
+    v *= g / length
+    return v
 
 
-def _weights(p: Parameters, c: Config) -> dict[str, NDArray[np.float32]]:
+def _weights(p: Parameters, c: Config) -> dict[str, Floats]:
     d, q, f = c.dim, c.q_levels, c.frame_sizes[0]
-    out: dict[str, NDArray[np.floating[Any]]] = {}
+    out: dict[str, Floats] = {}
     for i, n in enumerate(c.frame_sizes):
         tier, r = f"{PREFIX}frame_level_rnns.{i}", c.ratio(i)
         out[f"tier{i}.input.weight"] = _kernel(p, f"{tier}.input_expand", d, n, 1)[:, :, 0]
@@ -130,4 +131,4 @@ def _weights(p: Parameters, c: Config) -> dict[str, NDArray[np.float32]]:
         out[f"sample.layer{k}.weight"] = _kernel(p, f"{MLP}.{name}", rows, d, 1)[:, :, 0]
         out[f"sample.layer{k}.bias"] = p.take(f"{MLP}.{name}.bias", rows)
     p.check_all_taken()
-    return {name: np.ascontiguousarray(w, np.float32) for name, w in out.items()}
+    return {name: np.ascontiguousarray(w) for name, w in out.items()}

@@ -119,12 +119,13 @@ class Parameters:
             raise SopiError(f"{name} has shape {self.shapes[name]}, expected {axes} axes")
         return self.shapes[name]
 
-    def take(self, name: str, *shape: int) -> NDArray[np.float64]:
+    def take(self, name: str, *shape: int) -> NDArray[np.float32]:
         """Raises SopiError if it is missing, has another shape, or holds values that are not finite."""
         if self.shape(name, len(shape)) != shape:
             raise SopiError(f"{name} has shape {self.shapes[name]}, expected {shape}")
         self._left.pop(name, None)
-        array = self._read(name).astype(np.float64)
+        with np.errstate(over="ignore"):
+            array = self._read(name).astype(np.float32)
         if not np.isfinite(array).all():
             raise SopiError(f"{name} holds values that are not finite: the file is damaged or its training failed")
         return array

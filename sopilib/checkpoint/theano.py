@@ -21,7 +21,7 @@ from sopilib.checkpoint.importing import Options, Parameters, Record
 from sopilib.errors import SopiError
 from sopilib.model import Config, Model
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.float32]
 
 NAME = "Theano"
 DESCRIPTION = "a run folder, or a params_*.pkl, of the original or of Dadabots' SampleRNN"
@@ -161,7 +161,8 @@ def _told(file: Path, sizes: dict[str, Any], record: Record) -> tuple[str, dict[
         try:
             with pickles.mapped(arguments) as data:
                 line, _ = pickles.read(data)
-            words = [word.decode() if isinstance(word, bytes) else str(word) for word in line]
+            texts = [word.decode() if isinstance(word, bytes) else str(word) for word in line]
+            words = [word for text in texts for word in text.split("=", 1)]
         except (SopiError, TypeError, UnicodeDecodeError):
             record.warn(f"{arguments.name} can't be read and is left aside")
             continue
@@ -183,9 +184,9 @@ def _told(file: Path, sizes: dict[str, Any], record: Record) -> tuple[str, dict[
 # ---------------------------------------------------------------- the weights
 
 
-def _weights(p: Parameters, c: Config) -> dict[str, NDArray[np.float32]]:
+def _weights(p: Parameters, c: Config) -> dict[str, Floats]:
     d = c.dim
-    out: dict[str, NDArray[np.floating[Any]]] = {}
+    out: dict[str, Floats] = {}
     tiers = ["FrameLevel", "BigFrameLevel"][: len(c.frame_sizes)]
     for i, tier in enumerate(tiers):
         n = c.frame_sizes[i]
@@ -215,17 +216,17 @@ def _weights(p: Parameters, c: Config) -> dict[str, NDArray[np.float32]]:
         out[f"sample.layer{k}.bias"] = p.take(f"SampleLevel.{name}.b", rows)
     # trained by nothing: predictions of the big frames alone
     p.check_all_taken(but=lambda name: name.startswith("BigFrameLevel.IndependentPreds."))
-    return {name: np.ascontiguousarray(w, np.float32) for name, w in out.items()}
+    return {name: np.ascontiguousarray(w) for name, w in out.items()}
 
 
 def _matrix(p: Parameters, name: str, columns: int, rows: int, number: int = 0) -> Floats:
     """[rows, columns] of `name`.W0, which is stored transposed, weight norm applied."""
     w = p.take(f"{name}.W{number}", columns, rows)
     if f"{name}.g{number}" in p:
-        length = np.sqrt((w * w).sum(0))
+        length = np.sqrt(np.square(w, dtype=np.float64).sum(0))
         if not length.all():
             raise SopiError(f"{name}.W{number} has a column of zeros, which weight norm can't scale")
-        w = w * (p.take(f"{name}.g{number}", rows) / length)
+        w *= p.take(f"{name}.g{number}", rows) / length
     return w.T
 
 
