@@ -89,6 +89,8 @@ def test_foreign_and_broken_files_say_so(file: Path, tmp_path: Path) -> None:
         json.dumps({"dim": 1 << 40}),
         json.dumps({"dim": "wide"}),
         json.dumps({"frame_sizes": 3}),
+        json.dumps({"sample_relu": [0] * 1_000_000}),
+        "[" * 100_000,
     ):
         save_file({"w": np.zeros(3, np.float32)}, str(bad), {"format": "sopilib", "version": "1", "config": config})
         with pytest.raises(SopiError):

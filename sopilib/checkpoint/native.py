@@ -21,6 +21,7 @@ from sopilib.model import Config, Model, shapes
 
 FORMAT, VERSION = "sopilib", "1"
 SCALE = ".scale"
+LARGEST_HEADER = 4 << 20  # bytes; a hundred times what the largest model needs
 
 
 def save(model: Model, path: str | Path, precision: str = "float32") -> None:
@@ -136,5 +137,5 @@ def _check_header(path: Path) -> None:
     if len(head) < 8:
         raise SopiError(f"{path}: only {size} bytes, not a model file")
     (length,) = struct.unpack("<Q", head)
-    if length > min(size - 8, 100_000_000):
+    if length > min(size - 8, LARGEST_HEADER):
         raise SopiError(f"{path}: not a safetensors file, or cut short ({size} bytes)")

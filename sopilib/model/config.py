@@ -115,7 +115,10 @@ class Config:
             f"features is {self.features!r}, expected a whole number from 0 to {_MOST_FEATURES}",
         )
         need(not self.features or self.has_input_layer(0), "features need an input layer in the lowest tier")
-        need(bool(self.sample_relu), "sample_relu needs an entry for the sum and one for each layer after it")
+        need(
+            0 < len(self.sample_relu) <= 65,
+            f"sample_relu has {len(self.sample_relu)} entries, expected one for the sum and each of up to 64 layers",
+        )
         need(
             len(self.sample_relu) > 1 or self.mlp_dim == self.q_levels,
             f"mlp_dim is {self.mlp_dim}, expected q_levels ({self.q_levels}) without layers in the sample level",
