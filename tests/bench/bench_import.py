@@ -19,12 +19,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bundle_writer import Shape, prism_file, prism_weights, write_bundle
 
 CHILD = """
-import resource, sys, time, warnings
+import re, sys, time, warnings
 import sopilib
 warnings.simplefilter("ignore")
 before = time.perf_counter()
 sopilib.load(sys.argv[1])
-took, most = time.perf_counter() - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+took = time.perf_counter() - before
+most = int(re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1]) / 1e6
 print(f"loaded in {took:.2f} s, at most {most:.2f} GB of memory")
 """
 
