@@ -23,17 +23,23 @@ def message(address: str, *values: Any) -> OscMessage:
 
 
 def example(command: Command) -> list[Any]:
-    """Arguments that a command takes, its defaults left out. Only `load` needs what isn't there by itself."""
+    """Arguments that a command takes, its defaults left out. `load` and `snapshot` need what isn't there by itself."""
     values: list[Any] = []
     for argument in command.arguments:
         if argument.optional or argument.default is not None:
             break
         if argument.kind == "text":
             values.append("small")
+        elif argument.kind == "choice":
+            values.append(argument.choices[0])
+        elif argument.kind in ("int", "slot"):
+            values.append(int(argument.least))
+        elif argument.kind == "message":
+            values += ["gain", 0.5]
         else:
             least = argument.least if argument.least > -1e9 else -1
             most = min(argument.most, least + 1)
-            values.append(int(most) if argument.kind in ("int", "switch", "sound") else float(most))
+            values.append(int(most) if argument.kind in ("switch", "sound") else float(most))
     return values
 
 

@@ -424,7 +424,7 @@ def test_a_recording_is_what_was_heard_from_start_to_stop(make, tmp_path):  # no
     sound, rate = soundfile.read(tmp_path / "recordings" / "take-001.wav", dtype="float32")
     assert rate == 16000
     assert np.array_equal(sound, heard)
-    assert lines(told, "recording") == ["recordings/take-001.wav", ()]
+    assert lines(told, "record") == [("start", "recordings/take-001.wav"), "stop"]
     assert lines(told, "recorded") == [("recordings/take-001.wav", 12.5)]
 
 

@@ -7,6 +7,7 @@ import json
 import random
 import socket
 import subprocess
+import tempfile
 import sys
 import threading
 import time
@@ -43,7 +44,8 @@ class Stage:
     def __init__(self, **options):
         self.lines = []
         self.instances = Instances()
-        self.performers = [Performer(), Performer()]
+        self.folder = tempfile.TemporaryDirectory()
+        self.performers = [Performer(folder=self.folder.name), Performer(folder=self.folder.name)]
         self.output = ClockOutput(self.performers, 48000, 2)
         for performer, name in zip(self.performers, ("left", "")):
             self.instances.add(performer, name)
@@ -67,6 +69,7 @@ class Stage:
     def close(self):
         for what in self.closing:
             what.close()
+        self.folder.cleanup()
 
 
 @pytest.fixture
@@ -159,6 +162,9 @@ def test_patterns(pattern, fits, not_):
 def test_every_command_works_from_python_osc(stage, name):
     command = COMMANDS[name]
     told = []
+    if name == "snapshot":
+        stage.left.handle("load", "small")
+        wait_for(lambda: stage.left.state.model)
     stage.left.watch(lambda kind, *values: told.append(kind))
     stage.controller.send(f"/samplernn/left/{name}", *example(command))
     wait_for(lambda: told)
@@ -180,6 +186,8 @@ def test_every_command_works_from_liblo(stage):
         before = len(told)
         subprocess.run([*words, *map(str, values)], check=True)
         wait_for(lambda before=before: len(told) > before)
+        if name == "load":
+            wait_for(lambda: "loaded" in told)
     stage.settle()
     assert not stage.lines
     assert "error" not in told

@@ -227,7 +227,7 @@ COMMANDS: dict[str, Command] = {
                 Argument("file", "text", optional=True),
             ),
             "Records what is heard into a new WAV file in the folder recordings.",
-            told="recording",
+            query=True,
         ),
         Command(
             "latency",
@@ -269,7 +269,7 @@ STATUS: dict[str, str] = {
     "listen": "0 or 1; silence, input or old",
     "kick": "strength",
     "snapshot": "store, recall, morph, save or load, and the slot or the file",
-    "recording": "file; nothing when none is made",
+    "record": "start and the file; stop",
     "recorded": "file, seconds: it is closed",
     "latency": "milliseconds, frames of the host",
     "freewheel": "0 or 1",

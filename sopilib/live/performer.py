@@ -193,6 +193,8 @@ class Performer:
             return (int(self.freewheel),)
         if name == "listen":
             return int(bool(self.state.listen)), self.state.listen or "silence"
+        if name == "record":
+            return ("start", self.recording.shown) if self.recording is not None else ("stop",)
         value = getattr(self.state, name.replace("-", "_"))
         return (value, 0.0) if RAMP in COMMANDS[name].arguments else (value,)
 
@@ -298,9 +300,8 @@ class Performer:
     def do_feature(self, t: int, number: int, value: float, ms: float, voice: int = 0) -> None:
         known = self._engine.config.features if self._engine is not None else None
         if known is not None and number > known:
-            raise SopiError(
-                f"feature: number is {number}, but {self.state.model} has {known or 'no'} conditioning values"
-            )
+            has = f"{known} conditioning values" if known else "no conditioning values"
+            self._tell("warning", f"feature {number} is not heard: {self.state.model} has {has}")
         self.stream.feature(t, number - 1, value, ms / 1000, voice - 1)
         if not voice:
             self.state.features[number] = value
@@ -420,7 +421,7 @@ class Performer:
                 raise SopiError(f"record: {self.recording.path.name} is being recorded, send record stop first")
             self._check_dsp("record")
             self.recording = Recording(self.stream, self._recordings(), file, t)
-            self._tell("recording", self.recording.shown)
+            self._tell_setting("record")
         elif self.recording is not None:
             self.recording.end(t)
 
@@ -686,8 +687,8 @@ class Performer:
                 self._tell("error", f"record {ended.shown}: {ended.failure}; it ends after {ended.seconds:.1f} s")
             elif ended.lost:
                 self._tell("warning", f"record {ended.shown}: {ended.lost} frames are missing, the disk is too slow")
+            self._tell_setting("record")
             self._tell("recorded", ended.shown, round(ended.seconds, 3))
-            self._tell("recording")
         self._tell_level()
         self._polls += 1
         if self._polls % SELDOM == 0:
