@@ -1,8 +1,12 @@
 """The class `samplernn` of [pyext~ 1 1 1 1 samplernn_pd samplernn <model>]: Pd's messages <-> `sopilib.live.Performer`.
 
+[pyext~ 1 1 2 N samplernn_pd samplernn <model>]: the first signal inlet is what the model can listen to, the second its
+temperature where that is above 0; N signal outlets, one for each voice, as long as `voices` and `mix` say nothing else.
+
 Message inlet: the messages of `sopilib.live.COMMANDS`, and
     bang                     the same as `status`
-    settings <name value...> what `settings` once gave at the outlet: model, temperature, gain, seed, latency
+    settings <name value...> what `settings` once gave at the outlet: model, name, and what of `sopilib.live.LASTING`
+                             is not as it always is
     folder <path>            where relative paths are looked up first (at the start: the folder of the patch)
     osc <port> [address]     OSC for all samplernn objects of this Pd at that UDP port, for this machine only unless an
                              address of a network is given (0.0.0.0: all networks); `osc 0` closes all ports
@@ -24,6 +28,7 @@ import os
 import subprocess
 import sys
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +36,7 @@ import numpy as np
 import pyext
 
 from sopilib.errors import SopiError
-from sopilib.live import Performer
+from sopilib.live import LASTING, MOST_VOICES, Performer
 from sopilib.osc import Instances, Server
 
 INSTANCES = Instances()  # the samplernn objects of this Pd
@@ -49,17 +54,21 @@ class samplernn(pyext._class):
         self.remembered: list[Any] = []
         self.waiting: deque[tuple[str, tuple[Any, ...]]] = deque()  # status events until Pd's thread calls
         self.rings = hasattr(self, "_rings") and os.environ.get("SOPI_NO_RINGS") != "1"
+        outlets = self._signals[1] if hasattr(self, "_signals") else 1
         self.performer = Performer(
+            voices=min(max(1, outlets), MOST_VOICES),
+            outputs=max(1, outlets),
             sample_rate=pyext._samplerate(),
             freewheel=pd_is_batch(),
             threads=int(os.environ.get("SOPI_THREADS", "1")),
             status=self.tell,
             arrays=read_array,
+            write_array=write_array,
             folder=self._canvas_dir if hasattr(self, "_canvas_dir") else None,
         )
         self.instance = INSTANCES.add(self.performer)
         if self.rings:
-            self._rings(out=self.performer.ring)
+            self._rings(out=self.performer.ring, inp=self.performer.input)
 
     def _init(self) -> None:
         self.set(self.arguments)
@@ -96,7 +105,7 @@ class samplernn(pyext._class):
             settings["seed"] = words.pop(0)
         if len(words) % 2:
             settings["model"] = words.pop(0)
-        known = self.performer.settings()
+        known = ("model", *LASTING)
         for name, value in zip(words[::2], words[1::2]):
             if name in known:
                 settings[name] = value
@@ -133,10 +142,10 @@ class samplernn(pyext._class):
         if kind in ("error", "warning"):
             self.print_line(kind, str(values[0]))
         if kind == "tick" and self.rings:
-            self._rings(out=self.performer.ring, tick_outlet=int(values[0]))
+            self._rings(out=self.performer.ring, inp=self.performer.input, tick_outlet=int(values[0]))
             kind = "ticking"  # `tick` is the tick itself
         self.send(kind, values)
-        if kind == "loaded" or kind in ("temperature", "gain", "seed", "latency"):
+        if kind == "loaded" or kind in LASTING:
             self.remember()
 
     def remember(self) -> None:
@@ -149,7 +158,8 @@ class samplernn(pyext._class):
 
     def send(self, kind: str, values: Any) -> None:
         if self.rings:
-            self._outlet(1, kind, tuple(values))
+            with suppress(RuntimeError):  # the box was deleted meanwhile
+                self._outlet(1, kind, tuple(values))
         else:
             self.waiting.append((kind, tuple(values)))
 
@@ -171,8 +181,8 @@ class samplernn(pyext._class):
         return True
 
     def _signal(self) -> None:
-        out = self._outvec(0)
-        out[:] = self.performer.read(len(out))[0]
+        out, incoming = self._outvec(0), self._invec(0)
+        out[:] = self.performer.read(len(out), None if incoming is None else np.array(incoming, np.float32)[None])[0]
         self.flush()
 
 
@@ -185,6 +195,18 @@ def read_array(name: str) -> np.ndarray | None:
     buffer = pyext.Buffer(name)
     frames = buffer[:] if len(buffer) else None
     return None if frames is None else np.array(frames, np.float32)
+
+
+def write_array(name: str, samples: np.ndarray) -> bool:
+    """Makes Pd's array as long as the samples and fills it; False if there is no such array."""
+    buffer = pyext.Buffer(name)
+    if not len(buffer):
+        return False
+    if len(buffer) != len(samples):
+        buffer.resize(len(samples))
+    buffer[:] = samples
+    buffer.dirty()
+    return True
 
 
 def pd_is_batch() -> bool:

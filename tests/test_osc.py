@@ -7,8 +7,8 @@ import json
 import random
 import socket
 import subprocess
-import tempfile
 import sys
+import tempfile
 import threading
 import time
 import urllib.error

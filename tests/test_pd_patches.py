@@ -231,10 +231,7 @@ def busy_patch(what: str) -> Patch:
         patch.obj("array define mine 4800000")
         patch.at(150, "seed mine", box)
     if what == "recording":
-        take = patch.obj("record~")
-        patch.connect(box, 0, take, 0)
-        patch.connect(box, 0, take, 1)
-        patch.at(50, "1", take, 2)
+        patch.at(50, "record start", box)
     return patch
 
 
@@ -265,13 +262,11 @@ def test_a_signal_ends_pd_within_two_seconds(tmp_path: Path, number: signal.Sign
 def test_a_recording_is_readable_when_pd_is_killed(tmp_path: Path) -> None:
     process = start(busy_patch("recording").write(tmp_path / "p.pd"))
     take = tmp_path / "recordings" / "take-001.wav"
-    wait_for(take, 400_000)
-    time.sleep(1.2)
+    wait_for(take, 200_000)
     end(process, signal.SIGKILL)
     sound, rate = soundfile.read(take)
     assert rate == 48000
-    assert sound.shape[1] == 2
-    assert len(sound) > 50_000
+    assert len(sound) > 45_000
     assert sound.std() > 0.001
 
 

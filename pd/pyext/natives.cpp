@@ -284,6 +284,15 @@ PyObject *address(PyObject *, PyObject *capsule)
     return PyLong_FromVoidPtr(handle.get());
 }
 
+/* Pd's thread: (signal inlets, signal outlets). */
+PyObject *signals(PyObject *, PyObject *capsule)
+{
+    HandlePtr handle;
+    if (!to_handle(capsule, &handle)) return nullptr;
+    if (!handle->object) return Py_BuildValue("ii", 0, 0);
+    return Py_BuildValue("ii", handle->object->signal_inlets, handle->object->signal_outlets);
+}
+
 /* Pd's thread: where Pd's search path has name + ext: (directory, file) or None. */
 PyObject *find(PyObject *, PyObject *args)
 {
@@ -514,6 +523,7 @@ PyMethodDef methods[] = {
     {"respond", respond, METH_O, nullptr},
     {"name", name, METH_O, nullptr},
     {"address", address, METH_O, nullptr},
+    {"signals", signals, METH_O, nullptr},
     {"find", find, METH_VARARGS, nullptr},
     {"invec", invec, METH_VARARGS, nullptr},
     {"outvec", outvec, METH_VARARGS, nullptr},

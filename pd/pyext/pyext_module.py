@@ -349,6 +349,11 @@ class _class:
         return self._box.patch_directory
 
     @property
+    def _signals(self) -> tuple[int, int]:
+        """How many signal inlets and outlets the box has. In `__init__` and `_init`."""
+        return _pd.signals(self._box.handle)
+
+    @property
     def _this(self) -> int:
         return _pd.address(self._box.handle)
 

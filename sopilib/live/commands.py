@@ -281,6 +281,8 @@ STATUS: dict[str, str] = {
     "burst": "frames that the host takes at once",
     "model": "name, sample rate in Hz",
     "models": "names",
+    "worker": "on, after the course's load",
+    "generated": "array, sample rate in Hz, frames: after the course's generate",
     "warning": "one line",
     "error": "one line: what was found, what was expected, what to do",
 }

@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,14 @@ import numpy as np
 from sopilib import checkpoint
 from sopilib.engine import Engine
 from sopilib.errors import SopiError
+from sopilib.live import course
 from sopilib.live.commands import COMMANDS, RAMP, Curve, Message, parse
 from sopilib.live.recording import Recording
 from sopilib.live.snapshots import Snapshots
 from sopilib.live.sound import edges, to_model_rate
 from sopilib.model import Model
 from sopilib.native import _native
-from sopilib.sound import read_sound
+from sopilib.sound import read_sound, resample
 
 __all__ = ["Performer"]
 
@@ -87,6 +88,7 @@ class Performer:
     threads, precision, backend  as `Engine` has them; with "torch" the stream's thread calls Python for each 2 ms
     status       called with a kind of `commands.STATUS` and its values, from several threads, one at a time
     arrays       gives the host's array of a name as float samples at the host's rate, or None
+    write_array  puts float samples into the host's array of a name; False if there is none
     folder       where relative paths are looked up first, and where the folder of recordings is made
 
     The host takes the sound from `ring` (a capsule, for our external) or from `read`.
@@ -104,6 +106,7 @@ class Performer:
         backend: str = "native",
         status: Status | None = None,
         arrays: Arrays | None = None,
+        write_array: Callable[[str, np.ndarray], bool] | None = None,
         folder: str | os.PathLike[str] | None = None,
         outputs: int | None = None,
     ) -> None:
@@ -115,13 +118,13 @@ class Performer:
         self.recording: Recording | None = None
         self.snapshots = Snapshots()
         self._watchers: tuple[Status, ...] = () if status is None else (status,)
-        self._arrays = arrays
+        self._arrays, self._write_array = arrays, write_array
         self._lock = threading.RLock()  # held while a message or a status event is handled
         self._closed = False
         self._engine: Engine | None = None  # never plays: the stream gets clones of it
         self._load_job = self._prime_job = 0  # the newest wins; older ones drop what they made
         self._loading: str | None = None
-        self._primes_after_load: Callable[[], None] | None = None
+        self._after_load: Callable[[], None] | None = None
         self._told: dict[str, Any] = {}
         self._moved = (0, time.monotonic())  # host position, and since when it stands there
         self._polls = 0
@@ -178,6 +181,8 @@ class Performer:
         with self._lock:
             if self._closed:
                 return False
+            if course.is_course(atoms) and self._of_the_course(self.now if t is None else int(t), str(selector), atoms):
+                return True
             command, values = parse(str(selector), atoms)
             if values is None:
                 self._tell_setting(command.name)
@@ -244,12 +249,58 @@ class Performer:
 
     # ---------------------------------------------------------------- the messages
 
+    def _of_the_course(self, t: int, selector: str, atoms: Sequence[Any]) -> bool:
+        """Messages as the course writes them. False if this is none."""
+        if selector == "load":
+            self.do_load(t, course.load_request(atoms))
+            self._tell("worker", "on")
+        elif selector == "generate":
+            request = course.generate_request(atoms)
+            if self._engine is None and self._loading is None:
+                raise SopiError("generate: no model is loaded, load one first")
+            if self._loading is not None:
+                self._after_load = lambda: self._generate_into_arrays(request)
+            else:
+                self._run(self._generate_into_arrays, request)
+        else:
+            return False
+        return True
+
+    def _generate_into_arrays(self, request: course.Request) -> None:
+        """All sounds of a request at once, one voice each, apart from what plays."""
+        engine = self._engine
+        assert engine is not None
+        try:
+            if self._write_array is None:
+                raise SopiError("this host has no arrays, expected generate or generate 0")
+            rate, outs = engine.config.sample_rate, request.outs
+            fresh = engine.clone(len(outs))
+            fresh.reset(self.state.seed)
+            if request.seed is not None:
+                samples = self._arrays(request.seed) if self._arrays is not None else None
+                if samples is None:
+                    raise SopiError(f"--seed {request.seed}: no such array")
+                sound = to_model_rate(np.asarray(samples), request.seed_rate, 0, None, rate)
+                fresh.prime(np.tile(fresh.model.encode(sound), (len(outs), 1)))
+            n = max(1, round(request.seconds * rate))
+            temperatures = np.stack(
+                [_levels(temperature, n, rate) for temperature in request.temperatures[: len(outs)]]
+            )
+            made = fresh.model.decode(fresh.generate(n, temperatures))
+            for name, line in zip(outs, made):
+                sound = resample(line, rate, request.sample_rate)
+                if not self._write_array(name, sound):
+                    raise SopiError(f"--out {name}: no such array, make it with [array define {name}]")
+                self._tell("generated", name, request.sample_rate, len(sound))
+        except SopiError as e:
+            self._tell("error", f"generate: {e}")
+
     def do_load(self, t: int, model: str) -> None:
         if self._loading is not None:
             self._tell("warning", f"load {self._loading} was dropped for load {model}")
         self._load_job += 1
         self._prime_job += 1
-        self._primes_after_load = None
+        self._after_load = None
         self._loading = model
         self._tell("loading", model)
         self._run(self._load, self._load_job, model, t)
@@ -363,7 +414,7 @@ class Performer:
         self.stream.seed(t, sound, voice - 1)
         if not voice:
             self._prime_job += 1
-            self._primes_after_load = None
+            self._after_load = None
         self._set("seed", voice, sound)
 
     def do_reset(self, t: int) -> None:
@@ -485,7 +536,7 @@ class Performer:
             if stale():
                 return
             self._loading = None
-            primes, self._primes_after_load = self._primes_after_load, None
+            after, self._after_load = self._after_load, None
             if failure is not None:
                 self._tell("error", f"load {wanted}: {failure}")
                 return
@@ -499,8 +550,8 @@ class Performer:
                 self._tell("warning", text)
             if speed < 1.2:
                 self._tell("warning", f"{model.name} runs at {speed:.2g}x real time here: expect gaps below 1.2x")
-        if primes is not None:
-            primes()
+        if after is not None:
+            after()
 
     def _fresh(self, engine: Engine) -> Engine:
         fresh = engine.clone()
@@ -577,7 +628,7 @@ class Performer:
             self._prime(job, name, samples, offset, length, t)
 
         if self._loading is not None:
-            self._primes_after_load = work
+            self._after_load = work
         else:
             self._run(work)
 
@@ -718,6 +769,14 @@ def ordinary_priority() -> None:
             os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         except OSError:
             pass
+
+
+def _levels(temperature: float | Curve, n: int, rate: int) -> np.ndarray:
+    """float32 [n]: of each sample, from the first on."""
+    if not isinstance(temperature, Curve):
+        return np.full(n, temperature, np.float32)
+    envelope = _native.Envelope(temperature.levels, temperature.times, temperature.curves)
+    return np.array([envelope.at(i / rate) for i in range(n)], np.float32)
 
 
 def _warm_up(engine: Engine) -> float:
