@@ -345,7 +345,7 @@ def test_closing_pds_window_ends_it_while_it_plays(display: str, tmp_path: Path)
 
 
 def test_the_help_patch_has_a_line_for_every_message() -> None:
-    examples = re.findall(r"#X msg \d+ \d+ ([a-z]+)", HELP.read_text())
+    examples = re.findall(r"#X msg \d+ \d+ ([a-z0-9-]+)", HELP.read_text())
     assert set(COMMANDS) <= set(examples)
 
 
