@@ -26,7 +26,7 @@ def table() -> str:
     for command in COMMANDS.values():
         arguments = "; ".join(
             f"*{a.name}*: {a.expected}"
-            + (f", else {a.default:g}" if a.default is not None else ", or none" * a.optional)
+            + (f", else {_plain(a.default)}" if a.default is not None else ", or none" * a.optional)
             for a in command.arguments
         )
         usage = command.usage.replace("|", "\\|")
@@ -34,3 +34,7 @@ def table() -> str:
     lines += ["", "# What comes out of the status outlet", "", "| message | values |", "|---|---|"]
     lines += [f"| `{kind}` | {values} |" for kind, values in STATUS.items()]
     return "\n".join(lines) + "\n"
+
+
+def _plain(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
