@@ -26,6 +26,7 @@ from torch_writer import (
 import sopilib
 from sopilib import Engine, Model, SopiError, SopiWarning, checkpoint
 from sopilib.checkpoint import torch_file
+from sopilib.model.network import SampleRNN
 
 FIXTURES = Path(__file__).parent / "fixtures"
 DEEPSOUND, A2AARON = FIXTURES / "deepsound", FIXTURES / "a2aaron"
@@ -77,11 +78,22 @@ def test_a2aarons_quantiser_is_on_the_grid_of_its_ground_truth(recwarn: pytest.W
         c = model.config
         assert (c.q_scale, c.q_offset) == (float(reference["scale"]), int(reference["rounded_min"]))
         assert (c.sample_rate, c.q_zero) == (rate, 132)
+        for backend in ("native", "torch"):
+            assert (Engine(model, backend=backend).state()["history"] == 132).all()
         codes = model.encode(sound)
         np.testing.assert_array_equal(model.decode(codes), truth)
         for row, start in zip(reference["sequence"], reference["start_index"]):
             np.testing.assert_array_equal(codes[start : start + 36], row)
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("peer", [DEEPSOUND / "best-ep2-it32", A2AARON_FILE])
+def test_training_can_go_on(peer: Path) -> None:
+    model = sopilib.load(peer)
+    codes = some_codes(model.config.q_levels, 4 * model.config.lookback)
+    with torch.no_grad():
+        logits, _ = SampleRNN.from_model(model)(torch.as_tensor(codes))
+    close(logits.numpy(), forced(model, codes))
 
 
 def test_torch_is_not_needed(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from sopilib.checkpoint import fold, torch_file
-from sopilib.checkpoint.importing import Options, Parameters, Record
+from sopilib.checkpoint.importing import Options, Parameters, Record, newest
 from sopilib.errors import SopiError
 from sopilib.model import Config, Model
 
@@ -43,14 +43,9 @@ def recognise(path: Path) -> bool:
 
 def _file(path: Path) -> Path | None:
     """The checkpoint that `path` means: of a folder, its newest."""
-    if not path.is_dir():
-        return path if path.is_file() else None
-    found = [
-        (int(name[1]), int(name[2]), file)
-        for file in sorted(path.glob("*_model.pt"))
-        if (name := re.search(r"_epoch_(\d{1,9})_iter_(\d{1,9})_model\.pt$", file.name))
-    ]
-    return max(found)[2] if found else None
+    if path.is_dir():
+        return newest([path], r".*_epoch_(\d+)_iter_(\d+)_model\.pt")
+    return path if path.is_file() else None
 
 
 def load(path: Path, options: Options) -> Model:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sopilib.checkpoint import fold, torch_file
-from sopilib.checkpoint.importing import Options, Parameters, Record
+from sopilib.checkpoint.importing import Options, Parameters, Record, newest
 from sopilib.errors import SopiError
 from sopilib.model import Config, Model
 
@@ -38,15 +38,9 @@ def recognise(path: Path) -> bool:
 
 def _file(path: Path) -> Path | None:
     """The checkpoint that `path` means: of a folder, its newest."""
-    if not path.is_dir():
-        return path if path.is_file() else None
-    found = [
-        (int(name[2]), int(name[3]), not name[1], file)
-        for folder in (path, path / "checkpoints")
-        for file in sorted(folder.glob("*ep*-it*"))
-        if (name := re.fullmatch(r"(best-)?ep(\d{1,9})-it(\d{1,9})", file.name))
-    ]
-    return max(found)[3] if found else None
+    if path.is_dir():
+        return newest([path, path / "checkpoints"], r"(?:best-)?ep(\d+)-it(\d+)")
+    return path if path.is_file() else None
 
 
 def load(path: Path, options: Options) -> Model:

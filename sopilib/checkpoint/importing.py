@@ -4,7 +4,8 @@ checkpoint's arrays."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,22 @@ from numpy.typing import NDArray
 
 from sopilib.errors import SopiError, one_line
 
-__all__ = ["Options", "Parameters", "Record"]
+__all__ = ["Options", "Parameters", "Record", "newest"]
 
 
 def _option(help: str) -> Any:
     return field(default=None, metadata={"help": help})
+
+
+def newest(folders: Iterable[Path], pattern: str) -> Path | None:
+    """Of the files in these folders whose names match `pattern`, which captures epoch and iteration, the last."""
+    found = [
+        (int(name[1][:18]), int(name[2][:18]), file)
+        for folder in folders
+        for file in folder.glob("*")
+        if (name := re.fullmatch(pattern, file.name, re.ASCII)) and file.is_file()
+    ]
+    return max(found)[2] if found else None
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import codecs
 import math
+import os
 import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,14 @@ from numpy.typing import NDArray
 
 from sopilib.errors import SopiError
 
-__all__ = ["Array", "Builder", "Global", "NUMPY", "integers", "mapped", "read"]
+__all__ = ["Array", "Builder", "Global", "NUMPY", "integers", "read", "whole"]
 
 _MOST_OPCODES = 2_000_000
 _MOST_DIGITS = 64
 _MOST_LETTERS = 256
 _MOST_AXES = 8
 _DEEPEST = 50
+_LARGEST_FILE = 4 << 30
 _MARK = object()
 _FOREIGN_ESCAPE = re.compile(rb"\\[^'\"nrtx]")
 
@@ -135,17 +136,21 @@ NUMPY: dict[str, Builder | None] = {
 """Names that every reader knows, and what a call of them gives; None: it may be named but not called."""
 
 
-def mapped(path: Path) -> mmap:
-    """The bytes of a file, read as they are needed. Raises SopiError."""
+def whole(path: Path) -> bytes:
+    """The bytes of a file. (A map of it would crash the program if somebody cut the file short meanwhile.) Raises
+    SopiError."""
     try:
         with path.open("rb") as file:
-            return mmap(file.fileno(), 0, access=ACCESS_READ)
-    except (OSError, ValueError) as e:
+            size = os.fstat(file.fileno()).st_size
+            if size > _LARGEST_FILE:
+                raise SopiError(f"{size} bytes, more than the {_LARGEST_FILE} that a checkpoint may have")
+            return file.read()
+    except OSError as e:
         raise SopiError(f"can't be read ({e})") from None
 
 
 def read(
-    data: bytes | mmap,
+    data: bytes,
     at: int = 0,
     known: Mapping[str, Builder | None] = NUMPY,
     persistent: Builder | None = None,
@@ -178,9 +183,7 @@ def _reason(e: Exception) -> str:
 class _Machine:
     """Pickle's stack machine. `stack` holds values and marks, `memo` values by number."""
 
-    def __init__(
-        self, data: bytes | mmap, at: int, known: Mapping[str, Builder | None], persistent: Builder | None
-    ) -> None:
+    def __init__(self, data: bytes, at: int, known: Mapping[str, Builder | None], persistent: Builder | None) -> None:
         self.data, self.at, self.size = data, at, len(data)
         self.known, self.persistent = known, persistent
         self.stack: list[Any] = []

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sopilib.checkpoint import fold, pickles
-from sopilib.checkpoint.importing import Options, Parameters, Record
+from sopilib.checkpoint.importing import Options, Parameters, Record, newest
 from sopilib.errors import SopiError
 from sopilib.model import Config, Model
 
@@ -42,13 +42,7 @@ def recognise(path: Path) -> bool:
 def _file(path: Path) -> Path | None:
     """The checkpoint that `path` means: of a folder, its newest. (The hours in the names begin anew after --resume.)"""
     if path.is_dir():
-        found = [
-            (int(name[1]), int(name[2]), file)
-            for folder in (path, path / "params")
-            for file in sorted(folder.glob("params_e*.pkl"))
-            if (name := re.match(r"params_e(\d{1,9})_i(\d{1,9})_", file.name))
-        ]
-        return max(found)[2] if found else None
+        return newest([path, path / "params"], r"params_e(\d+)_i(\d+)_.*\.pkl")
     if not path.is_file():
         return None
     with path.open("rb") as file:
@@ -74,8 +68,7 @@ def load(path: Path, options: Options) -> Model:
 
 
 def _parameters(file: Path) -> Parameters:
-    with pickles.mapped(file) as data:
-        value, _ = pickles.read(data)
+    value, _ = pickles.read(pickles.whole(file))
     if not isinstance(value, dict):
         raise SopiError(f"a pickle of a {type(value).__name__}, expected the parameters of a SampleRNN by name")
     arrays = {
@@ -159,8 +152,7 @@ def _told(file: Path, sizes: dict[str, Any], record: Record) -> tuple[str, dict[
         if not arguments.is_file() or arguments.stat().st_size > LARGEST_LOG:
             continue
         try:
-            with pickles.mapped(arguments) as data:
-                line, _ = pickles.read(data)
+            line, _ = pickles.read(pickles.whole(arguments))
             texts = [word.decode() if isinstance(word, bytes) else str(word) for word in line]
             words = [word for text in texts for word in text.split("=", 1)]
         except (SopiError, TypeError, UnicodeDecodeError):

@@ -15,7 +15,6 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +107,10 @@ def mentions(path: Path, name: str) -> bool:
 def read(path: Path) -> Any:
     """The object in the file: plain containers and values, its tensors as `Tensor`. Raises SopiError."""
     try:
-        data = pickles.mapped(path)
-        return _read_zip(path) if data[:4] == _ZIP_STARTS else _read_stream(data)
+        with path.open("rb") as file:
+            if file.read(len(_ZIP_STARTS)) == _ZIP_STARTS:
+                return _read_zip(path)
+        return _read_stream(pickles.whole(path))
     except _DAMAGE as e:
         raise SopiError(f"not a file of torch.save, or cut short or damaged ({e})") from None
 
@@ -149,7 +150,9 @@ class _Object:
         what, kind, key, _device, size, *view = identity
         if what != "storage" or not isinstance(kind, pickles.Global) or not isinstance(key, (str, int)):
             raise ValueError("an object outside the file that is no storage")
-        number_type = _TYPES[kind.name.rpartition(".")[2].removesuffix("Storage")]
+        number_type = _TYPES.get(kind.name.rpartition(".")[2].removesuffix("Storage"))
+        if number_type is None:
+            raise ValueError(f"a storage of {kind.name}")
         (size,) = pickles.integers((size,))
         whole = Storage(str(key), number_type, size)
         if self.storages.setdefault(whole.key, whole) != whole:
@@ -232,7 +235,7 @@ def _entry(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
         return entry.read(info.file_size)
 
 
-def _read_stream(data: mmap) -> Any:
+def _read_stream(data: bytes) -> Any:
     starts: dict[str, int] = {}
 
     def fetch(storage: Storage) -> bytes:
