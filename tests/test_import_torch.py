@@ -212,6 +212,9 @@ def test_a_range_that_nobody_told_is_assumed_and_said(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "o_ground_truth.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 9000), 22050, "FLOAT")
     with pytest.warns(SopiWarning, match=r"o_ground_truth\.wav lie on no grid"):
         assert sopilib.load(path).config.q_offset == -127
+    (tmp_path / "o_ground_truth.wav").write_bytes(b"RIFF nothing")
+    with pytest.warns(SopiWarning, match=r"o_ground_truth\.wav: not a readable sound file.*left aside"):
+        assert sopilib.load(path).config.q_offset == -127
 
 
 @pytest.mark.parametrize("subtype", ["FLOAT", "PCM_16"])
@@ -235,7 +238,7 @@ def test_any_ground_truth_tells_the_quantiser(lowest: float, highest: float, sub
     ("options", "words"),
     [
         ({"lowest": -1.0}, "expected both"),
-        ({"lowest": 1.0, "highest": -1.0}, "expected a range"),
+        ({"lowest": 1.0, "highest": -1.0}, "range of samples from 1 to -1"),
         ({"lowest": -1.0, "highest": 1.0, "sound": "x.wav"}, "expected one of them"),
         ({"sound": "nowhere.wav"}, r"nowhere\.wav"),
         ({"sound": str(A2AARON_FILE)}, "not a readable sound"),

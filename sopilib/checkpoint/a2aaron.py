@@ -29,6 +29,7 @@ DESCRIPTION = "a run folder, or one of its *_epoch_*_iter_*_model.pt"
 
 RNN, MLP = "frame_level_rnn", "sample_predictor"
 BLOCK = 1 << 20  # samples of a sound read at once
+LOUDEST = 100.0  # sample
 OFF_GRID = 2.0**-13  # how far from the code grid a level may lie, as in a file of 16 bits, but no more than
 OFF_GRID_STEPS = 1 / 8  # of a step
 
@@ -60,19 +61,19 @@ def load(path: Path, options: Options) -> Model:
         for name, value in sizes.items():
             record.found(name, value, "shapes")
         Config(**sizes)  # no absurd ones
-        step, zero, rate, sound = _quantiser(file, sizes["q_levels"], options, record)
+        quantiser = _quantiser(file, sizes["q_levels"], options, record)
         config = Config(
             **sizes,
             seq_len=0,
             q_type="affine",
-            q_scale=step,
-            q_offset=zero,
+            q_scale=quantiser.step,
+            q_offset=quantiser.offset,
             emb_size=0,
-            sample_rate=record.choose("sample_rate", 16000, rate, sound),
+            sample_rate=record.choose("sample_rate", 16000, quantiser.rate, quantiser.source),
             mlp_dim=sizes["q_levels"],
             input_layer=False,
-            frame_scale=2 * step,
-            frame_offset=2 * step * zero,
+            frame_scale=2 * quantiser.step,
+            frame_offset=2 * quantiser.step * quantiser.offset,
             sample_relu=[False],
         )
         weights = _weights(p, config)
@@ -96,49 +97,64 @@ def _sizes(p: Parameters) -> dict[str, Any]:
 # ---------------------------------------------------------------- the quantiser
 
 
-def _quantiser(file: Path, q: int, options: Options, record: Record) -> tuple[float, int, int | None, str]:
-    """-> step of audio per code, code of 0 as an offset, and, if a sound told them, its rate in Hz and its name."""
-    if (options.lowest is None) != (options.highest is None):
-        raise SopiError("one of lowest and highest is given, expected both: the range of the sound trained on")
-    if options.lowest is not None and options.highest is not None:
-        if not (math.isfinite(options.lowest) and math.isfinite(options.highest) and options.lowest < options.highest):
-            raise SopiError(f"lowest is {options.lowest}, highest {options.highest}, expected a range of samples")
-        step, zero = _of_range(options.lowest, options.highest, q)
-        if options.sound is None:
-            return step, zero, None, ""
-        raise SopiError("both a sound and a range are given, expected one of them")
-    sound = Path(options.sound).expanduser() if options.sound is not None else _ground_truth(file)
-    if sound is not None:
+class Quantiser(NamedTuple):
+    step: float
+    """of audio from one code to the next"""
+    offset: int
+    """Audio is (code + offset) * step."""
+    rate: int | None = None
+    """Hz, if a sound told it"""
+    source: str = ""
+
+
+def _quantiser(file: Path, q: int, options: Options, record: Record) -> Quantiser:
+    """From what the user gave, else the run's ground truth, else full scale, with a warning."""
+    if options.lowest is not None or options.highest is not None:
+        if options.sound is not None:
+            raise SopiError("both a sound and a range are given, expected one of them")
+        if options.lowest is None or options.highest is None:
+            raise SopiError("one of lowest and highest is given, expected both: the range of the sound trained on")
+        return Quantiser(*_of_range(options.lowest, options.highest, q))
+    if options.sound is not None:
+        sound = Path(options.sound).expanduser()
         heard = _heard(sound, q)
-        grid = _grid(heard.levels, q)
-        step, zero = grid or _of_range(heard.lowest, heard.highest, q)
-        if grid or options.sound is not None:
-            record.found("q_scale", step, sound.name)
-            record.found("q_offset", zero, sound.name)
-            return step, zero, heard.rate, sound.name
-        record.warn(f"the samples of {sound.name} lie on no grid of {q} codes, it is left aside")
+        known = Quantiser(
+            *(_grid(heard.levels, q) or _of_range(heard.lowest, heard.highest, q)), heard.rate, sound.name
+        )
+    else:
+        known = _of_ground_truth(file, q, record)
+    if known.source:
+        record.found("q_scale", known.step, known.source)
+        record.found("q_offset", known.offset, known.source)
+    return known
+
+
+def _of_ground_truth(file: Path, q: int, record: Record) -> Quantiser:
+    """That of the run, which has the same name up to the epoch, or is the only one in the folder."""
+    own = file.with_name(re.split(r"_epoch_\d+_iter_", file.name)[0] + "_ground_truth.wav")
+    found = [own] if own.is_file() else list(file.parent.glob("*_ground_truth.wav"))
+    if len(found) == 1:
+        try:
+            heard = _heard(found[0], q)
+            grid = _grid(heard.levels, q)
+            if grid:
+                return Quantiser(*grid, heard.rate, found[0].name)
+            record.warn(f"the samples of {found[0].name} lie on no grid of {q} codes, it is left aside")
+        except SopiError as e:
+            record.warn(f"{e}, it is left aside")
     record.warn(
         "the range of the sound that it was trained on is not known, -1 to 1 is assumed: else give option sound"
     )
-    return *_of_range(-1.0, 1.0, q), None, ""
+    return Quantiser(*_of_range(-1.0, 1.0, q))
 
 
 def _of_range(lowest: float, highest: float, q: int) -> tuple[float, int]:
     """As the system quantises a file with these extremes, in float32."""
     low, high = np.float32(lowest), np.float32(highest)
+    if not -LOUDEST <= low < high <= LOUDEST:
+        raise SopiError(f"a range of samples from {low:g} to {high:g}, expected one like -1 to 1")
     step = (low - high) / np.float32(q - 1)
-    if not step < 0:
-        raise SopiError("the sound trained on is silent, expected one with a range of samples")
     return float(step), int(np.trunc(high / step))
-
-
-def _ground_truth(file: Path) -> Path | None:
-    """The run's: the same name up to the epoch, or else the only one in the folder."""
-    own = file.with_name(re.split(r"_epoch_\d+_iter_", file.name)[0] + "_ground_truth.wav")
-    if own.is_file():
-        return own
-    found = list(file.parent.glob("*_ground_truth.wav"))
-    return found[0] if len(found) == 1 else None
 
 
 class Heard(NamedTuple):
