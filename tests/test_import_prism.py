@@ -328,7 +328,7 @@ def test_files_beside_the_checkpoint_are_used_but_the_shapes_count(tmp_path: Pat
         ({"sample_rate": 0}, "sample_rate is 0"),
         ({"sample_rate": "fast"}, "sample_rate is 'fast'"),
         ({"q_type": "a-law"}, "q_type is 'a-law' with 256 levels, expected linear, or mu-law"),
-        ({"q_type": ["linear"]}, "q_type is .* with 256 levels"),
+        ({"q_type": ["linear"]}, "expected a text"),
         ({"final_relu": "yes"}, "final_relu is 'yes', expected True or False"),
     ],
 )

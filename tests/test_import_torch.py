@@ -242,6 +242,9 @@ def test_any_ground_truth_tells_the_quantiser(lowest: float, highest: float, sub
         ({"lowest": -1.0, "highest": 1.0, "sound": "x.wav"}, "expected one of them"),
         ({"sound": "nowhere.wav"}, r"nowhere\.wav"),
         ({"sound": str(A2AARON_FILE)}, "not a readable sound"),
+        ({"lowest": 0.5, "highest": 0.5}, "range of samples"),
+        ({"sound": 3}, "sound is 3, expected a text"),
+        ({"lowest": "low", "highest": 1}, "lowest is 'low', expected a number"),
         ({"final_relu": True}, "no option for a2aaron"),
     ],
 )

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from sopilib.errors import SopiError, one_line
 
 __all__ = ["Options", "Parameters", "Record", "newest"]
+
+
+_EXPECTED = {int: "a whole number", float: "a number", str: "a text", bool: "True or False"}
 
 
 def _option(help: str) -> Any:
@@ -47,12 +50,22 @@ class Options:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Options:
-        """Raises SopiError for a name that is none of these."""
-        known = [f.name for f in dataclasses.fields(cls)]
-        for name in values:
+        """Raises SopiError for a name that is none of these, and for a value of another type."""
+        known = cls.types()
+        for name, value in values.items():
             if name not in known:
                 raise SopiError(f"option {name!r} is unknown, expected one of {', '.join(known)}")
+            kind, expected = known[name], _EXPECTED[known[name]]
+            if value is not None and not isinstance(value, (int, float) if kind is float else kind):
+                raise SopiError(f"option {name} is {value!r}, expected {expected}")
         return cls(**values)
+
+    @classmethod
+    def types(cls) -> dict[str, type]:
+        """name -> int, float, str or bool, beside None"""
+        return {
+            name: next(t for t in get_args(hint) if t is not type(None)) for name, hint in get_type_hints(cls).items()
+        }
 
     def given(self) -> dict[str, Any]:
         """Those that are not None."""

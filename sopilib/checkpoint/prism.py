@@ -163,8 +163,6 @@ def _config(run: Path, sizes: dict[str, Any], record: Record) -> Config:
 
     rate = re.search(rb"--sample_rate[ =](\d{1,9})\b", _head(run / "args.txt"))
     final_relu = record.choose("final_relu", False, note=f"as PRiSM has it since {SINCE_RELU}")
-    if not isinstance(final_relu, bool):
-        raise SopiError(f"final_relu is {final_relu!r}, expected True or False")
     return Config(
         **sizes,
         seq_len=seq_len,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from pathlib import Path
-from typing import get_args, get_type_hints
 
 from sopilib import checkpoint
 from sopilib.errors import SopiError
@@ -19,9 +18,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "-o", "--output", type=Path, help="its folder is made if need be; default: NAME.safetensors here"
     )
     parser.add_argument("--precision", default="float32", help="float32, float16 or int8; default %(default)s")
-    types = get_type_hints(checkpoint.Options)
+    types = checkpoint.Options.types()
     for option in dataclasses.fields(checkpoint.Options):
-        kind = next(t for t in get_args(types[option.name]) if t is not type(None))
+        kind = types[option.name]
         flag, text = "--" + option.name.replace("_", "-"), option.metadata["help"]
         if kind is bool:
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
