@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,15 +16,36 @@ import soxr
 from sopilib.errors import SopiError
 
 
-def read_sound(path: str | Path) -> tuple[np.ndarray, int]:
-    """-> float32 [n], channels averaged, and its rate in Hz. Raises SopiError if it is no readable sound file."""
+def read_sound(path: str | Path, channel: int | None = None) -> tuple[np.ndarray, int]:
+    """-> float32 [n], channels averaged or channel number `channel` (from 1), and its rate in Hz. What libsndfile
+    doesn't know goes through ffmpeg, if that is installed. Raises SopiError if it is no readable sound file."""
     if not Path(path).is_file():
         raise SopiError(f"{path}: no such sound file")
     try:
         audio, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError, OSError) as e:
-        raise SopiError(f"{path}: not a readable sound file ({e})") from None
-    return audio.mean(axis=1), rate
+        converted = _through_ffmpeg(path)
+        if converted is None:
+            raise SopiError(f"{path}: not a readable sound file ({e})") from None
+        audio, rate = converted
+    if channel is None:
+        return audio.mean(axis=1), rate
+    if not 1 <= channel <= audio.shape[1]:
+        raise SopiError(f"{path}: has {audio.shape[1]} channel(s), no channel {channel}")
+    return audio[:, channel - 1], rate
+
+
+def _through_ffmpeg(path: str | Path) -> tuple[np.ndarray, int] | None:
+    """float32 [n, channels] and the rate, or None without ffmpeg or if it can't read this either."""
+    if shutil.which("ffmpeg") is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        wav = Path(folder) / "sound.wav"
+        command = ["ffmpeg", "-nostdin", "-v", "error", "-i", str(path), "-vn", "-c:a", "pcm_f32le", str(wav)]
+        if subprocess.run(command, capture_output=True).returncode != 0:
+            return None
+        audio, rate = soundfile.read(str(wav), dtype="float32", always_2d=True)
+        return audio, rate
 
 
 def resample(audio: np.ndarray, rate: float, sample_rate: float) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import sopilib
 from sopilib import checkpoint
-from sopilib.cli import bench, doctor, import_, messages, play, serve
+from sopilib.cli import bench, doctor, import_, messages, play, prepare, serve, train
 from sopilib.errors import SopiError, SopiWarning
 
 
@@ -22,6 +22,8 @@ def main(argv: list[str] | None = None) -> int:
     _models(commands)
     _info(commands)
     _generate(commands)
+    prepare.add_parser(commands)
+    train.add_parser(commands)
     import_.add_parser(commands)
     bench.add_parser(commands)
     doctor.add_parser(commands)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from pathlib import Path
 
 from sopilib import checkpoint
+from sopilib.cli import options
 from sopilib.errors import SopiError
 
 
@@ -18,21 +18,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "-o", "--output", type=Path, help="its folder is made if need be; default: NAME.safetensors here"
     )
     parser.add_argument("--precision", default="float32", help="float32, float16 or int8; default %(default)s")
-    types = checkpoint.Options.types()
-    for option in dataclasses.fields(checkpoint.Options):
-        kind = types[option.name]
-        flag, text = "--" + option.name.replace("_", "-"), option.metadata["help"]
-        if kind is bool:
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
-        else:
-            parser.add_argument(flag, type=kind, help=text)
+    options.add(parser, checkpoint.Options)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    names = [option.name for option in dataclasses.fields(checkpoint.Options)]
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    model = checkpoint.load(args.path, **given)
+    model = checkpoint.load(args.path, **options.given(args, checkpoint.Options))
     output = args.output or Path(f"{model.name}.safetensors")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -97,7 +97,8 @@ class SampleRNN(nn.Module):
         """[f, q, W]: what each of the codes before adds to the sample level."""
         if not self.config.emb_size:
             return self.weight("sample.tables")
-        return torch.einsum("qe,fwe->fqw", self.weight("sample.embedding"), self.weight("sample.convolution"))
+        e, convolution = self.weight("sample.embedding"), self.weight("sample.convolution")
+        return self._linear(e, convolution.flatten(0, 1)).float().unflatten(1, convolution.shape[:2]).transpose(0, 1)
 
     def initial_state(self, batch: int) -> State:
         c = self.config

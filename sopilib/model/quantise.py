@@ -57,6 +57,22 @@ def _linear_half(c: Config) -> float:
     return max(c.q_levels - 1 - c.q_levels // 2, 1)
 
 
+A_LAW = 87.6
+"""As the telephone standard (ITU-T G.711) has it."""
+
+
+def _a_law_encode(x: NDArray[np.float64], c: Config) -> NDArray[np.float64]:
+    loud = A_LAW * np.abs(x)
+    y = np.where(loud < 1, loud, 1 + np.log(np.maximum(loud, 1))) / (1 + np.log(A_LAW))
+    return np.rint(np.sign(x) * y * _linear_half(c)) + c.q_levels // 2
+
+
+def _a_law_decode(code: NDArray[np.float64], c: Config) -> NDArray[np.float64]:
+    y = np.clip((code - c.q_levels // 2) / _linear_half(c), -1, 1)
+    loud = np.abs(y) * (1 + np.log(A_LAW))
+    return np.sign(y) * np.where(loud < 1, loud, np.exp(loud - 1)) / A_LAW
+
+
 def _bins_encode(eps: float, kind: type[np.floating[Any]]) -> _Map:
     """q bins over [-1, 1], made smaller by `eps` of a bin in all so that 1 falls into the last; computed in `kind`."""
 
@@ -79,20 +95,25 @@ def _affine_decode(code: NDArray[np.float64], c: Config) -> NDArray[np.float32]:
     return (code + c.q_offset).astype(np.float32) * np.float32(c.q_scale)
 
 
+NEW = ("mu-law", "a-law", "linear")
+"""For models that begin their training here."""
+
 QUANTISERS: dict[str, tuple[_Map, _Map]] = {
     "mu-law": (_mu_law_encode, _mu_law_decode),
     "linear": (_linear_encode, _linear_decode),
+    "a-law": (_a_law_encode, _a_law_decode),
     "linear-prism": (_bins_encode(1e-5, np.float32), _bins_decode),
     "mu-law-theano": (_mu_law_theano_encode, _mu_law_theano_decode),
     "linear-theano": (_bins_encode(1e-5, np.float64), _bins_decode),
     "linear-deepsound": (_bins_encode(0.01, np.float32), _bins_decode),
     "affine": (_affine_encode, _affine_decode),
 }
-"""q_type -> (encode, decode). The first two are for new models; the others are those of older systems, in the precision
-in which these compute, whose roundings are part of them.
+"""q_type -> (encode, decode). The first three are for new models; the others are those of older systems, in the
+precision in which these compute, whose roundings are part of them.
 
 mu-law            mu = q - 1, rounded to the nearest level, as PRiSM has it (and decodes it, in float32)
 linear            even steps around silence, which is exactly 0
+a-law             even steps around silence, which is exactly 0, of the telephones' logarithm, A = 87.6
 linear-prism      q even bins, a code decodes to its bin's lower edge
 mu-law-theano     mu = q - 1, rounded down over q - 1 steps, but decoded as q steps around code q // 2
 linear-theano     q even bins. The system first scales each file's minimum and maximum to the ends; here the ends are -1

@@ -58,3 +58,35 @@ def log_mel(audio: np.ndarray, sample_rate: int, bands: int = 40) -> np.ndarray:
 def log_mel_distance(a: np.ndarray, b: np.ndarray, sample_rate: int) -> float:
     """Root mean square difference of the long-term log-mel spectra of two sounds, in dB."""
     return float(np.sqrt(np.mean((log_mel(a, sample_rate) - log_mel(b, sample_rate)) ** 2)))
+
+
+def failures(audio: np.ndarray, sample_rate: int, real: np.ndarray | None = None) -> list[str]:
+    """How a sound, float [n], fails as models are known to: "silence", "a tone", "noise", "a DC offset"; mostly not at
+    all. What the recordings `real` do as well is no failure."""
+    found = _failures(audio, sample_rate)
+    return [f for f in found if real is None or f not in _failures(real, sample_rate)]
+
+
+def _failures(audio: np.ndarray, sample_rate: int) -> list[str]:
+    d, out = describe(audio, sample_rate), []
+    if abs(d.dc) > 0.02:
+        out.append("a DC offset")
+    centred = audio.astype(np.float64) - d.dc
+    if _db(float(centred.std())) < -55 or d.longest_silence > 0.8 * len(audio) / sample_rate:
+        return [*out, "silence"]
+    size = min(1024, len(audio))
+    frames = np.lib.stride_tricks.sliding_window_view(centred, size)[:: max(1, size // 2)] * np.hanning(size)
+    power = np.abs(np.fft.rfft(frames)) ** 2 + 1e-12
+    whole = power.mean(axis=0)
+    loudest = int(whole.argmax())
+    # one line of the spectrum, and always the same one
+    if (
+        whole[max(0, loudest - 2) : loudest + 3].sum() > 0.95 * whole.sum()
+        and (power.argmax(1) == loudest).mean() > 0.9
+    ):
+        out.append("a tone")
+    # as flat as white noise, at every moment: a frame of it has a flatness of 0.56
+    flatness = np.exp(np.log(power).mean(axis=1)) / power.mean(axis=1)
+    if np.quantile(flatness, 0.1) > 0.3:
+        out.append("noise")
+    return out

@@ -1,5 +1,5 @@
-import sys
+"""`python -m sopilib.train` is `sopi train`, for torchrun."""
 
-from sopilib.train.loop import main
+from sopilib.cli.train import main
 
-sys.exit(main())
+raise SystemExit(main())

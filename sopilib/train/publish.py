@@ -1,41 +1,46 @@
 """From a finished run to a folder under models/: the file, ten seconds to hear, a picture and a card.
 
-    python -m sopilib.train.publish RUN AUDIO... -o models/NAME --licence "..." --about "..."
+    python -m sopilib.train.publish RUN -o models/NAME --licence "..." --about "..." --retrain "..."
 
-AUDIO is what the run was trained on; the end of its last file is scored.
+For a run that knows no data set (of before `sopi prepare`), name the sounds that it was trained on after RUN: the end
+of the last one is scored.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
 
 from sopilib import Engine, Model, checkpoint, render, sound
 from sopilib.errors import SopiError
-from sopilib.score import bits_per_sample, describe, log_mel_distance
-from sopilib.train.data import find_audio
+from sopilib.score import describe, likelihood, log_mel_distance
+from sopilib.train.pictures import spectrograms
+from sopilib.train.prepare import Dataset, find_audio
 
 TEMPERATURES = (0.9, 0.95, 1.0)
 LISTEN = 1.0
 
 
-def spectrograms(parts: dict[str, np.ndarray], sample_rate: int, path: Path) -> None:
-    """Writes a PNG with one spectrogram (0 to Nyquist, 80 dB deep) above the other. parts: title -> float [n]."""
-    import matplotlib
+def _recordings(run: Path, audio: list[str], trained: Model) -> tuple[np.ndarray, list[np.ndarray]]:
+    """All sound of the run, float [n], and the stretches of it that were held out."""
+    if audio:
+        files = [sound.read_audio(f, trained.config.sample_rate) for f in find_audio(audio)]
+        seconds = trained.about["training"]["held_out_seconds"]
+        return np.concatenate(files), [files[-1][-round(seconds * trained.config.sample_rate) :]]
+    try:
+        dataset = Dataset(json.loads((run / "run.json").read_text())["dataset"])
+    except (OSError, ValueError, KeyError) as e:
+        raise SopiError(f"{run}: knows no data set ({e}), so name the sounds that it was trained on") from None
+    held_out = [np.array(dataset.audio[a : a + n]) for a, n in dataset.segments["validation"]]
+    return np.array(dataset.audio), held_out
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(len(parts), 1, figsize=(10, 2.6 * len(parts)), sharex=True, layout="constrained")
-    for axis, (title, audio) in zip(np.atleast_1d(axes), parts.items()):
-        axis.specgram(audio + 1e-6, NFFT=512, Fs=sample_rate, noverlap=384, cmap="magma", vmin=-120, vmax=-40)
-        axis.set_title(title, loc="left", fontsize=10)
-        axis.set_ylabel("Hz")
-    np.atleast_1d(axes)[-1].set_xlabel("seconds")
-    figure.savefig(path, dpi=80)
-    pyplot.close(figure)
+def _bits(engine: Engine, held_out: list[np.ndarray]) -> float:
+    scores = [likelihood(engine, codes) for codes in held_out if len(codes) >= engine.config.lookback]
+    return sum(s.bits * s.samples for s in scores) / sum(s.samples for s in scores)
 
 
 def _generate(model: Model, seconds: float, temperature: float, seed: int) -> np.ndarray:
@@ -60,7 +65,7 @@ def _card(model: Model, name: str, about: str, licence: str, lines: list[str], r
             "## Figures",
             "",
             f"{t['steps']} steps of {t['batch']} x {c.seq_len} samples, {t['samples_seen'] / 1e6:.0f} M in all,",
-            f"in {t['seconds'] / 60:.0f} minutes. The last {t['held_out_seconds']:g} s of the last file are held out.",
+            f"in {t['seconds'] / 60:.0f} minutes. {t['held_out_seconds']:g} s of the recordings are held out.",
             "",
             *lines,
             "",
@@ -85,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m sopilib.train.publish", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("run", type=Path, help="folder of a training run")
-    parser.add_argument("audio", nargs="+", help="what it was trained on")
+    parser.add_argument("audio", nargs="*", help="what it was trained on")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder to make; its name is the model's")
     parser.add_argument("--licence", required=True)
     parser.add_argument("--about", required=True, help="a sentence on the recordings")
@@ -96,12 +101,11 @@ def main(argv: list[str] | None = None) -> int:
     try:
         trained = checkpoint.load(args.run)
         name, rate = args.output.name, trained.config.sample_rate
-        files = find_audio(args.audio)
-        corpus = [sound.read_audio(f, rate) for f in files]
+        corpus, held_out_sound = _recordings(args.run, args.audio, trained)
         args.output.mkdir(parents=True, exist_ok=True)
         path = args.output / f"{name}.safetensors"
-        held_out = trained.encode(corpus[-1])[-round(trained.about["training"]["held_out_seconds"] * rate) :]
-        bits = {p: bits_per_sample(Engine(trained, precision=p), held_out) for p in ("f32", "int8")}
+        held_out = [trained.encode(s) for s in held_out_sound]
+        bits = {p: _bits(Engine(trained, precision=p), held_out) for p in ("f32", "int8")}
         model = Model(
             trained.config, trained.weights, {**trained.about, "licence": args.licence, "data": args.about}, name
         )
@@ -112,7 +116,7 @@ def main(argv: list[str] | None = None) -> int:
         checkpoint.save(model, path, args.precision)
 
         model = checkpoint.load(path)
-        stored = bits_per_sample(Engine(model), held_out)
+        stored = _bits(Engine(model), held_out)
         lines = [
             f"Held out: **{bits['f32']:.3f} bits per sample** in f32, {bits['int8']:.3f} in int8,",
             f"{stored:.3f} in int8 from this {args.precision} file.",
@@ -120,14 +124,13 @@ def main(argv: list[str] | None = None) -> int:
             "| 30 s each | level | peak | DC | longest silence | spectrum, distance to the recordings |",
             "|---|---|---|---|---|---|",
         ]
-        whole = np.concatenate(corpus)
         others = {
             Path(o).name: np.concatenate([sound.read_audio(f, rate) for f in find_audio([o])]) for o in args.others
         }
-        sounds = {"the recordings": whole} | {f"temperature {t}": _generate(model, 30, t, 1) for t in TEMPERATURES}
+        sounds = {"the recordings": corpus} | {f"temperature {t}": _generate(model, 30, t, 1) for t in TEMPERATURES}
         for title, audio in sounds.items():
             d = describe(audio, rate)
-            distances = [f"{log_mel_distance(audio, whole, rate):.1f} dB"]
+            distances = [f"{log_mel_distance(audio, corpus, rate):.1f} dB"]
             distances += [f"{log_mel_distance(audio, x, rate):.1f} to {k}" for k, x in others.items()]
             lines.append(
                 f"| {title} | {d.rms_db:.1f} dB | {d.peak_db:.1f} dB | {d.dc:.1e} | {d.longest_silence:.2f} s "
@@ -135,7 +138,7 @@ def main(argv: list[str] | None = None) -> int:
             )
         ten = sounds[f"temperature {LISTEN}"][: 10 * rate]
         sound.write_audio(args.output / f"{name}.flac", [ten[None]], rate)
-        pictures = {"recording": corpus[-1][-10 * rate :], f"model, temperature {LISTEN}": ten}
+        pictures = {"recording": corpus[-10 * rate :], f"model, temperature {LISTEN}": ten}
         spectrograms(pictures, rate, args.output / f"{name}.png")
         (args.output / "README.md").write_text(_card(model, name, args.about, args.licence, lines, args.retrain))
     except SopiError as e:

@@ -1,0 +1,37 @@
+"""Command-line options from the fields of a dataclass: a field's type is the option's, its metadata the help."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any, get_args, get_type_hints
+
+
+def add(parser: Any, kind: type, helps: dict[str, str] | None = None, without: tuple[str, ...] = ()) -> None:
+    """An option for every field that has a help, in its metadata or in `helps`. Their default is None: not given."""
+    types = get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        text = (helps or {}).get(field.name) or field.metadata.get("help")
+        if text is None or field.name in without:
+            continue
+        flag, of = "--" + field.name.replace("_", "-"), types[field.name]
+        default = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        if default not in (None, "", [], False):
+            shown = " ".join(map(str, default)) if isinstance(default, list) else default
+            text += f"; default {shown}"
+        text = text.replace("%", "%%")
+        if of is bool:
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
+        elif element := [a for a in get_args(of) if a is not type(None)]:
+            many = getattr(of, "__origin__", None) is list
+            parser.add_argument(flag, type=element[0], nargs="*" if many else None, default=None, help=text)
+        else:
+            parser.add_argument(flag, type=of, default=None, help=text)
+
+
+def given(args: argparse.Namespace, kind: type) -> dict[str, Any]:
+    """Field -> value, of those that were given."""
+    values = {f.name: getattr(args, f.name, None) for f in dataclasses.fields(kind)}
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,26 @@
+"""`sopi prepare`: a data set from recordings."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sopilib.cli import options
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from sopilib.train.prepare import Preparation
+
+    parser = commands.add_parser("prepare", help="a data set to train on, from recordings")
+    parser.add_argument("audio", nargs="+", help="sound files, folders, or patterns in quotes")
+    parser.add_argument("-o", "--output", required=True, type=Path, help="folder to make")
+    options.add(parser, Preparation)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    from sopilib.train.prepare import Preparation, prepare
+
+    dataset = prepare(args.audio, args.output, Preparation(**options.given(args, Preparation)))
+    print((dataset.folder / "summary.txt").read_text(), end="")
+    print(f"{dataset.folder}: train on it with `sopi train {dataset.folder} -o RUN`")

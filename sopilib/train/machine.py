@@ -1,0 +1,96 @@
+"""What this machine can do for training: device, precision, memory, and how long a run will take."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import time
+
+import torch
+
+from sopilib.errors import SopiError
+from sopilib.model import Config, shapes
+from sopilib.model.sample_level import PIECE_CPU, PIECE_GPU
+from sopilib.train.settings import Settings
+
+TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt
+
+
+def device(name: str) -> str:
+    """`auto` resolved. Raises SopiError if there is no such device."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as e:
+        raise SopiError(f"device is {name!r}, which can't be used here ({str(e).splitlines()[0]})") from None
+    return name
+
+
+def precision(name: str, device: str) -> str:
+    """`auto` resolved: bfloat16 where matrix units or instructions have it, float16 on older GPUs, else float32."""
+    if name == "float16" and not device.startswith("cuda"):
+        raise SopiError("precision is float16, which needs a GPU: expected float32, bfloat16 or auto")
+    if name != "auto":
+        return name
+    if device.startswith("cuda"):
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+    return "bfloat16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "float32"
+
+
+def keep_memory() -> None:
+    """Freed memory stays with the process: a step asks for the same large arrays as the one before, and new pages cost
+    more than the arithmetic on them. (glibc; elsewhere nothing happens.)"""
+    try:
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, 1 << 30)
+    except (OSError, AttributeError):
+        pass
+
+
+def arithmetic(config: Config) -> float:
+    """Multiply-adds a sample in the forward half, as trained: tables and a linear first layer are folded."""
+    c, total = config, 0.0
+    for i, n in enumerate(c.frame_sizes):
+        below = c.num_rnn_layers * c.gates * c.dim * 2 * c.dim + c.skip_conn * c.num_rnn_layers * c.dim**2
+        total += (below + c.dim * n + c.ratio(i) * c.width_below(i) * c.dim) / n
+    layers = len(c.sample_relu) - 1
+    hidden = max(0, layers - 1 - (not c.sample_relu[0]))
+    return total + hidden * c.mlp_dim**2 + bool(layers) * c.mlp_dim * c.q_levels
+
+
+def parameters(config: Config) -> int:
+    """Weights of the model."""
+    return sum(math.prod(shape) for shape in shapes(config).values())
+
+
+def memory(config: Config, settings: Settings, lanes: int) -> int:
+    """Bytes that a step needs, about: weights, gradients, optimiser, and what the way back needs of the way there."""
+    c, low = config, 4 if settings.precision == "float32" else 2
+    moments = {"adam": 2, "adamw": 2, "sgd": 1, "rmsprop": 1}[settings.optimiser]
+    samples = lanes * c.seq_len
+    frames = sum(samples / n for n in c.frame_sizes)
+    of_frames = frames * c.num_rnn_layers * c.dim * (4 * (2 * c.gates + 3) + 2 * low * (c.gates + 2))
+    handed_down = 3 * low * samples * (c.mlp_dim + sum(c.dim / n for n in c.frame_sizes[:-1]))
+    piece = min(samples, PIECE_CPU if settings.device == "cpu" else PIECE_GPU)
+    of_pieces = piece * (4 * c.q_levels * 4 + 2 * len(c.sample_relu) * c.mlp_dim * 4)
+    return int((4 * (2 + moments) + low) * parameters(c) + of_frames + handed_down + of_pieces)
+
+
+def seconds(config: Config, settings: Settings, lanes: int) -> float:
+    """Of one step, about: from the speed of a matrix product like those of a step, of which a step reaches half."""
+    kind, n = TYPES[settings.precision], min(2048, lanes * config.seq_len)
+    a = torch.randn(n, config.dim, device=settings.device).to(kind)
+    b = torch.randn(config.dim, config.dim, device=settings.device).to(kind)
+    best = float("inf")
+    for _ in range(5):
+        began = time.perf_counter()
+        for _ in range(3):
+            c = a @ b
+        if c.is_cuda:
+            torch.cuda.synchronize()
+        best = min(best, (time.perf_counter() - began) / 3)
+    rate = n * config.dim**2 / best
+    return 3 * arithmetic(config) * lanes * config.seq_len / (0.5 * rate)

@@ -1,0 +1,61 @@
+"""Several processes that train one network (torchrun): each has some of the lanes, all take the same decisions."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+
+from sopilib.errors import SopiError
+
+
+@dataclass
+class Group:
+    """This process among `size`; alone if torchrun didn't start it."""
+
+    rank: int = 0
+    size: int = 1
+
+    @classmethod
+    def join(cls, device: str) -> Group:
+        """Joins the processes that torchrun started; on GPUs by NCCL, else by gloo."""
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+            return cls()
+        if not distributed.is_initialized():
+            distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+        return cls(distributed.get_rank(), distributed.get_world_size())
+
+    def lanes(self, batch: int) -> slice:
+        """This process's share of the batch."""
+        if batch % self.size:
+            raise SopiError(f"batch is {batch}, expected a multiple of the {self.size} processes")
+        share = batch // self.size
+        return slice(self.rank * share, (self.rank + 1) * share)
+
+    def wrap(self, module: torch.nn.Module, device: str) -> torch.nn.Module:
+        """Gradients become the mean over the processes."""
+        if self.size == 1:
+            return module
+        devices = [torch.device(device)] if device.startswith("cuda") else None
+        return torch.nn.parallel.DistributedDataParallel(module, device_ids=devices)
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Over the processes, in all of them."""
+        if self.size > 1:
+            distributed.all_reduce(values)
+        return values
+
+    def gather(self, value: Any) -> list[Any]:
+        """Everyone's, in the order of ranks, in all of them."""
+        if self.size == 1:
+            return [value]
+        out: list[Any] = [None] * self.size
+        distributed.all_gather_object(out, value)
+        return out
+
+    def leave(self) -> None:
+        if self.size > 1 and distributed.is_initialized():
+            distributed.destroy_process_group()

@@ -1,0 +1,155 @@
+"""What one sees and hears of a run: console, log.csv, curves.png, TensorBoard, previews."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sopilib import Engine, Model, sound
+from sopilib.score import failures
+from sopilib.train import pictures
+from sopilib.train.settings import Settings
+
+COLUMNS = (
+    *("step", "seconds", "train_bits", "train_accuracy", "held_out_bits", "held_out_accuracy"),
+    *("learning_rate", "gradient", "audio_seconds_per_second"),
+)
+
+
+def write_whole(path: Path, content: bytes | memoryview) -> None:
+    """Writes a file that appears, or takes the old one's place, when it is complete and on the disk."""
+    half = path.with_name(path.name + ".part")
+    try:
+        with half.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(half, path)
+    except OSError:
+        half.unlink(missing_ok=True)
+        raise
+
+
+def duration(seconds: float) -> str:
+    """As one says it: 40 s, 12 min, 3.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+class Report:
+    """Only the first of several processes writes; what it writes is in `folder`. loud: it prints, too."""
+
+    def __init__(self, folder: Path, step: int, steps: int, first: bool, loud: bool) -> None:
+        self.folder, self.steps, self.first, self.loud = folder, steps, first, first and loud
+        self.log = folder / "log.csv"
+        self.tensorboard: Any = None
+        self._shown = ""
+        if first:
+            self.cut_back(step)
+
+    def say(self, line: str) -> None:
+        if self.loud:
+            self._wipe()
+            print(line, flush=True)
+
+    def show(self, line: str) -> None:
+        """On a terminal: in place of the last such line."""
+        if self.loud and sys.stdout.isatty():
+            self._wipe()
+            print(line, end="\r", flush=True)
+            self._shown = line
+
+    def _wipe(self) -> None:
+        if self._shown:
+            print(" " * len(self._shown), end="\r")
+            self._shown = ""
+
+    def rows(self) -> list[dict[str, str]]:
+        """Of log.csv; a line that was cut short in the writing is left out."""
+        if not self.log.exists():
+            return []
+        rows = list(csv.DictReader(io.StringIO(self.log.read_text())))
+        return [r for r in rows if all(r.get(c) is not None for c in COLUMNS) and str(r["step"]).isdigit()]
+
+    def cut_back(self, step: int) -> None:
+        """A killed run may have logged steps that its checkpoint doesn't hold."""
+        kept = [r for r in self.rows() if int(r["step"]) <= step]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(kept)
+        write_whole(self.log, text.getvalue().encode())
+        if self.tensorboard is not None:
+            self.tensorboard.close()
+        self.tensorboard = None
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.tensorboard = SummaryWriter(str(self.folder / "tensorboard"), purge_step=step + 1)
+        except ImportError:
+            pass
+
+    def row(self, values: dict[str, Any]) -> None:
+        """One line of the log. values: by COLUMNS; absent ones stay empty."""
+        if not self.first:
+            return
+        with self.log.open("a", newline="") as file:
+            csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(
+                {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in values.items()}
+            )
+        if self.tensorboard is not None:
+            for name, value in values.items():
+                if name != "step":
+                    self.tensorboard.add_scalar(name, value, values["step"])
+
+    def progress(self, values: dict[str, Any], left: float, final: bool) -> None:
+        held_out = f", held out {values['held_out_bits']:.3f}" if "held_out_bits" in values else ""
+        line = (
+            f"step {values['step']}/{self.steps}: {values['train_bits']:.3f}{held_out} bits a sample, "
+            f"{100 * values['train_accuracy']:.0f} % right, {values['audio_seconds_per_second']:.1f} s of sound a "
+            f"second, {duration(left)} left"
+        )
+        (self.say if final else self.show)(line)
+
+    def curves(self) -> None:
+        if self.first:
+            half = self.folder / "curves.part.png"
+            pictures.learning_curves(self.rows(), half)
+            os.replace(half, self.folder / "curves.png")
+            if self.tensorboard is not None:
+                self.tensorboard.flush()
+
+    def previews(self, model: Model, step: int, settings: Settings, real: np.ndarray) -> None:
+        """Sounds at each temperature, seeds 1, 2..., and a sheet of spectrograms below real sound, float [n]."""
+        if not self.first:
+            return
+        folder, rate = self.folder / "previews", model.config.sample_rate
+        folder.mkdir(exist_ok=True)
+        temperatures = np.repeat(np.array(settings.preview_temperatures, np.float32), settings.previews)
+        engine = Engine(model, voices=len(temperatures))
+        engine.reset(step)
+        sounds = model.decode(engine.generate(round(settings.preview_seconds * rate), temperatures[:, None]))
+        sheet = {"recorded": real[: sounds.shape[1]]}
+        for k, (temperature, made) in enumerate(zip(temperatures, sounds)):
+            number = f"_{k % settings.previews + 1}" if settings.previews > 1 else ""
+            name = f"step{step:07}_t{temperature:g}{number}"
+            sound.write_audio(folder / f"{name}.wav", [made[None]], rate)
+            wrong = failures(made, rate, real)
+            title = f"temperature {temperature:g}{number.replace('_', ', number ')}"
+            sheet[title + (f": {', '.join(wrong)}" if wrong else "")] = made
+            if wrong:
+                self.say(f"  preview {name}.wav: {', '.join(wrong)}")
+            if self.tensorboard is not None:
+                self.tensorboard.add_audio(f"temperature {temperature:g}{number}", made[None], step, rate)
+        pictures.spectrograms(sheet, rate, folder / f"step{step:07}.png")
+
+    def close(self) -> None:
+        if self.tensorboard is not None:
+            self.tensorboard.close()

@@ -1,0 +1,174 @@
+"""How to train (`Settings`; `sopilib.Config` says what), and presets that set both."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sopilib.errors import SopiError
+from sopilib.model import Config
+
+CHOICES = {
+    "optimiser": ("adam", "adamw", "sgd", "rmsprop"),
+    "schedule": ("cosine", "linear", "constant"),
+    "clip_by": ("norm", "value"),
+    "precision": ("auto", "float32", "bfloat16", "float16"),
+    "monitor": ("held_out_bits", "train_bits", "held_out_accuracy"),
+}
+LIVE = ("lr", "every", "preview_every", "previews", "preview_seconds", "preview_temperatures", "keep", "patience")
+"""Settings that a run reads again from its live.json while it works."""
+
+
+def _option(default: Any, help: str) -> Any:
+    if isinstance(default, list):
+        return field(default_factory=default.copy, metadata={"help": help})
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass
+class Settings:
+    """Also the options of `sopi train`, with these helps. Raises SopiError for values out of range."""
+
+    steps: int = _option(6000, "updates in all")
+    batch: int = _option(32, "lanes: excerpts that are learnt at the same time")
+    excerpt: float = _option(8.0, "seconds that a lane plays, its memory carried on, before it jumps elsewhere")
+    optimiser: str = _option("adam", "adam, adamw, sgd or rmsprop")
+    lr: float = _option(2e-3, "learning rate at its highest")
+    schedule: str = _option("cosine", "of the learning rate, to zero at the last step: cosine or linear; or constant")
+    warm_up: int = _option(100, "steps in which the learning rate rises from zero")
+    weight_decay: float = _option(0.0, "for adamw")
+    clip: float = _option(1.0, "largest gradient")
+    clip_by: str = _option("norm", "norm: the gradient as a whole; value: each of its numbers")
+    precision: str = _option("auto", "of matrix products: float32, bfloat16, float16 (GPU); auto: the fastest here")
+    weight_norm: bool = _option(False, "each output's weights as a direction and a length (Dadabots)")
+    learn_initial: bool = _option(True, "the state at the start of a sound is learnt, rather than zero")
+    forget_bias: float = _option(1.0, "LSTM: how open the forget gates are at first (Dadabots: 3)")
+    rnn_dropout: float = _option(0.0, "share of each RNN layer's inputs that is left out in training")
+    seed: int = _option(0, "same seed, same training")
+    device: str = _option("auto", "cpu, cuda, cuda:1...; auto: a GPU if there is one")
+    threads: int = _option(0, "processor threads; 0: torch decides")
+    compile: bool = _option(False, "torch.compile, on a GPU")
+    every: int = _option(250, "steps from one validation and checkpoint to the next")
+    log_every: int = _option(25, "steps from one line of the log to the next")
+    keep: int = _option(3, "checkpoints to keep as models that play, besides the best; 0: all")
+    monitor: str = _option("held_out_bits", "what best means: held_out_bits, train_bits or held_out_accuracy")
+    patience: int = _option(0, "stop after so many validations without a better one; 0: never")
+    preview_every: int = _option(1000, "steps from one set of previews to the next; 0: none")
+    previews: int = _option(1, "sounds for each temperature")
+    preview_seconds: float = _option(4.0, "length of each")
+    preview_temperatures: list[float] = _option([0.9, 1.0], "of the previews")
+
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            self._check(name, value)
+
+    def _check(self, name: str, value: Any) -> None:
+        default = next(f for f in dataclasses.fields(self) if f.name == name)
+        kind = {"int": int, "float": (int, float), "bool": bool, "str": str}.get(str(default.type), list)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):  # type: ignore[arg-type]
+            raise SopiError(f"{name} is {value!r}, expected {default.metadata['help']}")
+        if name in CHOICES and value not in CHOICES[name]:
+            raise SopiError(f"{name} is {value!r}, expected one of {', '.join(CHOICES[name])}")
+        at_least_one = ("steps", "batch", "every", "log_every")
+        numbers = value if isinstance(value, list) else [value] if isinstance(value, (int, float)) else []
+        for number in numbers:
+            if not isinstance(number, (int, float)) or not math.isfinite(number) or number < (name in at_least_one):
+                raise SopiError(f"{name} is {value!r}, expected {1 if name in at_least_one else 0} or more")
+        above_zero = ("lr", "clip", "excerpt", "preview_seconds", "preview_temperatures")
+        if name in above_zero and not all(n > 0 for n in numbers):
+            raise SopiError(f"{name} is {value!r}, expected above 0")
+        if name == "rnn_dropout" and value >= 1:
+            raise SopiError(f"rnn_dropout is {value!r}, expected less than 1")
+
+    def with_live(self, values: Mapping[str, Any]) -> Settings:
+        """With what live.json says. Raises SopiError for names that may not change while it runs."""
+        for name in values:
+            if name not in LIVE:
+                raise SopiError(f"{name} can't change while a run works, only {', '.join(LIVE)}")
+        return dataclasses.replace(self, **values)
+
+    def learning_rate(self, step: int) -> float:
+        """Linear warm-up, then down to zero at the last step, or constant."""
+        if step < self.warm_up:
+            return self.lr * (step + 1) / self.warm_up
+        done = min(1.0, (step - self.warm_up) / max(1, self.steps - self.warm_up))
+        if self.schedule == "cosine":
+            return self.lr * 0.5 * (1 + math.cos(math.pi * done))
+        return self.lr * (1 - done) if self.schedule == "linear" else self.lr
+
+
+_PRISM = {"frame_sizes": [16, 64], "dim": 1024, "num_rnn_layers": 4, "sample_relu": [False, True, True, False]}
+_PRISM_TRAINING = {"lr": 1e-3, "schedule": "constant", "warm_up": 0, "clip": 5.0, "batch": 128, "learn_initial": False}
+_LIVE = {"frame_sizes": [16, 64], "rnn_type": "gru", "emb_size": 64}
+PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
+    "live-small": (
+        "plays in real time on anything, also several at once",
+        {**_LIVE, "dim": 256, "mlp_dim": 128, "num_rnn_layers": 1},
+    ),
+    "live": (
+        "the models that come with sopilib; plays in real time on a laptop",
+        {**_LIVE, "dim": 448, "mlp_dim": 256, "num_rnn_layers": 1},
+    ),
+    "live-large": (
+        "the most that plays in real time on a laptop; train it on a GPU",
+        {**_LIVE, "dim": 768, "mlp_dim": 256, "num_rnn_layers": 2},
+    ),
+    "prism": ("PRiSM's default", {**_PRISM, **_PRISM_TRAINING, "rnn_type": "gru"}),
+    "lstm-linear-skip": (
+        "the course's, of that name",
+        {**_PRISM, **_PRISM_TRAINING, "rnn_type": "lstm", "q_type": "linear", "skip_conn": True},
+    ),
+    "gru-linear-skip": (
+        "the course's, of that name",
+        {**_PRISM, **_PRISM_TRAINING, "rnn_type": "gru", "q_type": "linear", "skip_conn": True},
+    ),
+    "dadabots": (
+        "Dadabots' best: two tiers, five LSTM layers",
+        {
+            "frame_sizes": [16],
+            "dim": 1024,
+            "rnn_type": "lstm",
+            "num_rnn_layers": 5,
+            "skip_conn": True,
+            "skip_style": "full",
+            "input_layer": False,
+            "sample_relu": [False, True, True, False],
+            "weight_norm": True,
+            "forget_bias": 3.0,
+            "lr": 1e-3,
+            "schedule": "constant",
+            "warm_up": 0,
+            "clip_by": "value",
+            "batch": 128,
+        },
+    ),
+}
+"""Name -> what it is for, and its values: those of `Config` and of `Settings`, whose names differ."""
+_COURSE = {"learning_rate": "lr", "batch_size": "batch", "dropout": "rnn_dropout"}
+
+
+def from_values(values: Mapping[str, Any], model: Config | None = None) -> tuple[Config, Settings]:
+    """Config and settings from one flat mapping: a preset's values, the course's *.config.json, options of a command.
+
+    `model`: the config of a model to go on with; its shape can't be changed by `values`, but seq_len can. Raises
+    SopiError naming an unknown or an impossible value.
+    """
+    values = {_COURSE.get(name, name): value for name, value in values.items() if value is not None}
+    how = {f.name for f in dataclasses.fields(Settings)}
+    settings = {name: value for name, value in values.items() if name in how}
+    what = {name: value for name, value in values.items() if name not in how}
+    if model is not None:
+        for name, value in what.items():
+            if name != "seq_len" and Config.from_dict({**model.to_dict(), name: value}) != model:
+                raise SopiError(f"{name} is {value!r}, but the model to go on with has {getattr(model, name, None)!r}")
+        what = {**model.to_dict(), "emb_size": 0, **{k: v for k, v in what.items() if k == "seq_len"}}
+    elif "seq_len" not in what and "frame_sizes" in what:
+        lookback = max(what["frame_sizes"])
+        what["seq_len"] = max(1, Config.seq_len // lookback) * lookback
+    config = Config.from_dict(what)
+    if config.seq_len % config.lookback:
+        raise SopiError(f"seq_len is {config.seq_len}, expected a multiple of the largest frame, {config.lookback}")
+    return config, Settings(**settings)
