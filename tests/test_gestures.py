@@ -410,6 +410,62 @@ def test_the_last_of_the_input_can_be_a_seed(make):  # noqa: F811
     assert np.array_equal(out[LATENCY + 320 :], made[320 : 4000 - LATENCY])
 
 
+# ---------------------------------------------------------------- two models
+
+
+def test_two_sounds_are_blended_with_equal_power(make):  # noqa: F811
+    performer, told = playing(make, ("load2", "two"), rate=22050)
+    performer.handle("blend", 0.5)
+    performer.read(22050)
+    both = performer.read(8000)[0]
+    assert lines(told, "loaded2") == [("two", 22050)]
+    performer.handle("blend", 1, 100)
+    performer.read(8000)
+    second = performer.read(8000)[0]
+    performer.handle("blend", 0, 100)
+    performer.read(8000)
+    first = performer.read(8000)[0]
+    assert min(both.std(), first.std(), second.std()) > 0.01
+
+    alone, _ = playing(make, rate=22050)
+    assert np.array_equal(playing(make, ("load2", "two"), rate=22050)[0].read(9000), alone.read(9000)), (
+        "0: only the first"
+    )
+    performer.handle("load2", "off")
+    assert performer.read(4000)[0].any()
+
+
+def two_like(models):  # noqa: F811
+    """A second model of the rate of the first, of another shape."""
+    shape = {"frame_sizes": [2, 8, 16], "dim": 24, "mlp_dim": 24, "sample_rate": 16000}
+    model = sopilib.Model.random(sopilib.Config(**shape), seed=9)
+    (models / "like").mkdir(exist_ok=True)
+    sopilib.checkpoint.save(model, models / "like" / "like.safetensors")
+
+
+def test_two_models_write_one_music(make, models):  # noqa: F811
+    two_like(models)
+    performer, told = playing(make, ("load2", "like"), ("blend-mode", "logits"), ("blend", 0.25), ("seed", 4))
+    out = performer.read(3000)[0]
+    assert not lines(told, "error")
+
+    ends = {}
+    for share, name in ((0, "one"), (1, "like")):
+        alone, _ = playing(make, ("load2", "like"), ("blend-mode", "logits"), ("blend", share), ("seed", 4))
+        ends[name] = alone.read(3000)[0]
+        made = sopilib.load(name).decode(engine_of(name, seed=4).generate(3000))[0]
+        assert np.array_equal(ends[name][LATENCY + FADE :], made[FADE : 3000 - LATENCY])
+    assert not np.array_equal(out, ends["one"])
+    assert not np.array_equal(out, ends["like"])
+
+
+def test_models_that_cannot_write_one_music_are_mixed_and_it_is_told(make):  # noqa: F811
+    performer, told = playing(make, ("load2", "two"))
+    performer.handle("blend-mode", "logits")
+    assert lines(told, "error") == ["blend-mode: logits of one and two: their sample rates differ; use audio"]
+    assert performer.read(4000)[0].any()
+
+
 # ---------------------------------------------------------------- recording
 
 

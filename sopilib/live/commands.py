@@ -203,6 +203,23 @@ COMMANDS: dict[str, Command] = {
             voice=True,
         ),
         Command(
+            "load2",
+            (Argument("model", "text"),),
+            "A second model to blend with, loaded in the background; off: none.",
+        ),
+        Command(
+            "blend",
+            (Argument("share", "float", 0, 1), RAMP),
+            "0: the first model alone, 1: the second, between them both. Ramp in ms.",
+            query=True,
+        ),
+        Command(
+            "blend-mode",
+            (Argument("mode", "choice", choices=("audio", "logits")),),
+            "audio: two sounds are mixed. logits: two models of one rate and quantiser write one music.",
+            query=True,
+        ),
+        Command(
             "fade",
             (Argument("ms", "float", 1, 60_000, unit="ms"),),
             "How long start and stop take; a new seed fades in as long.",
@@ -265,6 +282,9 @@ STATUS: dict[str, str] = {
     "feature": "number, value, milliseconds of its ramp",
     "rate": "value, milliseconds of its ramp",
     "fade": "milliseconds",
+    "loaded2": "name, sample rate in Hz: the second model is ready",
+    "blend": "share of the second model, milliseconds of its ramp",
+    "blend-mode": "audio or logits",
     "freeze": "milliseconds of the loop, 0: none",
     "listen": "0 or 1; silence, input or old",
     "kick": "strength",

@@ -65,6 +65,9 @@ class State:
     """ms"""
     freeze: float = 0.0
     """ms"""
+    model2: str | None = None
+    blend: float = 0.0
+    blend_mode: str = "audio"
     listen: str = ""
     """what sounds meanwhile; empty: it does not listen"""
     features: dict[int, float] = field(default_factory=dict)
@@ -122,6 +125,9 @@ class Performer:
         self._lock = threading.RLock()  # held while a message or a status event is handled
         self._closed = False
         self._engine: Engine | None = None  # never plays: the stream gets clones of it
+        self._second: Engine | None = None  # to blend with
+        self._load2_job = 0
+        self._paired = False  # what plays is a pair of models
         self._load_job = self._prime_job = 0  # the newest wins; older ones drop what they made
         self._loading: str | None = None
         self._after_load: Callable[[], None] | None = None
@@ -305,6 +311,63 @@ class Performer:
         self._tell("loading", model)
         self._run(self._load, self._load_job, model, t)
 
+    def do_load2(self, t: int, model: str) -> None:
+        self._load2_job += 1
+        if model == "off":
+            self._second, self.state.model2 = None, None
+            self.stream.second(t, None)
+            self._play_both(t)
+            return
+        self._tell("loading", model)
+        self._run(self._load2, self._load2_job, model, t)
+
+    def _load2(self, job: int, wanted: str, t: int) -> None:
+        try:
+            model = checkpoint.load(self._path(wanted))
+            engine = Engine(model, self.state.voices, self.backend, self.precision, self.threads)
+            _warm_up(engine)
+        except (SopiError, OSError, MemoryError) as e:
+            self._tell("error", f"load2 {wanted}: {str(e) or type(e).__name__}")
+            return
+        with self._lock:
+            if self._closed or job != self._load2_job:
+                return
+            self._second = engine if engine.voices == self.state.voices else engine.clone(self.state.voices)
+            self.state.model2 = wanted
+            self._play_both(t if self.freewheel else self.now)
+            self._tell("loaded2", model.name, model.config.sample_rate)
+
+    def do_blend(self, t: int, share: float, ms: float) -> None:
+        if self._second is None:
+            self._tell("warning", "no second model is loaded to blend with, send load2 <name or path>")
+        self.stream.blend(t, share, ms / 1000)
+        self._set("blend", 0, share, ms)
+
+    def do_blend_mode(self, t: int, mode: str) -> None:
+        if mode == "logits" and self._engine is not None and self._second is not None:
+            self._pair(self._engine.clone(), self._second.clone())  # raises if they can't
+        self.state.blend_mode = mode
+        self._play_both(t)
+        self._tell_setting("blend-mode")
+
+    def _play_both(self, t: int) -> None:
+        """The second model as a sound of its own, or (and back) the two as one music, from its beginning."""
+        logits = self.state.blend_mode == "logits"
+        second = None if logits or self._second is None else self._source(self._fresh(self._second))
+        self.stream.second(t, second)
+        if self._engine is not None and (logits or self._paired):
+            self._swap(self._fresh(self._engine), t)
+
+    def _pair(self, first: Engine, second: Engine) -> Any:
+        """Two engines as one source. Raises SopiError if they don't go together."""
+        try:
+            return _native.Blend(first.source, second.source)
+        except (ValueError, TypeError) as e:
+            reason = str(e) if isinstance(e, ValueError) else "the torch backend can't"
+            raise SopiError(
+                f"blend-mode: logits of {first.model.name} and {second.model.name}: {reason}; use audio"
+            ) from None
+
     def do_generate(self, t: int, on: int) -> None:
         self._check_dsp("generate")
         if on and self._engine is None and self._loading is None:
@@ -401,6 +464,8 @@ class Performer:
         self._prime_job += 1  # of another number of voices
         if self._engine is not None:
             self._engine = self._engine.clone(voices)
+            if self._second is not None:
+                self._second = self._second.clone(voices)
             self._swap(self._fresh(self._engine), t, keep=True)
         self._tell_setting("voices")
 
@@ -438,7 +503,7 @@ class Performer:
         self._check_dsp("listen")
         if on:
             how = ("silence", "input", "old").index(meanwhile) + 1
-            self.stream.listen(t, self._source(self._fresh(self._engine)), edges(self._engine.model), how)
+            self.stream.listen(t, self._music(self._fresh(self._engine)), edges(self._engine.model), how)
             self.state.listen = meanwhile
         else:
             self.stream.listened(t)
@@ -558,10 +623,26 @@ class Performer:
         fresh.reset(self.state.seed)
         return fresh
 
-    def _swap(self, engine: Engine, t: int, keep: bool = False) -> None:
+    def _swap(self, engine: Engine, t: int, keep: bool = False, second: Engine | None = None) -> None:
         # what is ready later than asked for counts from the moment that it is ready
         self._end_listening()
-        self.stream.swap(t if self.freewheel else self.now, self._source(engine), keep=keep)
+        self.stream.swap(t if self.freewheel else self.now, self._music(engine, second), keep=keep)
+
+    def _music(self, engine: Engine, second: Engine | None = None) -> Any:
+        """What the stream plays: the engine, or the two models as one. `second`: in the state to begin with."""
+        self._paired = False
+        if self.state.blend_mode == "logits" and self._second is not None:
+            try:
+                pair = self._pair(engine, second or self._fresh(self._second))
+            except SopiError as e:
+                self._tell("warning", str(e))
+                self.state.blend_mode = "audio"
+                self._tell_setting("blend-mode")
+                self.stream.second(self.now, self._source(self._fresh(self._second)))
+            else:
+                self._paired = True
+                return pair
+        return self._source(engine)
 
     def _source(self, engine: Engine) -> Any:
         return engine.source if self.backend == "native" else _native.PySource(engine)
@@ -644,9 +725,10 @@ class Performer:
             if samples is None:
                 samples, rate = read_sound(Path(self._path(name)).expanduser())
             sound = to_model_rate(samples, rate, offset, length, model.config.sample_rate)
-            primed = engine.clone()
-            primed.reset(seed)
-            primed.prime(np.tile(model.encode(sound), (primed.voices, 1)))
+            codes = model.encode(sound)
+            primed, second = _primed(engine, seed, codes), None
+            if self.state.blend_mode == "logits" and self._second is not None:
+                second = _primed(self._second, seed, codes)
         except SopiError as e:
             failure = str(e)
         except Exception as e:
@@ -658,7 +740,7 @@ class Performer:
             if failure is not None:
                 self._tell("error", f"seed {name}: {failure}")
                 return
-            self._swap(primed, t)
+            self._swap(primed, t, second=second)
             self._tell("primed", name, round(1000 * len(sound) / model.config.sample_rate))
 
     # ---------------------------------------------------------------- what happens, told
@@ -769,6 +851,14 @@ def ordinary_priority() -> None:
             os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         except OSError:
             pass
+
+
+def _primed(engine: Engine, seed: int, codes: np.ndarray) -> Engine:
+    """A clone that has heard codes (n,) in all voices."""
+    primed = engine.clone()
+    primed.reset(seed)
+    primed.prime(np.tile(codes, (primed.voices, 1)))
+    return primed
 
 
 def _levels(temperature: float | Curve, n: int, rate: int) -> np.ndarray:

@@ -71,6 +71,8 @@ public:
     void generate(int32_t *codes, int64_t n, const Controls &controls) noexcept;
     void prime(const int32_t *codes, int64_t n, const float *features) noexcept;
     void teacher_force(const int32_t *codes, int64_t stride, int64_t n, const float *features, float *logits) noexcept;
+    void look_ahead(const float *features) noexcept;
+    void consume(const int32_t *codes) noexcept;
     int position() const noexcept { return position_; }
 
 private:
@@ -449,6 +451,20 @@ void Worker::teacher_force(const int32_t *codes, int64_t stride, int64_t n, cons
     }
 }
 
+void Worker::look_ahead(const float *features) noexcept
+{
+    run_tiers(features, w_.features);
+    run_sample_level();
+    team_.meet(index_);
+}
+
+void Worker::consume(const int32_t *codes) noexcept
+{
+    for (int v = index_; v < e_.voices_; v += size_) take(v, codes[v]);
+    pass();
+    team_.wait(index_);
+}
+
 // ---------------------------------------------------------------- engine
 
 NativeEngine::NativeEngine(std::shared_ptr<const Weights> weights, int voices, int threads, const Kernels *kernels)
@@ -662,5 +678,17 @@ void NativeEngine::teacher_force(const int32_t *codes, int64_t stride, int64_t n
 {
     together([=](Worker &w) { w.teacher_force(codes, stride, n, features, logits); });
 }
+
+void NativeEngine::look_ahead(const float *features)
+{
+    together([=](Worker &w) { w.look_ahead(features); });
+}
+
+void NativeEngine::consume(const int32_t *codes)
+{
+    together([=](Worker &w) { w.consume(codes); });
+}
+
+float NativeEngine::draw(int voice) noexcept { return coin(states_[voice].seed, voice, states_[voice].drawn++); }
 
 } // namespace sopi

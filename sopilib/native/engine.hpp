@@ -104,6 +104,12 @@ public:
     void restore_voice(int voice, const State &state) override;
     void approach(const State &state, float share) override;
     void kick(float share) override;
+    // In turn, for whoever draws codes from several engines: the logits of the next code; the code [voices] that it is.
+    void look_ahead(const float *features);
+    const float *logits(int voice) const noexcept { return logits_.data() + static_cast<size_t>(voice) * widest_; } // [q]
+    void consume(const int32_t *codes);
+    // The next number of a voice's random stream, in [0, 1).
+    float draw(int voice) noexcept;
     // history [voices][lookback] put in the place of the past, frames begin anew; RNN states stay
     void replace_history(const int32_t *codes, int64_t stride);
     // logits [voices][n][q] of codes [voices][n], which are consumed; features [voices][frames][F]

@@ -1,4 +1,5 @@
 // The engine as Python sees it: arrays in, arrays out, the GIL released for the whole of every call that computes.
+#include "blend.hpp"
 #include "engine.hpp"
 #include "new_array.hpp"
 
@@ -284,6 +285,9 @@ void bind_engine(nb::module_ &m)
         .def("state", &state)
         .def("set_state", &set_state, "state"_a)
         .def_prop_ro("instruction_set", [](const NativeEngine &e) { return std::string(e.kernels().name); });
+    nb::class_<Blend, Source>(m, "Blend", "Two engines as one source: codes are drawn from their blended logits.")
+        .def(nb::init<std::shared_ptr<NativeEngine>, std::shared_ptr<NativeEngine>>(), "first"_a, "second"_a,
+             "ValueError if voices, sample rates or quantisers differ.");
 }
 
 } // namespace sopi

@@ -29,6 +29,7 @@ struct Controls {
     const float *temperature;        // [voices][n], each > 0
     const Sampling *sampling;        // [voices]
     const float *features = nullptr; // [voices][F], or null: zeros
+    const float *blend = nullptr;    // [n] share of the second, of a source that blends two, 0 .. 1
 };
 
 class Source {

@@ -148,6 +148,7 @@ void Player::fit(int host_rate)
     sampling.resize(voices);
     features.assign(size_t(voices) * source->features(), 0.0f);
     audio.assign(size_t(channels) * most, 0.0f);
+    blends.assign(most, 0.0f);
     rates.assign(chunk, 1.0);
 }
 

@@ -102,6 +102,7 @@ struct Player {
     std::vector<Sampling> sampling;  // [voices]
     std::vector<float> features;     // [voices][source->features()]
     std::vector<float> audio;        // [channels][most]
+    std::vector<float> blends;       // [most]
     std::vector<double> rates;       // [frames of a chunk]
     uint64_t id;
     bool failed = false;

@@ -160,7 +160,8 @@ void Stream::generate(Player &p, int n, bool heard, bool ticks)
             for (int i = 0; i < m; i++)
                 p.temperatures[size_t(v) * m + i] = temperature(v, next + p.resampler->heard(from + i), heard);
         }
-        source.generate(p.codes.data(), m, {p.temperatures.data(), p.sampling.data(), p.features.data()});
+        for (int i = 0; i < m; i++) p.blends[i] = float(blend_.at(double(next + p.resampler->heard(from + i))));
+        source.generate(p.codes.data(), m, {p.temperatures.data(), p.sampling.data(), p.features.data(), p.blends.data()});
         mix(p, from, m);
         if (!ticks) continue;
         for (int i = (frame - phase) % frame; i < m; i += frame) {
