@@ -118,14 +118,11 @@ def _config(file: Path, sizes: dict[str, Any], record: Record) -> Config:
     Config(**{**sizes, "features": 0})  # no absurd ones
     script, told, source = _told(file, sizes, record)
 
-    levels = sizes["q_levels"]
-    q_type = told.get("q_type")
+    levels, found, where = sizes["q_levels"], told.get("q_type"), source
     if levels != MU_LAW_LEVELS:
-        q_type, source_of_q_type = "linear", f"{levels} levels, and mu-law has {MU_LAW_LEVELS}"
-    else:
-        source_of_q_type = source
+        found, where = "linear", f"{levels} levels, and mu-law has {MU_LAW_LEVELS}"
     usual, note = ("linear", "as most") if len(sizes["frame_sizes"]) > 1 else ("mu-law", "as with Dadabots")
-    q_type = str(record.choose("q_type", usual, q_type if q_type in Q_TYPES else None, source_of_q_type, note))
+    q_type = str(record.choose("q_type", usual, found if found in Q_TYPES else None, where, note))
     if q_type not in Q_TYPES or (q_type == "mu-law" and levels != MU_LAW_LEVELS):
         raise SopiError(f"q_type is {q_type!r} with {levels} levels, expected linear, or mu-law with {MU_LAW_LEVELS}")
     if q_type == "linear" and script.startswith(DADABOTS) and not sizes["features"]:
@@ -153,9 +150,11 @@ def _told(file: Path, sizes: dict[str, Any], record: Record) -> tuple[str, dict[
             continue
         try:
             line, _ = pickles.read(pickles.whole(arguments))
-            texts = [word.decode() if isinstance(word, bytes) else str(word) for word in line]
+            if not isinstance(line, list) or not all(isinstance(word, (str, bytes)) for word in line):
+                raise SopiError("no command line")
+            texts = [word.decode("latin-1") if isinstance(word, bytes) else word for word in line]
             words = [word for text in texts for word in text.split("=", 1)]
-        except (SopiError, TypeError, UnicodeDecodeError):
+        except SopiError:
             record.warn(f"{arguments.name} can't be read and is left aside")
             continue
         flags = {k[2:]: v for k, v in zip(words, words[1:]) if k.startswith("--")}

@@ -15,6 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ class _Object:
     """Builds tensors from the names that an object's pickle holds."""
 
     def __init__(self, fetch: Callable[[Storage], bytes]) -> None:
-        self.fetch = fetch
+        self.fetch = lru_cache(maxsize=1)(fetch)  # cuDNN keeps all weights of an RNN in one storage
         self.storages: dict[str, Storage] = {}
         self.numbers = 0
         self.known: dict[str, pickles.Builder | None] = {
