@@ -96,9 +96,10 @@ def live(
     rings: bool = True,
     channels: int = 1,
     meanwhile: Callable[[int], None] | None = None,
+    priority: bool = True,
 ) -> str:
     """Plays a patch under JACK -> what Pd printed. Leaves jack.wav, `seconds` long, beside the patch. `meanwhile` is
-    called with Pd's process id when it plays."""
+    called with Pd's process id when it plays. priority: Pd and JACK have that of real time."""
     server = f"sopi{os.getpid()}"
     environment = {
         **os.environ,
@@ -108,11 +109,20 @@ def live(
     }
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
     dummy = ["-d", "dummy", "-r", str(RATE), "-p", str(period)]
-    jackd = subprocess.Popen(["jackd", "-n", server, "-R", "-P", "70", *dummy], **quiet)
+    jackd = subprocess.Popen(["jackd", "-n", server, *(["-R", "-P", "70"] if priority else ["-r"]), *dummy], **quiet)
     pd = recorder = None
     try:
         subprocess.run(["jack_wait", "-w", "-t", "10", "-s", server], check=True, **quiet)
-        flags = ("-jack", "-rt", "-audiobuf", "10", "-path", str(ROOT / "tests" / "bench"))
+        flags = (
+            "-jack",
+            "-rt" if priority else "-nrt",
+            "-audiobuf",
+            "10",
+            "-outchannels",
+            str(max(2, channels)),
+            "-path",
+            str(ROOT / "tests" / "bench"),
+        )
         pd = subprocess.Popen(
             command(path, *flags, batch=False),
             stdout=subprocess.PIPE,
@@ -150,6 +160,12 @@ def live(
                 process.wait()
 
 
+def last_status(printed: str, label: str = "status") -> dict[str, str]:
+    """The last value of everything that [print label] told, by name."""
+    lines = [line.removeprefix(f"{label}: ").split() for line in printed.splitlines() if line.startswith(f"{label}: ")]
+    return {words[0]: words[1] for words in lines if len(words) > 1}
+
+
 def wait_for_ports(channels: int, environment: dict[str, str]) -> list[str]:
     """Pd's outputs at JACK, when they are there."""
     for _ in range(100):
@@ -173,8 +189,7 @@ def measure(seconds: float, period: int = 128, rings: bool = True, held: int = 2
         rendered, _ = soundfile.read(folder / "pd.wav", dtype="float32")
         seen = json.loads((folder / "seen.json").read_text())
     assert rendered.std() > 0.01, "the render is silent"
-    status = [line.removeprefix("status: ").split() for line in printed.splitlines() if line.startswith("status: ")]
-    last = {words[0]: words[1] for words in status if len(words) > 1}
+    last = last_status(printed)
     gaps, lost = compare(own, at_jack)
     return Measurement(
         "rings" if rings else "_signal",
