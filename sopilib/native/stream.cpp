@@ -365,7 +365,8 @@ uint64_t Stream::target(uint64_t read, uint64_t wanted)
     const sopi_ring &r = shared_->ring;
     const uint64_t block = uint64_t(sopi_load(&r.block)) + r.reserve;
     const double burst = double(stats_.burst.load(std::memory_order_relaxed) + r.reserve) / host_rate_;
-    const double slack = std::max(kLeastSlack, std::min({kMostSlack, 0.25 * latency_, latency_ - burst}));
+    // a message in a burst is stamped within it and handled after it
+    const double slack = std::max(kLeastSlack, std::min({kMostSlack + burst, 0.25 * latency_, latency_ - burst}));
     const double ahead = std::max(0.0, (latency_ - slack) * host_rate_);
     const bool freewheel = sopi_load(&r.freewheel);
     const uint64_t limit = read + (freewheel ? uint64_t(ahead) : std::max(uint64_t(ahead), block));
