@@ -13,7 +13,9 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import zlib
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ from stream_host import NativeHost, in_real_time
 from sopilib import SopiError
 from sopilib.live import COMMANDS, STATUS, Performer
 from sopilib.live.output import ClockOutput
-from sopilib.osc import Instances, Server
+from sopilib.osc import Instances, Server, layouts
 from sopilib.osc.clock import HostClock
 from sopilib.osc.outbox import INTERVAL
 from sopilib.osc.packet import DEEPEST, LONGEST, decode, encode
@@ -303,7 +305,7 @@ def test_a_wrong_message_is_answered_with_what_was_expected(stage):
         ("/mixer/1/gain", (1.0,), "/samplernn/error", "expected /samplernn/<name or number>/<command>"),
         ("/samplernn/[/gain", (1.0,), "/samplernn/error", "[ has no ]"),
         ("/samplernn/subscribe", ("phone.local", 9000), "/samplernn/error", "expected a port"),
-        ("/samplernn/subscribe", (0,), "/samplernn/error", "port is 0"),
+        ("/samplernn/subscribe", (70000,), "/samplernn/error", "port is 70000"),
     ):
         time.sleep(INTERVAL)
         asks.send(address, *values)
@@ -360,6 +362,15 @@ def test_each_address_comes_at_most_thirty_times_a_second_and_last_comes_the_las
     assert 10 < len(values) <= 32
     assert values[-1] == (0.125,)
     assert len(hand.heard(0.1)) <= 32, "answers too"
+
+
+def test_a_button_subscribes_when_pressed_and_not_when_let_go(stage):
+    stage.controller.send("/samplernn/subscribe", 1.0)
+    stage.controller.heard(until="/samplernn/left/gain")
+    stage.controller.send("/samplernn/unsubscribe")
+    stage.controller.send("/samplernn/subscribe", 0.0)
+    stage.settle()
+    assert not stage.server.subscribers
 
 
 def test_dead_subscribers_drop_out():
@@ -529,16 +540,18 @@ def test_noise_is_counted_reported_seldom_and_survived(stage):
     assert all("\n" not in line and line.isprintable() for line in stage.lines)
 
 
-def test_names_are_looked_up_only_so_often_and_then_again(stage):
-    for _ in range(200):
+def test_what_makes_something_anew_is_done_only_so_often_and_the_last_counts(stage):
+    for i in range(400):
         stage.controller.send("/samplernn/1/seed", "no-such-sound")
+        stage.controller.send("/samplernn/2/top-k", i)
+    stage.controller.send("/samplernn/1/load", "small")
     stage.controller.send("/samplernn/left/gain", 0.3125)
     wait_for(lambda: stage.left.state.gain == 0.3125)
-    assert 170 <= stage.server.counts["names"] <= 180
-    assert any("more than 20 messages a second with names" in line for line in stage.lines)
-    time.sleep(0.2)
-    stage.controller.send("/samplernn/1/load", "small")
+    wait_for(lambda: stage.performers[1].state.top_k == 399)
     wait_for(lambda: stage.left.state.model == "small")
+    assert stage.server.counts["fast"] > 500
+    assert stage.server.counts["wrong"] < 60
+    assert any("more than 20 seed a second: of those the last one counts" in line for line in stage.lines)
 
 
 def test_a_flood_does_not_touch_the_sound(stage):
@@ -637,3 +650,38 @@ def test_zeroconf_says_where_it_is(stage):
     finally:
         announced.close()
         browser.close()
+
+
+# ---------------------------------------------------------------- layouts
+
+
+def test_the_layouts_in_docs_are_the_command_tables():
+    folder = Path(__file__).parents[1] / "docs" / "osc"
+    assert (folder / "open-stage-control.json").read_text() == layouts.open_stage_control(), "run sopi osc-layouts"
+    made = zlib.decompress(layouts.touchosc())
+    assert zlib.decompress((folder / "touchosc.tosc").read_bytes()) == made, "run sopi osc-layouts"
+
+
+def test_what_the_layouts_send_is_understood(stage):
+    """What each widget sends at the ends of its range, and pressed and let go."""
+    sent = []
+    for widget in json.loads(layouts.open_stage_control("left"))["content"]["widgets"]:
+        if "range" in widget:
+            sent += [(widget["address"], widget["range"][end]) for end in ("min", "max")]
+        elif widget["type"] == "button":
+            sent += [(widget["address"], widget["on"])]
+    document = ElementTree.fromstring(zlib.decompress(layouts.touchosc("left")))
+    for osc in document.iter("osc"):
+        if osc.findtext("send") == "1":
+            partial = osc.find("arguments/partial")
+            convert = float if partial.findtext("conversion") == "FLOAT" else int
+            ends = ("scaleMin", "scaleMax") if partial.findtext("type") == "VALUE" else ("value",)
+            sent += [(osc.findtext("path/partial/value"), convert(partial.findtext(end))) for end in ends]
+    addresses = {address for address, _ in sent}
+    for name in ("generate", "temperature", "seed", "reset"):
+        assert f"/samplernn/left/{name}" in addresses
+    for address, value in sent:
+        stage.controller.send(address, value)
+    stage.settle()
+    assert stage.server.counts["messages"] >= len(sent)
+    assert not stage.lines

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import sopilib
 from sopilib import checkpoint
-from sopilib.cli import bench, doctor, import_, messages, play, prepare, serve, train
+from sopilib.cli import bench, doctor, import_, messages, osc_layouts, play, prepare, serve, train
 from sopilib.errors import SopiError, SopiWarning
 
 
@@ -28,6 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     bench.add_parser(commands)
     doctor.add_parser(commands)
     messages.add_parser(commands)
+    osc_layouts.add_parser(commands)
     flags = commands.add_parser(
         "pd-flags", help="the flags with which a pd command line finds the external and the classes"
     )

@@ -32,6 +32,7 @@ class Argument:
     default: float | str | None = None
     optional: bool = False
     unit: str = ""
+    knob: tuple[float, float] | None = None
     choices: tuple[str, ...] = ()
 
     @property
@@ -104,7 +105,7 @@ COMMANDS: dict[str, Command] = {
         Command("stop", (), "Stops the sound, as generate 0 does."),
         Command(
             "temperature",
-            (Argument("temperature", "level", 0.01, 5), RAMP),
+            (Argument("temperature", "level", 0.01, 5, knob=(0.2, 2)), RAMP),
             "How far the model strays from the likeliest: 1 as it learned, less is tamer. Ramp in ms, or an envelope.",
             query=True,
             voice=True,
@@ -112,7 +113,7 @@ COMMANDS: dict[str, Command] = {
         Command(
             "seed",
             (
-                Argument("sound", "sound", 0, 2**64 - 1),
+                Argument("sound", "sound", 0, 2**64 - 1, knob=(0, 127)),
                 Argument("offset", "float", 0, default=0, unit="ms"),
                 Argument("length", "float", 1, 600_000, optional=True, unit="ms"),
             ),
@@ -134,21 +135,21 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "top-k",
-            (Argument("codes", "int", 0, 4096),),
+            (Argument("codes", "int", 0, 4096, knob=(0, 256)),),
             "Only the k likeliest codes are drawn; 0: all.",
             query=True,
             voice=True,
         ),
         Command(
             "top-p",
-            (Argument("share", "float", 0.001, 1),),
+            (Argument("share", "float", 0.001, 1, knob=(0.5, 1)),),
             "Only the likeliest codes that together have this share; 1: all.",
             query=True,
             voice=True,
         ),
         Command(
             "min-p",
-            (Argument("share", "float", 0, 1),),
+            (Argument("share", "float", 0, 1, knob=(0, 0.2)),),
             "Only codes at least this times as likely as the likeliest; 0: all.",
             query=True,
             voice=True,
@@ -197,7 +198,7 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "gain",
-            (Argument("gain", "float", 0, 4), RAMP),
+            (Argument("gain", "float", 0, 4, knob=(0, 1)), RAMP),
             "Volume: 1 as the model has it. Ramp in ms.",
             query=True,
             voice=True,
@@ -221,13 +222,13 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "fade",
-            (Argument("ms", "float", 1, 60_000, unit="ms"),),
+            (Argument("ms", "float", 1, 60_000, unit="ms", knob=(1, 5000)),),
             "How long start and stop take; a new seed fades in as long.",
             query=True,
         ),
         Command(
             "rate",
-            (Argument("rate", "float", 0.25, 4), RAMP),
+            (Argument("rate", "float", 0.25, 4, knob=(0.5, 2)), RAMP),
             "Playback rate, and with it pitch: 1 as the model has it, 2 an octave up. Ramp in ms.",
             query=True,
         ),
@@ -248,7 +249,7 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "latency",
-            (Argument("ms", "float", 2, 500, unit="ms"),),
+            (Argument("ms", "float", 2, 500, unit="ms", knob=(5, 100)),),
             "Time from a message to the sound it changes. Must be longer than what the host computes at once.",
             query=True,
         ),

@@ -123,7 +123,7 @@ class Performer:
         self._watchers: tuple[Status, ...] = () if status is None else (status,)
         self._arrays, self._write_array = arrays, write_array
         self._lock = threading.RLock()  # held while a message or a status event is handled
-        self._closed = False
+        self._closed = self._confined = False
         self._engine: Engine | None = None  # never plays: the stream gets clones of it
         self._second: Engine | None = None  # to blend with
         self._load2_job = 0
@@ -181,14 +181,17 @@ class Performer:
             self._tell("error", f"{selector}: {type(e).__name__}: {e}")
         return False
 
-    def perform(self, selector: str, *atoms: Any, t: int | None = None) -> bool:
+    def perform(self, selector: str, *atoms: Any, t: int | None = None, confined: bool = False) -> bool:
         """As `handle`, for hosts with a place of their own for what is wrong: raises it (SopiError, RuntimeError or
-        ValueError). False if the performer is closed."""
+        ValueError). False if the performer is closed. A message that is `confined` reaches only models by their name,
+        and files in the folder of recordings."""
         with self._lock:
             if self._closed:
                 return False
-            if course.is_course(atoms) and self._of_the_course(self.now if t is None else int(t), str(selector), atoms):
-                return True
+            self._confined = confined
+            if not confined and course.is_course(atoms):
+                if self._of_the_course(self.now if t is None else int(t), str(selector), atoms):
+                    return True
             command, values = parse(str(selector), atoms)
             if values is None:
                 self._tell_setting(command.name)
@@ -302,6 +305,7 @@ class Performer:
             self._tell("error", f"generate: {e}")
 
     def do_load(self, t: int, model: str) -> None:
+        path = self._path(model)
         if self._loading is not None:
             self._tell("warning", f"load {self._loading} was dropped for load {model}")
         self._load_job += 1
@@ -309,7 +313,7 @@ class Performer:
         self._after_load = None
         self._loading = model
         self._tell("loading", model)
-        self._run(self._load, self._load_job, model, t)
+        self._run(self._load, self._load_job, model, path, t)
 
     def do_load2(self, t: int, model: str) -> None:
         self._load2_job += 1
@@ -514,7 +518,8 @@ class Performer:
 
     def do_snapshot(self, t: int, do: str, slot: int | str, ms: float) -> None:
         if do in ("save", "load"):
-            self._run(self._save_snapshots if do == "save" else self._load_snapshots, str(slot))
+            path = self._confine(str(slot)) or Path(str(slot)).expanduser()
+            self._run(self._save_snapshots if do == "save" else self._load_snapshots, path)
             return
         if isinstance(slot, str):
             raise SopiError(f"snapshot {do}: slot is {slot!r}, expected a whole number from 1 to 99")
@@ -536,6 +541,8 @@ class Performer:
             if self.recording is not None:
                 raise SopiError(f"record: {self.recording.path.name} is being recorded, send record stop first")
             self._check_dsp("record")
+            if file:
+                self._confine(file)
             self.recording = Recording(self.stream, self._recordings(), file, t)
             self._tell_setting("record")
         elif self.recording is not None:
@@ -578,7 +585,7 @@ class Performer:
 
         threading.Thread(target=run, daemon=True, name=f"{self.name}-{work.__name__.strip('_')}").start()
 
-    def _load(self, job: int, wanted: str, t: int) -> None:
+    def _load(self, job: int, wanted: str, path: str | Path, t: int) -> None:
         """Everything that takes time before the lock is taken: file, engine, first touch of all weights."""
 
         def stale() -> bool:
@@ -586,7 +593,7 @@ class Performer:
 
         assumed: list[str] = []
         try:
-            model = checkpoint.load(self._path(wanted), warn=assumed.append)
+            model = checkpoint.load(path, warn=assumed.append)
             if stale():
                 return
             engine = Engine(model, self.state.voices, self.backend, self.precision, self.threads)
@@ -665,10 +672,10 @@ class Performer:
                 own.pop(name, None)
         self._tell(name, value, *ms)
 
-    def _save_snapshots(self, file: str) -> None:
+    def _save_snapshots(self, file: Path) -> None:
         self._with_snapshots("save", file, lambda path: self.snapshots.save(path))
 
-    def _load_snapshots(self, file: str) -> None:
+    def _load_snapshots(self, file: Path) -> None:
         def load(path: Path) -> None:
             if self._engine is None:
                 raise SopiError("no model is loaded, load the one that they are of first")
@@ -676,16 +683,33 @@ class Performer:
 
         self._with_snapshots("load", file, load)
 
-    def _with_snapshots(self, do: str, file: str, work: Callable[[Path], None]) -> None:
-        path = Path(file).expanduser()
+    def _with_snapshots(self, do: str, file: Path, work: Callable[[Path], None]) -> None:
         try:
-            work(path if self.folder is None or path.is_absolute() else self.folder / path)
+            work(file if self.folder is None or file.is_absolute() else self.folder / file)
         except (SopiError, OSError) as e:
             self._tell("error", f"snapshot {do} {file}: {e}")
         else:
-            self._tell("snapshot", do, file)
+            self._tell("snapshot", do, str(file))
+
+    def _confine(self, name: str) -> Path | None:
+        """Where a file of this name is for a message that is confined; None for others, which may go anywhere."""
+        if not self._confined:
+            return None
+        if "/" in name or "\\" in name or name.startswith((".", "~")) or not name.isprintable():
+            raise SopiError(f"{name!r} is a path, expected the name of a file in the folder {self._recordings().name}")
+        return self._recordings().absolute() / name
 
     def _path(self, wanted: str) -> str | Path:
+        """Of a model."""
+        if self._confined:
+            models = checkpoint.available()
+            if wanted not in models:
+                raise SopiError(f"no model {wanted!r}, expected one of {', '.join(models)}")
+            return models[wanted]
+        return self._beside(wanted)
+
+    def _beside(self, wanted: str) -> str | Path:
+        """In the folder, if it is there."""
         if self.folder is not None and not Path(wanted).is_absolute() and checkpoint.exists(self.folder / wanted):
             return self.folder / wanted
         return wanted
@@ -696,7 +720,10 @@ class Performer:
             name, length = f"live {offset:g}", None
             samples = self.stream.heard(t, round((offset or LIVE) / 1000 * self._host_rate()))
             offset = 0
-        if samples is None and not Path(self._path(name)).expanduser().is_file():
+        path = None
+        if samples is None:
+            path = self._confine(name) or Path(self._beside(name)).expanduser()
+        if path is not None and not path.is_file():
             raise SopiError(f"seed {name}: no such array or file, expected a number, an array or a sound file")
         if self._engine is None and self._loading is None:
             raise SopiError(f"seed {name}: no model is loaded, load one first")
@@ -706,7 +733,7 @@ class Performer:
         job = self._prime_job
 
         def work() -> None:
-            self._prime(job, name, samples, offset, length, t)
+            self._prime(job, name, path, samples, offset, length, t)
 
         if self._loading is not None:
             self._after_load = work
@@ -714,7 +741,14 @@ class Performer:
             self._run(work)
 
     def _prime(
-        self, job: int, name: str, samples: np.ndarray | None, offset: float, length: float | None, t: int
+        self,
+        job: int,
+        name: str,
+        path: Path | None,
+        samples: np.ndarray | None,
+        offset: float,
+        length: float | None,
+        t: int,
     ) -> None:
         engine, seed = self._engine, self.state.seed
         assert engine is not None
@@ -722,8 +756,9 @@ class Performer:
         try:
             model: Model = engine.model
             rate = self._host_rate()
-            if samples is None:
-                samples, rate = read_sound(Path(self._path(name)).expanduser())
+            if path is not None:
+                samples, rate = read_sound(path)
+            assert samples is not None
             sound = to_model_rate(samples, rate, offset, length, model.config.sample_rate)
             codes = model.encode(sound)
             primed, second = _primed(engine, seed, codes), None

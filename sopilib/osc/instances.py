@@ -8,6 +8,7 @@ from typing import Any
 
 from sopilib.errors import SopiError
 from sopilib.live import COMMANDS, Performer
+from sopilib.live.commands import Command
 from sopilib.osc.clock import HostClock
 from sopilib.osc.pattern import is_name
 
@@ -49,6 +50,12 @@ class Instance:
             self.told["model"] = (number, values)
         self.told[kind] = (number, values)
         self.events = number  # last: who sees it finds the event
+
+    def present(self, command: Command) -> tuple[Any, ...] | None:
+        """What a command is set to, as its status event has it; None if that is unknown."""
+        if command.query:
+            return self.performer.setting(command.name)
+        return self.told.get(command.told, (0, None))[1]
 
     def look_at_clock(self) -> None:
         frame, ns = self.performer.stream.clock()

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sopilib import checkpoint
-from sopilib.errors import SopiError
 from sopilib.live import COMMANDS
 from sopilib.live.commands import Argument, Command
 
-__all__ = ["ROOT", "addresses", "as_sent", "check_names", "controls"]
+__all__ = ["ROOT", "addresses", "as_sent", "controls", "names"]
 
 ROOT = "samplernn"
 
@@ -34,11 +32,9 @@ def controls(command: Command) -> list[Argument]:
     return needed or list(command.arguments[:1])
 
 
-def check_names(command: Command, arguments: Sequence[Any]) -> None:
-    """Nobody reaches a file by OSC but by its name in its folder. Raises SopiError."""
-    words = [a for a in arguments if isinstance(a, str)]
-    for word in words:
-        if "/" in word or "\\" in word or word.startswith((".", "~")) or not word.isprintable():
-            raise SopiError(f"{word!r} is a path, expected a name: OSC reaches no other folders")
-    if command.name == "load" and words and (name := " ".join(map(str, arguments))) not in checkpoint.available():
-        raise SopiError(f"no model {name!r}, expected one of {', '.join(checkpoint.available())}")
+def names(command: Command, arguments: Sequence[Any]) -> list[str]:
+    """Those of the arguments that name a model, an array or a file."""
+    last = len(command.arguments) - 1
+    places = [command.arguments[min(i, last)] for i in range(len(arguments))] if command.arguments else []
+    found = [a for a, place in zip(arguments, places) if place.kind in ("text", "sound", "slot")]
+    return [a for a in found if isinstance(a, str)]

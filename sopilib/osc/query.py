@@ -27,7 +27,7 @@ from sopilib.osc.names import ROOT, as_sent, controls
 
 __all__ = ["QueryServer", "host_info", "tree"]
 
-TYPES = {"float": "f", "int": "i", "switch": "i", "sound": "i", "text": "s"}
+TYPES = {"float": "f", "level": "f", "int": "i", "switch": "i", "sound": "i", "slot": "i"}  # others: s
 ATTRIBUTES = {"FULL_PATH", "CONTENTS", "TYPE", "ACCESS", "VALUE", "RANGE", "DESCRIPTION", "HOST_INFO"}
 LARGEST = 2**31 - 1  # of OSC's i
 READ, WRITE = 1, 2  # bits of ACCESS
@@ -71,23 +71,26 @@ def _instance(path: str, instance: Instance) -> dict[str, Node]:
 
 def _command(path: str, command: Command, instance: Instance) -> Node:
     arguments = controls(command)
-    told = instance.told.get(command.told or command.name) if command.query or command.told else None
+    present = instance.present(command)
+    values = None if present is None else list(as_sent(command.name, present))
     node = {
         "FULL_PATH": path,
         "DESCRIPTION": command.help,
-        "ACCESS": READ | WRITE if told else WRITE,
+        "ACCESS": READ | WRITE if command.query or command.told else WRITE,
         "TYPE": "".join(TYPES.get(a.kind, "s") for a in arguments) or "I",
     }
     if arguments:
         node["RANGE"] = [_range(a) for a in arguments]
-    if told:
-        node["VALUE"] = list(as_sent(command.name, told[1]))
+    if values and len(values) == len(arguments):
+        node["VALUE"] = values
     return node
 
 
 def _range(argument: Argument) -> Node | None:
     if argument.kind == "switch":
         return {"VALS": [0, 1]}
+    if argument.kind == "choice":
+        return {"VALS": list(argument.choices)}
     ends = {"MIN": argument.least, "MAX": argument.most}
     if TYPES.get(argument.kind) == "i":
         ends["MAX"] = min(argument.most, LARGEST)

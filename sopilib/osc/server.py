@@ -20,15 +20,17 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sopilib.errors import SopiError
 from sopilib.live import COMMANDS
+from sopilib.live.commands import Command
 from sopilib.live.performer import ordinary_priority
 from sopilib.osc.announce import Announcement
 from sopilib.osc.instances import PASSING, Instance, Instances
-from sopilib.osc.names import ROOT, addresses, as_sent, check_names
+from sopilib.osc.names import ROOT, addresses, as_sent, controls, names
 from sopilib.osc.outbox import INTERVAL, Outbox, Target
+from sopilib.osc.pace import Pace
 from sopilib.osc.packet import LONGEST, Message, decode, ntp_to_unix_ns
 from sopilib.osc.pattern import is_pattern, matcher
 from sopilib.osc.query import QueryServer
@@ -43,10 +45,24 @@ SILENCE = 600.0  # s
 LEAD = 0.05  # s before its latency that a message with a timetag is handled
 MOST_WAITING = 4096  # messages with a timetag
 HORIZON = 600  # s: a timetag further ahead is a wrong clock
-NAMES = 20  # messages a second that go for models, arrays or files
+NAMES = 20  # messages a second of one command that go for models, arrays or files
+ACTS = 100  # messages a second of one command that is no knob
 REPORT = 1.0  # s between lines about the same kind of trouble
 
 Targets = list[tuple[Instance, str]]
+
+
+class Request(NamedTuple):
+    """A message to one instance."""
+
+    instance: Instance
+    selector: str
+    arguments: tuple[Any, ...]
+    address: str
+    """As it was written."""
+    sender: Target
+    at: int | None
+    """ns of the monotonic clock at which it is to be heard; None: as soon as may be."""
 
 
 class Server:
@@ -82,7 +98,7 @@ class Server:
         self._order = itertools.count()
         self._routes: dict[str, Targets] = {}
         self._version = -1  # of the instances, for which the routes hold
-        self._names, self._names_at = float(NAMES), 0.0  # how many may come now, as of then
+        self._pace: Pace[Request] = Pace()
         self._reported: dict[str, tuple[float, int]] = {}  # when, and how many there had been
         self._last_line: dict[str, str] = {}
         self._closing = False
@@ -139,6 +155,8 @@ class Server:
                     next_tick = now + TICK
                     for instance in self.instances.all:
                         instance.look_at_clock()
+                    for request in self._pace.due(now):
+                        self._act(request)
                     if now >= next_echo:
                         next_echo = now + INTERVAL
                         self._echo(now)
@@ -208,53 +226,51 @@ class Server:
         self.counts["messages"] += 1
         if sender[0] in (host for host, _ in self._subscribers.values()):
             self._renew(sender[0])
-        who = ROOT
         try:
             targets = self._route(message.address)
             if not targets:
                 self._serve(message, sender)
-                return
-            if any(isinstance(a, str) for a in message.arguments) and not self._may_look_up():
-                self._trouble("names", f"more than {NAMES} messages a second with names: the others are dropped")
-                return
-            for instance, selector in targets:
-                who = f"{ROOT}/{instance.name or instance.number}"
-                self._perform(instance, selector, message, sender, at)
-        except (SopiError, RuntimeError, ValueError) as e:
-            self._trouble("wrong", f"{message.address}: {e} (from {sender[0]})")
-            self._outbox.put(sender, f"/{who}/error", (f"{message.address}: {e}",), time.monotonic())
+        except SopiError as e:
+            self._refuse(sender, message.address, ROOT, e)
+            return
+        for instance, selector in targets:
+            self._perform(Request(instance, selector, message.arguments, message.address, sender, at))
 
-    def _may_look_up(self) -> bool:
-        """Looking for what a name means takes its time, so it is done only so often."""
-        now = time.monotonic()
-        self._names, self._names_at = min(NAMES, self._names + (now - self._names_at) * NAMES), now
-        if self._names < 1:
-            return False
-        self._names -= 1
-        return True
-
-    def _perform(self, instance: Instance, selector: str, message: Message, sender: Target, at: int | None) -> None:
+    def _perform(self, request: Request) -> None:
+        """One message to one instance: answers what is asked, passes on what is told."""
+        instance, selector, arguments, address, sender, _ = request
         command = COMMANDS[selector.removesuffix("?")]
-        arguments = message.arguments
         if not command.arguments and len(arguments) == 1 and not isinstance(arguments[0], str):
             if not arguments[0]:  # a button that is let go
                 return
-            arguments = ()
-        if command.query and (selector != command.name or not arguments):
-            values = instance.performer.setting(command.name)
-        elif command.told and selector != command.name:
-            values = instance.told[command.told][1]
+            request = request._replace(arguments=())
+        if selector != command.name or (command.query and not arguments):
+            values = instance.present(command)
+            if values is not None:
+                for answer in _answer_addresses(address, instance, command.name):
+                    self._outbox.put(sender, answer, as_sent(command.name, values), time.monotonic())
+                return
+        rate = pace(command, arguments)
+        kind = (instance, command.name, rate)
+        if rate is None or self._pace.admit(kind, rate, request, time.monotonic()):
+            self._act(request)
         else:
-            values = None
-        if values is not None:
-            for address in _answer_addresses(message.address, instance, command.name):
-                self._outbox.put(sender, address, as_sent(command.name, values), time.monotonic())
-            return
-        check_names(command, arguments)
+            self._trouble("fast", f"more than {rate} {command.name} a second: of those the last one counts")
+
+    def _act(self, request: Request) -> None:
+        instance, selector, arguments, address, sender, at = request
         before = instance.events
-        instance.performer.perform(selector, *arguments, t=self._frame(instance, at))
-        if not command.arguments:  # whoever asks with one is answered, subscriber or not
+        try:
+            instance.performer.perform(selector, *arguments, t=self._frame(instance, at), confined=True)
+        except (SopiError, RuntimeError, ValueError) as e:
+            self._refuse(sender, address, f"{ROOT}/{instance.name or instance.number}", e)
+            return
+        if not COMMANDS[selector].arguments:  # whoever asks with one is answered, subscriber or not
             self._tell(sender, instance, before)
+
+    def _refuse(self, sender: Target, address: str, who: str, error: Exception) -> None:
+        self._trouble("wrong", f"{address}: {error} (from {sender[0]})")
+        self._outbox.put(sender, f"/{who}/error", (f"{address}: {error}",), time.monotonic())
 
     def _frame(self, instance: Instance, at: int | None) -> int:
         """The t of Performer.handle with which a message is heard at that time, or as soon as it still can."""
@@ -305,11 +321,16 @@ class Server:
         """/samplernn/<verb>"""
         verb = message.address.split("/")[2]
         now = time.monotonic()
+        arguments = message.arguments
+        if len(arguments) == 1 and arguments[0] in (0, 1):  # a button: pressed, or let go
+            if not arguments[0]:
+                return
+            arguments = ()
         if verb == "refresh":
             for target in {sender, *(t for t, (host, _) in self._subscribers.items() if sender[0] in (host, t[0]))}:
                 self._tell_everything(target)
             return
-        target = _target(message.arguments, sender)
+        target = _target(arguments, sender)
         if verb == "subscribe":
             if target not in self._subscribers and len(self._subscribers) >= MOST_SUBSCRIBERS:
                 raise SopiError(f"there are {MOST_SUBSCRIBERS} subscribers already")
@@ -397,6 +418,14 @@ def _why_not(e: OSError | OverflowError, host: str, port: int) -> str:
     if isinstance(e, OverflowError):
         return f"osc {port}: no such port, expected a number from 1024 to 65535"
     return f"osc {port}: {host} is no address of this machine, expected 127.0.0.1, 0.0.0.0 or one that it has"
+
+
+def pace(command: Command, arguments: Sequence[Any]) -> int | None:
+    """How many such messages a second one instance gets; None: any number."""
+    if names(command, arguments):
+        return NAMES
+    knob = any(a.kind in ("float", "level", "sound", "message") for a in controls(command))
+    return None if knob else ACTS
 
 
 def _matching(part: str, names: Any) -> list[str]:

@@ -1,0 +1,212 @@
+"""Layouts for controllers, made from the command table: a session of Open Stage Control, a document of TouchOSC.
+
+Both have a fader for each number, a toggle for each switch, a button for each command without arguments, and a button
+`connect` that subscribes to what changes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+import zlib
+from typing import Any
+from xml.sax.saxutils import escape
+
+from sopilib.live import COMMANDS
+from sopilib.live.commands import Argument, Command
+from sopilib.osc.names import ROOT, controls
+
+__all__ = ["FEEDBACK_PORT", "open_stage_control", "touchosc"]
+
+FEEDBACK_PORT = 9001  # at which TouchOSC is to receive
+OFF_STAGE = {"freewheel", "tick", "status", "models"}  # commands for patches rather than for hands
+SHOWN = ("model", "level")  # events that are shown
+ROW, GAP, LABEL = 60, 8, 130  # pixels
+WIDTH = 640
+ACCENT, PAPER, INK = "#2f7f79", "#24323a", "#f4efe2"
+
+
+def fader_range(argument: Argument) -> tuple[float, float] | None:
+    """From where to where a fader for it goes; None: it has no ends."""
+    if argument.knob is not None:
+        return argument.knob
+    if argument.kind in ("float", "level", "int") and math.isfinite(argument.least) and math.isfinite(argument.most):
+        return argument.least, argument.most
+    return None
+
+
+def kind_of(command: Command) -> str:
+    """button, toggle, choice, fader, or text"""
+    arguments = controls(command)
+    if len(arguments) == 1 and arguments[0].kind == "choice":
+        return "choice"
+    if not arguments:
+        return "button"
+    if len(arguments) == 1 and arguments[0].kind == "switch":
+        return "toggle"
+    return "fader" if len(arguments) == 1 and fader_range(arguments[0]) else "text"
+
+
+def on_stage() -> list[tuple[Command, str]]:
+    return [(c, kind_of(c)) for c in COMMANDS.values() if c.name not in OFF_STAGE]
+
+
+# ---------------------------------------------------------------- Open Stage Control
+
+
+def open_stage_control(instance: str = "1") -> str:
+    """A session file, JSON. It subscribes by itself when it is opened."""
+    address = f"/{ROOT}/{instance}/"
+    widgets: list[dict[str, Any]] = []
+    top = GAP
+    for command, kind in on_stage():
+        place = {"left": LABEL + GAP, "top": top, "width": WIDTH - LABEL - 2 * GAP, "height": ROW - GAP}
+        widget = {"id": command.name, "address": address + command.name, "comments": command.help, **place}
+        arguments = controls(command)
+        if kind == "button":
+            widget |= {"type": "button", "mode": "tap", "label": command.name, "on": 1, "typeTags": "i"}
+        elif kind == "toggle":
+            widget |= {"type": "button", "mode": "toggle", "label": command.name, "on": 1, "off": 0, "typeTags": "i"}
+        elif kind == "fader" and (ends := fader_range(arguments[0])):
+            tags = "f" if arguments[0].kind in ("float", "level") else "i"
+            steps = {} if tags == "f" else {"steps": int(ends[1] - ends[0]) + 1, "decimals": 0}
+            widget |= {"type": "fader", "horizontal": True, "design": "compact", "typeTags": tags, **steps}
+            widget["range"] = {"min": ends[0], "max": ends[1]}
+        elif kind == "choice":
+            widget |= {"type": "switch", "values": list(arguments[0].choices), "mode": "tap", "layout": "horizontal"}
+        else:
+            widget |= {"type": "input"}
+        name = {"type": "text", "id": f"{command.name} name", "value": command.name, "default": command.name}
+        widgets += [name | {"left": GAP, "top": top, "width": LABEL - GAP, "height": ROW - GAP}, widget]
+        top += ROW
+    for i, kind in enumerate(SHOWN):
+        place = {"left": GAP + i * WIDTH // 2, "top": top, "width": WIDTH // 2 - 2 * GAP, "height": ROW - GAP}
+        widgets.append({"type": "text", "id": kind, "address": address + kind, **place})
+    connect = {"left": GAP, "top": top + ROW, "width": WIDTH - 2 * GAP, "height": ROW - GAP}
+    subscribe = {"address": f"/{ROOT}/subscribe", "mode": "tap", "label": "connect", "on": 1, "typeTags": "i"}
+    widgets.append({"type": "button", "id": "connect", **subscribe, **connect})
+    for widget in widgets:
+        widget.setdefault("address", "auto")
+        widget["target"] = ""
+    root = {
+        "type": "root",
+        "id": "root",
+        "colorBg": PAPER,
+        "colorText": INK,
+        "colorWidget": ACCENT,
+        "onCreate": f"send('/{ROOT}/subscribe')",
+        "widgets": widgets,
+        "tabs": [],
+    }
+    session = {"createdWith": "Open Stage Control", "version": "1.26.0", "type": "session", "content": root}
+    return json.dumps(session, indent=1) + "\n"
+
+
+# ---------------------------------------------------------------- TouchOSC
+
+
+def touchosc(instance: str = "1") -> bytes:
+    """A .tosc file: XML, compressed."""
+    address = f"/{ROOT}/{instance}/"
+    nodes: list[str] = []
+    buttons: list[tuple[str, str, str, str | None]] = []  # name, address, when it sends, what if not its state
+    top = GAP
+    for command, kind in on_stage():
+        if kind == "fader" and (ends := fader_range(controls(command)[0])):
+            conversion = "FLOAT" if controls(command)[0].kind in ("float", "level") else "INTEGER"
+            nodes.append(_label(command.name, command.name, (GAP, top, LABEL - GAP, ROW - GAP)))
+            frame = (LABEL + GAP, top, WIDTH - LABEL - 2 * GAP, ROW - GAP)
+            message = _message(address + command.name, [_partial("VALUE", conversion, "x", ends)], receive=True)
+            nodes.append(_node("FADER", command.name, frame, [_property("orientation", 1)], ["x", "touch"], message))
+            top += ROW
+        elif kind == "choice":
+            for choice in controls(command)[0].choices:
+                constant = _partial("CONSTANT", "STRING", choice)
+                buttons.append((f"{command.name} {choice}", address + command.name, "RISE", constant))
+        elif kind in ("button", "toggle"):
+            buttons.append((command.name, address + command.name, "ANY" if kind == "toggle" else "RISE", None))
+    port = _partial("CONSTANT", "INTEGER", str(FEEDBACK_PORT))
+    buttons.append(("connect", f"/{ROOT}/subscribe", "RISE", port))
+    column = (WIDTH - GAP) // 3
+    for i, (name, where, condition, constant) in enumerate(buttons):
+        frame = (GAP + i % 3 * column, top + i // 3 * (ROW + GAP), column - GAP, ROW)
+        toggle = condition == "ANY"
+        value = constant or _partial("VALUE", "INTEGER", "x")
+        message = _message(where, [value], receive=toggle, condition=condition)
+        behaviour = _property("buttonType", 2 if toggle else 0)  # toggles when pressed, or is on while pressed
+        nodes.append(_node("BUTTON", name, frame, [behaviour], ["x", "touch"], message))
+        nodes.append(_label(f"{name} name", name, frame))
+    top += math.ceil(len(buttons) / 3) * (ROW + GAP)
+    for i, shown in enumerate(SHOWN):
+        frame = (GAP + i * WIDTH // 2, top, WIDTH // 2 - 2 * GAP, ROW)
+        message = _message(address + shown, [_partial("VALUE", "STRING", "text")], send=False, receive=True)
+        nodes.append(_label(shown, shown, frame, message))
+    background = _property("color", PAPER)
+    root = _node("GROUP", ROOT, (0, 0, WIDTH, top + ROW + GAP), [background], ["touch"], children="".join(nodes))
+    document = f"<?xml version='1.0' encoding='UTF-8'?><lexml version='3'>{root}</lexml>"
+    return zlib.compress(document.encode())
+
+
+def _node(
+    kind: str,
+    name: str,
+    frame: tuple[int, int, int, int],
+    properties: list[str],
+    values: list[str],
+    message: str = "",
+    children: str = "",
+    text: str = "",
+) -> str:
+    key = uuid.uuid5(uuid.NAMESPACE_URL, f"{ROOT} {kind} {name}")  # the same each time
+    x, y, w, h = frame
+    place = f"<x>{x}</x><y>{y}</y><w>{w}</w><h>{h}</h>"
+    mine = [
+        f"<property type='r'><key>frame</key><value>{place}</value></property>",
+        _property("name", name),
+        *properties,
+    ]
+    if not any("<key>color</key>" in p for p in properties):
+        mine.append(_property("color", ACCENT))
+    defaults = {"x": "0", "touch": "false", "text": escape(text)}
+    state = "".join(
+        f"<value><key>{v}</key><locked>0</locked><lockedDefaultCurrent>0</lockedDefaultCurrent>"
+        f"<default>{defaults[v]}</default><defaultPull>0</defaultPull></value>"
+        for v in values
+    )
+    inside = f"<properties>{''.join(mine)}</properties><values>{state}</values>"
+    inside += f"<messages>{message}</messages>" if message else ""
+    inside += f"<children>{children}</children>" if children else ""
+    return f"<node ID='{key}' type='{kind}'>{inside}</node>"
+
+
+def _label(name: str, text: str, frame: tuple[int, int, int, int], message: str = "") -> str:
+    looks = [_property("background", False), _property("interactive", False), _property("textColor", INK)]
+    return _node("LABEL", f"{name} label", frame, looks, ["text", "touch"], message, text=text)
+
+
+def _property(key: str, value: bool | int | str) -> str:
+    if isinstance(value, str) and value.startswith("#"):
+        parts = [int(value[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        colour = "".join(f"<{c}>{p:.4f}</{c}>" for c, p in zip("rgba", [*parts, 1.0]))
+        return f"<property type='c'><key>{key}</key><value>{colour}</value></property>"
+    letter = "b" if isinstance(value, bool) else "i" if isinstance(value, int) else "s"
+    shown = int(value) if isinstance(value, bool) else escape(str(value))
+    return f"<property type='{letter}'><key>{key}</key><value>{shown}</value></property>"
+
+
+def _partial(kind: str, conversion: str, value: str, ends: tuple[float, float] = (0, 1)) -> str:
+    scale = f"<scaleMin>{ends[0]:g}</scaleMin><scaleMax>{ends[1]:g}</scaleMax>"
+    inside = f"<type>{kind}</type><conversion>{conversion}</conversion><value>{escape(value)}</value>"
+    return f"<partial>{inside}{scale}</partial>"
+
+
+def _message(
+    address: str, arguments: list[str], send: bool = True, receive: bool = False, condition: str = "ANY"
+) -> str:
+    trigger = f"<triggers><trigger><var>x</var><condition>{condition}</condition></trigger></triggers>" if send else ""
+    return (
+        f"<osc><enabled>1</enabled><send>{int(send)}</send><receive>{int(receive)}</receive><feedback>0</feedback>"
+        f"<connections>00001</connections>{trigger}<path>{_partial('CONSTANT', 'STRING', address)}</path>"
+        f"<arguments>{''.join(arguments)}</arguments></osc>"
+    )

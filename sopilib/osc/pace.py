@@ -1,0 +1,39 @@
+"""Messages that make something anew, at a pace that the machine can keep."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import Generic, TypeVar
+
+__all__ = ["Pace"]
+
+T = TypeVar("T")
+
+
+class Pace(Generic[T]):
+    """Of each kind of item so many a second go through, and as many at once. Of those that come faster, the last waits
+    until it may go, and the others are lost."""
+
+    def __init__(self) -> None:
+        self._left: dict[Hashable, tuple[float, float]] = {}  # how many may go, as of when
+        self._waiting: dict[Hashable, tuple[float, T]] = {}
+
+    def admit(self, kind: Hashable, rate: float, item: T, now: float) -> bool:
+        """True: it may go now. False: it waits, in place of one that waited before."""
+        if kind not in self._waiting and self._take(kind, rate, now):
+            return True
+        self._waiting[kind] = (rate, item)
+        return False
+
+    def due(self, now: float) -> Iterator[T]:
+        """Those that have waited long enough."""
+        for kind, (rate, item) in list(self._waiting.items()):
+            if self._take(kind, rate, now):
+                del self._waiting[kind]
+                yield item
+
+    def _take(self, kind: Hashable, rate: float, now: float) -> bool:
+        left, when = self._left.get(kind, (rate, now))
+        left = min(rate, left + (now - when) * rate)
+        self._left[kind] = (left - 1 if left >= 1 else left, now)
+        return left >= 1
