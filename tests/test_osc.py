@@ -7,6 +7,7 @@ import json
 import random
 import socket
 import subprocess
+import tempfile
 import sys
 import tempfile
 import threading
