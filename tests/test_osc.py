@@ -7,7 +7,6 @@ import json
 import random
 import socket
 import subprocess
-import tempfile
 import sys
 import tempfile
 import threading
@@ -369,8 +368,10 @@ def test_a_button_subscribes_when_pressed_and_not_when_let_go(stage):
     stage.controller.send("/samplernn/subscribe", 1.0)
     stage.controller.heard(until="/samplernn/left/gain")
     stage.controller.send("/samplernn/unsubscribe")
+    wait_for(lambda: not stage.server.subscribers)
+    stage.controller.heard()
     stage.controller.send("/samplernn/subscribe", 0.0)
-    stage.settle()
+    assert not stage.controller.heard(0.2)
     assert not stage.server.subscribers
 
 
@@ -499,7 +500,7 @@ def test_only_names_are_reached_by_osc(stage, tmp_path, monkeypatch):
         ("load", "~"),
         ("load", ".."),
         ("load", "small/small.safetensors"),
-        ("load", "small\n"),
+        ("load", "small\nx"),
         ("seed", "/etc/passwd"),
         ("seed", "../here.wav"),
         ("seed", "a\\b"),
@@ -665,17 +666,21 @@ def test_the_layouts_in_docs_are_the_command_tables():
 
 def test_what_the_layouts_send_is_understood(stage):
     """What each widget sends at the ends of its range, and pressed and let go."""
+    stage.left.handle("load", "small")
+    wait_for(lambda: stage.left.state.model)
     sent = []
     for widget in json.loads(layouts.open_stage_control("left"))["content"]["widgets"]:
         if "range" in widget:
             sent += [(widget["address"], widget["range"][end]) for end in ("min", "max")]
+        elif widget["type"] == "switch":
+            sent += [(widget["address"], value) for value in widget["values"]]
         elif widget["type"] == "button":
             sent += [(widget["address"], widget["on"])]
     document = ElementTree.fromstring(zlib.decompress(layouts.touchosc("left")))
     for osc in document.iter("osc"):
         if osc.findtext("send") == "1":
             partial = osc.find("arguments/partial")
-            convert = float if partial.findtext("conversion") == "FLOAT" else int
+            convert = {"FLOAT": float, "INTEGER": int, "STRING": str}[partial.findtext("conversion")]
             ends = ("scaleMin", "scaleMax") if partial.findtext("type") == "VALUE" else ("value",)
             sent += [(osc.findtext("path/partial/value"), convert(partial.findtext(end))) for end in ends]
     addresses = {address for address, _ in sent}

@@ -122,8 +122,8 @@ def touchosc(instance: str = "1") -> bytes:
             top += ROW
         elif kind == "choice":
             for choice in controls(command)[0].choices:
-                constant = _partial("CONSTANT", "STRING", choice)
-                buttons.append((f"{command.name} {choice}", address + command.name, "RISE", constant))
+                word = _partial("CONSTANT", "STRING", choice)
+                buttons.append((f"{command.name} {choice}", address + command.name, "RISE", word))
         elif kind in ("button", "toggle"):
             buttons.append((command.name, address + command.name, "ANY" if kind == "toggle" else "RISE", None))
     port = _partial("CONSTANT", "INTEGER", str(FEEDBACK_PORT))
