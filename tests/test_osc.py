@@ -30,6 +30,7 @@ from sopilib import SopiError
 from sopilib.live import COMMANDS, STATUS, Performer
 from sopilib.live.output import ClockOutput
 from sopilib.osc import Instances, Server, layouts
+from sopilib.osc.announce import KINDS
 from sopilib.osc.clock import HostClock
 from sopilib.osc.outbox import INTERVAL
 from sopilib.osc.packet import DEEPEST, LONGEST, decode, encode
@@ -637,18 +638,17 @@ def test_osc_works_where_oscquery_cannot_have_its_port(stage):
 def test_zeroconf_says_where_it_is(stage):
     zeroconf = pytest.importorskip("zeroconf")
     found = {}
-
-    def change(zeroconf, service_type, name, state_change):
-        info = zeroconf.get_service_info(service_type, name)
-        if info:
-            found.setdefault(service_type, set()).add((info.port, *info.parsed_addresses()))
-
     browser = zeroconf.Zeroconf(interfaces=["127.0.0.1"])
     announced = Server(stage.instances, 0, announce=True)
     try:
-        zeroconf.ServiceBrowser(browser, ["_osc._udp.local.", "_oscjson._tcp.local."], handlers=[change])
-        wait_for(lambda: (announced.port, "127.0.0.1") in found.get("_osc._udp.local.", ()), 8)
-        wait_for(lambda: (announced.query_port, "127.0.0.1") in found.get("_oscjson._tcp.local.", ()), 8)
+        heard = lambda zeroconf, service_type, name, state_change: found.update({name: service_type})  # noqa: E731
+        zeroconf.ServiceBrowser(browser, list(KINDS), handlers=[heard])
+        for kind, port in zip(KINDS, (announced.port, announced.query_port)):
+            ours = f"samplernn {announced.port} on "
+            wait_for(lambda kind=kind: any(n.startswith(ours) and k == kind for n, k in list(found.items())), 15)
+            name = next(n for n, k in found.items() if n.startswith(ours) and k == kind)
+            info = browser.get_service_info(kind, name, 5000)
+            assert (info.port, info.parsed_addresses()) == (port, ["127.0.0.1"])
     finally:
         announced.close()
         browser.close()
@@ -688,6 +688,5 @@ def test_what_the_layouts_send_is_understood(stage):
         assert f"/samplernn/left/{name}" in addresses
     for address, value in sent:
         stage.controller.send(address, value)
-    stage.settle()
-    assert stage.server.counts["messages"] >= len(sent)
+    wait_for(lambda: stage.server.counts["messages"] == len(sent))
     assert not stage.lines

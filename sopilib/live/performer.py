@@ -189,14 +189,14 @@ class Performer:
             if self._closed:
                 return False
             self._confined = confined
-            if not confined and course.is_course(atoms):
-                if self._of_the_course(self.now if t is None else int(t), str(selector), atoms):
-                    return True
+            at = self.now if t is None else int(t)
+            if not confined and course.is_course(atoms) and self._of_the_course(at, str(selector), atoms):
+                return True
             command, values = parse(str(selector), atoms)
             if values is None:
                 self._tell_setting(command.name)
             else:
-                getattr(self, command.method)(self.now if t is None else int(t), *values)
+                getattr(self, command.method)(at, *values)
         return True
 
     def setting(self, name: str) -> tuple[Any, ...]:

@@ -29,7 +29,8 @@ class Announcement:
             import zeroconf
         except ImportError:
             return
-        with suppress(OSError, zeroconf.Error):  # no network: nobody to tell
+        # no network: nobody to tell; an overloaded machine: nobody is told
+        with suppress(OSError, TimeoutError, zeroconf.Error):
             everywhere = host == "0.0.0.0"
             made = zeroconf.Zeroconf(interfaces=zeroconf.InterfaceChoice.All if everywhere else [host])
             try:
