@@ -643,8 +643,8 @@ def test_zeroconf_says_where_it_is(stage):
     try:
         heard = lambda zeroconf, service_type, name, state_change: found.update({name: service_type})  # noqa: E731
         zeroconf.ServiceBrowser(browser, list(KINDS), handlers=[heard])
+        ours = f"samplernn {announced.port} on "
         for kind, port in zip(KINDS, (announced.port, announced.query_port)):
-            ours = f"samplernn {announced.port} on "
             wait_for(lambda kind=kind: any(n.startswith(ours) and k == kind for n, k in list(found.items())), 15)
             name = next(n for n, k in found.items() if n.startswith(ours) and k == kind)
             info = browser.get_service_info(kind, name, 5000)
