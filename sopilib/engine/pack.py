@@ -10,7 +10,7 @@ import numpy as np
 from sopilib.model import Config, Model, shapes
 
 Weights = dict[str, np.ndarray]
-LARGE = 4 << 20
+LARGE = 1 << 20
 """Frame-tier weights, at one byte each, beyond which "auto" keeps them in 4 bits: they no longer fit a core's own
 cache, so a byte costs more than taking it apart."""
 

@@ -64,6 +64,8 @@ static float coin(uint64_t seed, int voice, uint64_t counter)
 //   c, what the tier above hands down, and condition * c   the same, unless the tier above ends its frame there too
 //   frame * u, a column a sample                           as codes come
 // and before each sample, what tier 0 hands down for it. None of this is state: it is worked out again when missing.
+constexpr int kColumns = 4; // of a frame, heard at a time
+
 class Worker {
 public:
     Worker(NativeEngine &engine, int index);
@@ -260,14 +262,16 @@ void Worker::prepare() noexcept
     }
 }
 
-// Adds the columns of the codes that came since.
+// Adds the columns of the codes that came since; some at a time, because sums go to memory and back. `features` of the
+// frame, or null, once it is complete.
 void Worker::hear(int tier, const float *features, int64_t features_stride) noexcept
 {
     TierShare &mine = tiers_[tier];
     NativeEngine::TierState &state = e_.tiers_[tier];
     const Tier &t = w_.tiers[tier];
     const int known = position_ % t.frame ? position_ % t.frame : t.frame;
-    const bool all = known == t.frame;
+    if (known < t.frame && known - mine.columns < kColumns) return;
+    const bool with_features = known == t.frame && tier == 0 && features;
     const Range units = this->mine(d_ / kRows);
     const size_t first = static_cast<size_t>(units.begin) * w_.gates * kRows;
     const int n = (units.end - units.begin) * w_.gates * kRows;
@@ -275,16 +279,20 @@ void Worker::hear(int tier, const float *features, int64_t features_stride) noex
         const Layer &layer = t.layers[l];
         if (layer.frame.empty()) continue;
         for (int v = 0; v < e_.voices_; v++) {
-            const int32_t *codes = e_.states_[v].history.data() + last_codes(known);
             float *y = state.frame[l].data() + static_cast<size_t>(v) * gates_ + first;
             const float *from = mine.columns ? y : layer.bias.data() + first;
-            const auto add = [&](int column, float u) {
-                k_.accumulate(layer.frame.data() + static_cast<size_t>(column) * gates_ + first, u, from, y, n);
+            const auto add = [&](int column, const float *u, int count) {
+                k_.accumulate(layer.frame.data() + static_cast<size_t>(column) * gates_ + first, gates_, u, count, from, y, n);
                 from = y;
             };
-            for (int j = mine.columns; j < known; j++) add(j, w_.frame_scale * static_cast<float>(codes[j]) + w_.frame_offset);
-            if (all && tier == 0 && features)
-                for (int j = 0; j < w_.features; j++) add(t.frame + j, features[v * features_stride + j]);
+            const int32_t *codes = e_.states_[v].history.data() + last_codes(known);
+            for (int j = mine.columns; j < known; j += kColumns) {
+                float u[kColumns];
+                const int count = std::min(kColumns, known - j);
+                for (int i = 0; i < count; i++) u[i] = w_.frame_scale * static_cast<float>(codes[j + i]) + w_.frame_offset;
+                add(j, u, count);
+            }
+            if (with_features) add(t.frame, features + v * features_stride, w_.features);
         }
     }
     mine.columns = known;
@@ -369,7 +377,7 @@ void Worker::run_sample_level() noexcept
     handed_down_ = false;
     const int stride = e_.widest_;
     Vec<float> *to = w_.sample.empty() ? &e_.logits_ : &e_.level_a_, *other = &e_.level_b_;
-    const Range columns = mine(w_.tiers[0].up[0].blocks);
+    const Range columns = mine(w_.tiers[0].up[0].blocks); // as in hand_down
     for (int v = 0; v < e_.voices_; v++) {
         const size_t at = static_cast<size_t>(v) * stride;
         k_.add_tables(w_.tables, e_.states_[v].history.data() + last_codes(w_.tables.count), columns.begin, columns.end,

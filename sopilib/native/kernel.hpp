@@ -83,8 +83,8 @@ struct Kernels {
 
     // q = round(x * 127 / max|x|), scale = max|x| / 127, for x [columns], columns a multiple of 16; q as in Vectors.
     void (*quantise)(const float *x, int columns, int8_t *q, int32_t *offset, float *scale) noexcept;
-    // y = from + w * u; n a multiple of 16
-    void (*accumulate)(const float *w, float u, const float *from, float *y, int n) noexcept;
+    // y = from + sum of w[j] * u[j], j < count, in order; w [count][n], rows `stride` apart; n a multiple of 16
+    void (*accumulate)(const float *w, size_t stride, const float *u, int count, const float *from, float *y, int n) noexcept;
     // y = sum of the rows that `codes` [count] pick + add, then ReLU if `relu`; columns of blocks [begin, end)
     void (*add_tables)(const Tables &tables, const int32_t *codes, int begin, int end, const float *add, bool relu,
                        float *y) noexcept;

@@ -33,6 +33,11 @@ inline void store(float *p, Floats x)
 inline Floats add(Floats x, Floats y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
 inline Floats times(Floats x, Floats y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
 inline Floats larger(Floats x, Floats y) { return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
+inline Floats magnitude(Floats x)
+{
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    return {_mm256_andnot_ps(sign, x.a), _mm256_andnot_ps(sign, x.b)};
+}
 
 inline __m256i half(const void *p) { return _mm256_loadu_si256(static_cast<const __m256i *>(p)); }
 inline Ints load_ints(const int32_t *p) { return {half(p), half(p + 8)}; }
@@ -44,6 +49,21 @@ inline Ints scale_by(Ints x, const int8_t *s)
     const __m128i sixteen = _mm_loadu_si128(reinterpret_cast<const __m128i *>(s));
     return {_mm256_mullo_epi32(x.a, _mm256_cvtepi8_epi32(sixteen)),
             _mm256_mullo_epi32(x.b, _mm256_cvtepi8_epi32(_mm_srli_si128(sixteen, 8)))};
+}
+inline Ints nearest(Floats x) { return {_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)}; }
+inline void store_bytes(int8_t *p, Ints x)
+{
+    // pairs are packed within each half of a vector
+    const __m256i pairs = _mm256_permute4x64_epi64(_mm256_packs_epi32(x.a, x.b), 0xd8);
+    const __m128i sixteen = _mm_packs_epi16(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i *>(p), sixteen);
+}
+inline int32_t total(Ints x)
+{
+    const __m256i eight = _mm256_add_epi32(x.a, x.b);
+    const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+    const __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xb1)));
 }
 
 inline Bytes bytes(const uint8_t *p) { return {half(p), half(p + 32)}; }

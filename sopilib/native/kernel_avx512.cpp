@@ -20,6 +20,7 @@ inline void store(float *p, Floats x) { _mm512_storeu_ps(p, x); }
 inline Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
 inline Floats times(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
 inline Floats larger(Floats a, Floats b) { return _mm512_max_ps(a, b); }
+inline Floats magnitude(Floats x) { return _mm512_abs_ps(x); }
 inline Ints load_ints(const int32_t *p) { return _mm512_loadu_si512(p); }
 inline Ints all_ints(int32_t x) { return _mm512_set1_epi32(x); }
 inline Ints add(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
@@ -29,7 +30,16 @@ inline Ints scale_by(Ints x, const int8_t *s)
     return _mm512_mullo_epi32(x, _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i *>(s))));
 }
 
-inline Bytes bytes(const uint8_t *p) { return _mm512_loadu_si512(p); }
+inline Ints nearest(Floats x) { return _mm512_cvtps_epi32(x); }
+inline void store_bytes(int8_t *p, Ints x) { _mm_storeu_si128(reinterpret_cast<__m128i *>(p), _mm512_cvtepi32_epi8(x)); }
+inline int32_t total(Ints x) { return _mm512_reduce_add_epi32(x); }
+
+inline Bytes bytes(const uint8_t *p)
+{
+    __m512i x = _mm512_loadu_si512(p);
+    asm("" : "+v"(x)); // one load: left to itself GCC loads what is used twice twice
+    return x;
+}
 inline Bytes low(Bytes x) { return _mm512_and_si512(x, _mm512_set1_epi8(15)); }
 inline Bytes high(Bytes x) { return _mm512_and_si512(_mm512_srli_epi16(x, 4), _mm512_set1_epi8(15)); }
 inline Ints dot(Ints sum, Bytes w, const int8_t *x)

@@ -42,11 +42,26 @@ inline Floats larger(const Floats &a, const Floats &b)
 {
     return each<Floats>([&](size_t i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
 }
+inline Floats magnitude(const Floats &x) { return each<Floats>([&](size_t i) { return x.lane[i] < 0 ? -x.lane[i] : x.lane[i]; }); }
 inline Ints load_ints(const int32_t *p) { return each<Ints>([&](size_t i) { return p[i]; }); }
 inline Ints all_ints(int32_t x) { return each<Ints>([&](size_t) { return x; }); }
 inline Ints add(const Ints &a, const Ints &b) { return each<Ints>([&](size_t i) { return a.lane[i] + b.lane[i]; }); }
 inline Floats to_floats(const Ints &x) { return each<Floats>([&](size_t i) { return static_cast<float>(x.lane[i]); }); }
 inline Ints scale_by(const Ints &x, const int8_t *s) { return each<Ints>([&](size_t i) { return x.lane[i] * s[i]; }); }
+inline Ints nearest(const Floats &x) // of |x| < 2^22
+{
+    return each<Ints>([&](size_t i) { return static_cast<int32_t>((x.lane[i] + 12582912.0f) - 12582912.0f); });
+}
+inline void store_bytes(int8_t *p, const Ints &x)
+{
+    for (int i = 0; i < kRows; i++) p[i] = static_cast<int8_t>(x.lane[i]);
+}
+inline int32_t total(const Ints &x)
+{
+    int32_t sum = 0;
+    for (int i = 0; i < kRows; i++) sum += x.lane[i];
+    return sum;
+}
 
 inline Bytes bytes(const uint8_t *p) { return each<Bytes>([&](size_t i) { return p[i]; }); }
 inline Bytes low(const Bytes &x) { return each<Bytes>([&](size_t i) { return static_cast<uint8_t>(x.lane[i] & 15); }); }
