@@ -37,6 +37,17 @@ Weights::Work Weights::work() const noexcept
     return all;
 }
 
+void Weights::note_size() noexcept
+{
+    const bool far = arena.bytes() > (size_t(24) << 20); // as large as third caches usually are
+    for (Tier &t : tiers) {
+        for (Layer &l : t.layers)
+            for (Matrix *m : {&l.condition, &l.below, &l.recurrent, &l.reset, &l.output}) m->far = far;
+        for (Matrix &m : t.up) m.far = far;
+    }
+    for (SampleLayer &l : sample) l.weight.far = far;
+}
+
 // ---------------------------------------------------------------- random stream
 
 // Number `counter` of the stream `seed`, voice `voice`, in [0, 1): SplitMix64's output function over a counter.

@@ -60,6 +60,8 @@ struct Weights {
     };
     Work work() const noexcept;
 
+    // Once complete: tells the matrices whether they fit the caches together.
+    void note_size() noexcept;
     int lookback() const noexcept { return tiers.back().frame; }
     int units() const noexcept { return padded(dim, kRows); }        // D in memory
     int state_size() const noexcept { return lstm ? 2 * dim : dim; } // h, or h then c

@@ -131,6 +131,7 @@ std::shared_ptr<Weights> make_weights(const nb::dict &config, const nb::dict &we
         w.sample.push_back({read.matrix(w.arena, name + ".weight", 1, samples), read.vector(name + ".bias"), relu[k + 1]});
     }
     w.decode = read.vector("decode");
+    w.note_size();
     return out;
 }
 

@@ -32,6 +32,7 @@ struct Matrix {
     const void *weights = nullptr;
     const int8_t *chunk_scale = nullptr; // i4: [group][chunk][block][16]
     const float *row_scale = nullptr;    // i8, i4: [blocks * 16]
+    bool far = false;                    // of a model that is larger than the caches
 
     explicit operator bool() const noexcept { return blocks > 0; }
     int chunks() const noexcept { return (columns + kChunk - 1) / kChunk; }

@@ -18,7 +18,10 @@ inline Floats load(const float *p) { return _mm512_loadu_ps(p); }
 inline Floats all(float x) { return _mm512_set1_ps(x); }
 inline void store(float *p, Floats x) { _mm512_storeu_ps(p, x); }
 inline Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
+inline Floats minus(Floats a, Floats b) { return _mm512_sub_ps(a, b); }
 inline Floats times(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
+inline Floats over(Floats a, Floats b) { return _mm512_div_ps(a, b); }
+inline Floats smaller(Floats a, Floats b) { return _mm512_min_ps(a, b); }
 inline Floats larger(Floats a, Floats b) { return _mm512_max_ps(a, b); }
 inline Floats magnitude(Floats x) { return _mm512_abs_ps(x); }
 inline Ints load_ints(const int32_t *p) { return _mm512_loadu_si512(p); }
@@ -31,6 +34,7 @@ inline Ints scale_by(Ints x, const int8_t *s)
 }
 
 inline Ints nearest(Floats x) { return _mm512_cvtps_epi32(x); }
+inline Floats two_to_the(Ints x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(x, _mm512_set1_epi32(127)), 23)); }
 inline void store_bytes(int8_t *p, Ints x) { _mm_storeu_si128(reinterpret_cast<__m128i *>(p), _mm512_cvtepi32_epi8(x)); }
 inline int32_t total(Ints x) { return _mm512_reduce_add_epi32(x); }
 

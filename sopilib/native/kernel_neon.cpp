@@ -34,7 +34,10 @@ inline void store(float *p, Floats x)
     for (int i = 0; i < 4; i++) vst1q_f32(p + 4 * i, x.p[i]);
 }
 inline Floats add(Floats a, Floats b) { return each<Floats>([&](int i) { return vaddq_f32(a.p[i], b.p[i]); }); }
+inline Floats minus(Floats a, Floats b) { return each<Floats>([&](int i) { return vsubq_f32(a.p[i], b.p[i]); }); }
 inline Floats times(Floats a, Floats b) { return each<Floats>([&](int i) { return vmulq_f32(a.p[i], b.p[i]); }); }
+inline Floats over(Floats a, Floats b) { return each<Floats>([&](int i) { return vdivq_f32(a.p[i], b.p[i]); }); }
+inline Floats smaller(Floats a, Floats b) { return each<Floats>([&](int i) { return vminq_f32(a.p[i], b.p[i]); }); }
 inline Floats larger(Floats a, Floats b) { return each<Floats>([&](int i) { return vmaxq_f32(a.p[i], b.p[i]); }); }
 inline Floats magnitude(Floats x) { return each<Floats>([&](int i) { return vabsq_f32(x.p[i]); }); }
 inline Ints load_ints(const int32_t *p) { return each<Ints>([&](int i) { return vld1q_s32(p + 4 * i); }); }
@@ -50,6 +53,10 @@ inline Ints scale_by(Ints x, const int8_t *s)
     });
 }
 inline Ints nearest(Floats x) { return each<Ints>([&](int i) { return vcvtnq_s32_f32(x.p[i]); }); }
+inline Floats two_to_the(Ints x)
+{
+    return each<Floats>([&](int i) { return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(x.p[i], vdupq_n_s32(127)), 23)); });
+}
 inline void store_bytes(int8_t *p, Ints x)
 {
     const int16x8_t a = vcombine_s16(vmovn_s32(x.p[0]), vmovn_s32(x.p[1])), b = vcombine_s16(vmovn_s32(x.p[2]), vmovn_s32(x.p[3]));

@@ -37,7 +37,13 @@ inline Floats load(const float *p) { return each<Floats>([&](size_t i) { return 
 inline Floats all(float x) { return each<Floats>([&](size_t) { return x; }); }
 inline void store(float *p, const Floats &x) { std::memcpy(p, x.lane, sizeof x.lane); }
 inline Floats add(const Floats &a, const Floats &b) { return each<Floats>([&](size_t i) { return a.lane[i] + b.lane[i]; }); }
+inline Floats minus(const Floats &a, const Floats &b) { return each<Floats>([&](size_t i) { return a.lane[i] - b.lane[i]; }); }
 inline Floats times(const Floats &a, const Floats &b) { return each<Floats>([&](size_t i) { return a.lane[i] * b.lane[i]; }); }
+inline Floats over(const Floats &a, const Floats &b) { return each<Floats>([&](size_t i) { return a.lane[i] / b.lane[i]; }); }
+inline Floats smaller(const Floats &a, const Floats &b)
+{
+    return each<Floats>([&](size_t i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; });
+}
 inline Floats larger(const Floats &a, const Floats &b)
 {
     return each<Floats>([&](size_t i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
@@ -51,6 +57,15 @@ inline Ints scale_by(const Ints &x, const int8_t *s) { return each<Ints>([&](siz
 inline Ints nearest(const Floats &x) // of |x| < 2^22
 {
     return each<Ints>([&](size_t i) { return static_cast<int32_t>((x.lane[i] + 12582912.0f) - 12582912.0f); });
+}
+inline Floats two_to_the(const Ints &x)
+{
+    return each<Floats>([&](size_t i) {
+        const int32_t bits = (x.lane[i] + 127) << 23;
+        float y;
+        std::memcpy(&y, &bits, 4);
+        return y;
+    });
 }
 inline void store_bytes(int8_t *p, const Ints &x)
 {
