@@ -9,7 +9,7 @@ from pathlib import Path
 
 import sopilib
 from sopilib import checkpoint
-from sopilib.cli import bench, doctor, import_, messages, osc_layouts, play, prepare, serve, train
+from sopilib.cli import bench, doctor, import_, messages, osc_layouts, play, prepare, score, serve, train, tune
 from sopilib.errors import SopiError, SopiWarning
 
 
@@ -24,6 +24,8 @@ def main(argv: list[str] | None = None) -> int:
     _generate(commands)
     prepare.add_parser(commands)
     train.add_parser(commands)
+    tune.add_parser(commands)
+    score.add_parser(commands)
     import_.add_parser(commands)
     bench.add_parser(commands)
     doctor.add_parser(commands)

@@ -1,10 +1,14 @@
-"""Command-line options from the fields of a dataclass: a field's type is the option's, its metadata the help."""
+"""Options from the fields of a dataclass, whose types are theirs and whose metadata has the help; or from a file."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
+
+from sopilib.errors import SopiError
 
 
 def add(parser: Any, kind: type, helps: dict[str, str] | None = None, without: tuple[str, ...] = ()) -> None:
@@ -35,3 +39,14 @@ def given(args: argparse.Namespace, kind: type) -> dict[str, Any]:
     """Field -> value, of those that were given."""
     values = {f.name: getattr(args, f.name, None) for f in dataclasses.fields(kind)}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Option -> value. Raises SopiError if that is not what the file holds."""
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError) as e:
+        raise SopiError(f"{path}: not a readable JSON file ({e})") from None
+    if not isinstance(values, dict):
+        raise SopiError(f"{path}: expected a JSON object")
+    return values

@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     start = origin = None
     try:
         if (folder / "run.json").exists():
-            began = _json(folder / "run.json")
+            began = options.read_json(folder / "run.json")
             values = {**began["config"], **began["settings"], **asked}
             origin = began["from"]
             if not (folder / "state.pt").exists() and began["start"]:
@@ -81,7 +81,11 @@ def run(args: argparse.Namespace) -> int:
             start = checkpoint.load(args.start) if args.start else None
             origin = {"name": start.name, "about": start.about} if start else None
             preset = args.preset or (None if args.config or start else DEFAULT)
-            values = {**(PRESETS[preset][1] if preset else {}), **(_json(args.config) if args.config else {}), **asked}
+            values = {
+                **(PRESETS[preset][1] if preset else {}),
+                **(options.read_json(args.config) if args.config else {}),
+                **asked,
+            }
         features = {} if start is None else {"features": start.config.features}
         config, settings = from_values({**values, **features}, start.config if start else None)
         dataset = _dataset(args, folder, config, group)
@@ -123,7 +127,7 @@ def _dataset(args: argparse.Namespace, folder: Path, config: Config, group: Any)
     from sopilib.train.prepare import Dataset, Preparation, is_dataset, prepare
 
     if (folder / "run.json").exists():
-        return Dataset(_json(folder / "run.json")["dataset"])
+        return Dataset(options.read_json(folder / "run.json")["dataset"])
     if not args.audio:
         raise SopiError(f"{folder}: no run to go on with, so give sound to train on")
     asked = options.given(args, Preparation)
@@ -140,16 +144,6 @@ def _dataset(args: argparse.Namespace, folder: Path, config: Config, group: Any)
         print((dataset.folder / "summary.txt").read_text(), end="")
     group.gather(None)
     return Dataset(made)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text())
-    except (OSError, ValueError) as e:
-        raise SopiError(f"{path}: not a readable JSON file ({e})") from None
-    if not isinstance(values, dict):
-        raise SopiError(f"{path}: expected a JSON object")
-    return values
 
 
 def _write(path: Path, values: dict[str, Any]) -> None:

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sopilib.errors import SopiError
+
+SILENCE_DB = -60.0
+
 
 @dataclass(frozen=True)
 class Description:
@@ -23,9 +27,7 @@ def _db(x: float) -> float:
 def describe(audio: np.ndarray, sample_rate: int) -> Description:
     """audio float [n] in [-1, 1]."""
     window = max(1, round(0.02 * sample_rate))
-    frames = audio[: len(audio) // window * window].reshape(-1, window)
-    # of each window around its own mean: an offset is not a sound
-    quiet = frames.std(axis=1) < 1e-3
+    quiet = _levels(audio, sample_rate, 0.02) < SILENCE_DB
     edges = np.flatnonzero(np.diff(np.concatenate([[0], quiet.astype(np.int8), [0]])))
     runs = edges[1::2] - edges[::2]
     return Description(
@@ -37,10 +39,15 @@ def describe(audio: np.ndarray, sample_rate: int) -> Description:
 
 
 def log_mel(audio: np.ndarray, sample_rate: int, bands: int = 40) -> np.ndarray:
-    """[bands]: long-term mel spectrum in dB, 1024-point Hann windows, triangular bands from 40 Hz to Nyquist."""
+    """[bands]: long-term mel spectrum in dB, triangular bands from 40 Hz to Nyquist."""
+    return 10 * np.log10(_mel_power(audio, sample_rate, bands).mean(axis=0) + 1e-12)
+
+
+def _mel_power(audio: np.ndarray, sample_rate: int, bands: int) -> np.ndarray:
+    """[frames, bands]: of 1024-point Hann windows, every 512 samples."""
     size, hop = 1024, 512
-    frames = np.lib.stride_tricks.sliding_window_view(audio.astype(np.float64), size)[::hop] * np.hanning(size)
-    power = (np.abs(np.fft.rfft(frames)) ** 2).mean(axis=0)
+    if len(audio) < size:
+        raise SopiError(f"a sound of {len(audio)} samples, expected at least {size} to compare spectra")
 
     def mel(hz: float) -> float:
         return 2595 * float(np.log10(1 + hz / 700))
@@ -52,12 +59,67 @@ def log_mel(audio: np.ndarray, sample_rate: int, bands: int = 40) -> np.ndarray:
     weights = np.clip(np.minimum(up, down), 0, None)
     # a band narrower than a bin takes the nearest one
     weights[np.arange(bands), np.abs(hz - points[1:-1, None]).argmin(axis=1)] += 1e-3
-    return 10 * np.log10(weights @ power / weights.sum(axis=1) + 1e-12)
+    weights /= weights.sum(axis=1, keepdims=True)
+    windows = np.lib.stride_tricks.sliding_window_view(audio, size)[::hop]
+    out, shape = np.empty((len(windows), bands)), np.hanning(size)
+    for at in range(0, len(windows), 4096):
+        out[at : at + 4096] = np.abs(np.fft.rfft(windows[at : at + 4096] * shape)) ** 2 @ weights.T
+    return out
 
 
 def log_mel_distance(a: np.ndarray, b: np.ndarray, sample_rate: int) -> float:
     """Root mean square difference of the long-term log-mel spectra of two sounds, in dB."""
     return float(np.sqrt(np.mean((log_mel(a, sample_rate) - log_mel(b, sample_rate)) ** 2)))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How far a sound is from the recordings; 0 everywhere is the same. Differences are sound minus recordings."""
+
+    spectrum_db: float
+    """Distance of the long-term log-mel spectra."""
+    movement_db: float
+    """Distance of the standard deviations over time of the log-mel spectra, band by band: how much moves in each."""
+    level_db: float
+    dc: float
+    silence: float
+    """Share of 20 ms windows that are silent."""
+    loudness_db: float
+    """Mean difference of the quantiles, 5 to 95 %, of the level of 50 ms windows: the same louds and softs."""
+    change_db: float
+    """The same of the steps from one such level to the next: the same attacks and decays."""
+
+
+def compare(audio: np.ndarray, real: np.ndarray, sample_rate: int) -> Comparison:
+    """A generated sound with recordings, both float [n]."""
+    mine, theirs = describe(audio, sample_rate), describe(real, sample_rate)
+    moves = [10 * np.log10(_mel_power(a, sample_rate, 40) + 1e-8).std(axis=0) for a in (audio, real)]
+    levels = [_levels(a, sample_rate, 0.05) for a in (audio, real)]
+    places = np.linspace(0.05, 0.95, 19)
+
+    def apart(a: np.ndarray, b: np.ndarray) -> float:
+        return float(np.abs(np.quantile(a, places) - np.quantile(b, places)).mean())
+
+    return Comparison(
+        spectrum_db=log_mel_distance(audio, real, sample_rate),
+        movement_db=float(np.sqrt(np.mean((moves[0] - moves[1]) ** 2))),
+        level_db=mine.rms_db - theirs.rms_db,
+        dc=mine.dc - theirs.dc,
+        silence=_silent(audio, sample_rate) - _silent(real, sample_rate),
+        loudness_db=apart(levels[0], levels[1]),
+        change_db=apart(np.diff(levels[0]), np.diff(levels[1])),
+    )
+
+
+def _levels(audio: np.ndarray, sample_rate: int, seconds: float) -> np.ndarray:
+    """dB, at least -80, of whole windows, each around its own mean: an offset is not a sound."""
+    window = max(1, round(seconds * sample_rate))
+    frames = audio[: len(audio) // window * window].reshape(-1, window)
+    return 20 * np.log10(np.maximum(frames.std(axis=1), 1e-4))
+
+
+def _silent(audio: np.ndarray, sample_rate: int) -> float:
+    return float((_levels(audio, sample_rate, 0.02) < SILENCE_DB).mean())
 
 
 def failures(audio: np.ndarray, sample_rate: int, real: np.ndarray | None = None) -> list[str]:

@@ -20,7 +20,7 @@ import json
 import math
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -172,8 +172,9 @@ class Run:
 
     # ------------------------------------------------------------------ the loop
 
-    def train(self) -> str:
-        """Until it is done or stopped; returns why it ended."""
+    def train(self, watch: Callable[[int, Mapping[str, float]], bool] = lambda step, row: False) -> str:
+        """Until it is done or stopped; returns why it ended. `watch` is called after each checkpoint with its step and
+        scores, in the first process, and returns True to stop."""
         self._announce()
         with self._signals(), self._writing():
             began = time.monotonic()
@@ -192,7 +193,7 @@ class Run:
                 began = now
                 at_checkpoint = self.step % self.settings.every == 0 or self.step == self.settings.steps
                 if at_checkpoint and self.meter.samples:
-                    if self._checkpoint():
+                    if self._checkpoint(watch):
                         why = f"no better for {self.stale} validations"
                     began = time.monotonic()
                 elif self.step % self.settings.log_every == 0 and self.meter.samples:
@@ -303,7 +304,7 @@ class Run:
 
     # ------------------------------------------------------------------ checkpoints
 
-    def _checkpoint(self) -> bool:
+    def _checkpoint(self, watch: Callable[[int, Mapping[str, float]], bool]) -> bool:
         """Validates, logs, keeps the models, and only then the state: a run killed in here does it again, alike.
         True if it is time to stop early."""
         began = time.monotonic()
@@ -336,7 +337,8 @@ class Run:
             self.meter = Meter()
         self.seconds += time.monotonic() - began
         self._save()
-        return bool(self.settings.patience) and self.stale >= self.settings.patience
+        enough = bool(self.settings.patience) and self.stale >= self.settings.patience
+        return self.group.gather(enough or (self.group.rank == 0 and watch(self.step, row)))[0]
 
     def _last(self) -> bool:
         return self.step == self.settings.steps

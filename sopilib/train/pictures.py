@@ -28,7 +28,8 @@ def spectrograms(parts: dict[str, np.ndarray], sample_rate: int, path: Path) -> 
     pyplot, figure, axes = _figure(len(parts), 2.6, True)
     for axis, (title, audio) in zip(axes, parts.items()):
         padded = np.pad(audio, (0, max(0, 1024 - len(audio))))
-        axis.specgram(padded + 1e-6, NFFT=512, Fs=sample_rate, noverlap=384, cmap="magma", vmin=-120, vmax=-40)
+        with np.errstate(divide="ignore"):  # digital silence
+            axis.specgram(padded, NFFT=512, Fs=sample_rate, noverlap=384, cmap="magma", vmin=-120, vmax=-40)
         axis.set_title(title, loc="left", fontsize=10)
         axis.set_ylabel("Hz")
     axes[-1].set_xlabel("seconds")
