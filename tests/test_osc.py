@@ -660,6 +660,7 @@ def test_zeroconf_says_where_it_is(stage):
 def test_the_layouts_in_docs_are_the_command_tables():
     folder = Path(__file__).parents[1] / "docs" / "osc"
     assert (folder / "open-stage-control.json").read_text() == layouts.open_stage_control(), "run sopi osc-layouts"
+    assert (folder / "vanilla.pd").read_text() == layouts.vanilla_patch(), "run sopi osc-layouts"
     made = zlib.decompress(layouts.touchosc())
     assert zlib.decompress((folder / "touchosc.tosc").read_bytes()) == made, "run sopi osc-layouts"
 
@@ -683,6 +684,7 @@ def test_what_the_layouts_send_is_understood(stage):
             convert = {"FLOAT": float, "INTEGER": int, "STRING": str}[partial.findtext("conversion")]
             ends = ("scaleMin", "scaleMax") if partial.findtext("type") == "VALUE" else ("value",)
             sent += [(osc.findtext("path/partial/value"), convert(partial.findtext(end))) for end in ends]
+    sent = list(dict.fromkeys(sent))
     addresses = {address for address, _ in sent}
     for name in ("generate", "temperature", "seed", "reset"):
         assert f"/samplernn/left/{name}" in addresses

@@ -1,4 +1,4 @@
-"""`sopi osc-layouts`: docs/osc/, the layouts for Open Stage Control and TouchOSC, from the command table."""
+"""`sopi osc-layouts`: docs/osc/, the layouts for controllers, from the command table."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import argparse
 from pathlib import Path
 
 from sopilib.errors import SopiError
-from sopilib.osc.layouts import open_stage_control, touchosc
+from sopilib.osc.layouts import open_stage_control, touchosc, vanilla_patch
 from sopilib.osc.pattern import is_name
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("osc-layouts", help="layouts for Open Stage Control and TouchOSC")
+    parser = commands.add_parser("osc-layouts", help="layouts for Open Stage Control, TouchOSC, Pd")
     parser.add_argument("folder", nargs="?", type=Path, default=Path("docs/osc"), help="default: %(default)s")
     parser.add_argument("--instance", default="1", help="name or number of what they play; default %(default)s")
     parser.set_defaults(run=run)
@@ -24,6 +24,7 @@ def run(args: argparse.Namespace) -> None:
     for name, content in (
         ("open-stage-control.json", open_stage_control(args.instance).encode()),
         ("touchosc.tosc", touchosc(args.instance)),
+        ("vanilla.pd", vanilla_patch(args.instance).encode()),
     ):
         (args.folder / name).write_bytes(content)
         print(args.folder / name)

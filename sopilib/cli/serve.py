@@ -59,9 +59,6 @@ def run(args: argparse.Namespace) -> None:
         raise SopiError(f"--latency is {args.latency:g}, expected 2 to 500 ms")
     for model in args.models:
         checkpoint.find(model)
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
     instances = Instances()
     with ExitStack() as stack:
         performers = []
@@ -95,7 +92,16 @@ def run(args: argparse.Namespace) -> None:
             if args.generate:
                 instance.performer.handle("generate")
             print(f"  {model}: {' or '.join(f'/samplernn/{label}' for label in instance.labels)}", flush=True)
-        ended.wait()
+        wait_for_the_end()
+
+
+def wait_for_the_end() -> None:
+    """Until Ctrl-C, or until somebody ends the process."""
+    ended = threading.Event()
+    before = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    ended.wait()
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def open_output(args: argparse.Namespace, performers: list[Performer]) -> CardOutput | ClockOutput:

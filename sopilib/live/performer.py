@@ -322,12 +322,13 @@ class Performer:
             self.stream.second(t, None)
             self._play_both(t)
             return
+        path = self._path(model)
         self._tell("loading", model)
-        self._run(self._load2, self._load2_job, model, t)
+        self._run(self._load2, self._load2_job, model, path, t)
 
-    def _load2(self, job: int, wanted: str, t: int) -> None:
+    def _load2(self, job: int, wanted: str, path: str | Path, t: int) -> None:
         try:
-            model = checkpoint.load(self._path(wanted))
+            model = checkpoint.load(path)
             engine = Engine(model, self.state.voices, self.backend, self.precision, self.threads)
             _warm_up(engine)
         except (SopiError, OSError, MemoryError) as e:

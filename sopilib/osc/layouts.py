@@ -1,7 +1,8 @@
-"""Layouts for controllers, made from the command table: a session of Open Stage Control, a document of TouchOSC.
+"""Layouts for controllers, made from the command table: a session of Open Stage Control, a document of TouchOSC, and a
+patch for a Pd that has no external of ours.
 
-Both have a fader for each number, a toggle for each switch, a button for each command without arguments, and a button
-`connect` that subscribes to what changes.
+All have a fader for each number, a toggle for each switch, a button for each command without arguments, and subscribe
+to what changes.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from sopilib.live import COMMANDS
 from sopilib.live.commands import Argument, Command
 from sopilib.osc.names import ROOT, controls
 
-__all__ = ["FEEDBACK_PORT", "open_stage_control", "touchosc"]
+__all__ = ["FEEDBACK_PORT", "open_stage_control", "touchosc", "vanilla_patch"]
 
-FEEDBACK_PORT = 9001  # at which TouchOSC is to receive
+PORT = 9000  # of `sopi serve`
+FEEDBACK_PORT = 9001  # at which controllers are to receive
 OFF_STAGE = {"freewheel", "tick", "status", "models"}  # commands for patches rather than for hands
 SHOWN = ("model", "level")  # events that are shown
 ROW, GAP, LABEL = 60, 8, 130  # pixels
@@ -210,3 +212,82 @@ def _message(
         f"<connections>00001</connections>{trigger}<path>{_partial('CONSTANT', 'STRING', address)}</path>"
         f"<arguments>{''.join(arguments)}</arguments></osc>"
     )
+
+
+# ---------------------------------------------------------------- Pd
+
+
+def vanilla_patch(instance: str = "1") -> str:
+    """A patch of Pd's own objects: it speaks OSC by [netsend] and [oscformat], and hears it by [netreceive] and
+    [oscparse]."""
+    patch = _Patch()
+    patch.add("text 20 10 plays sopi serve on this machine \\, without any external, f 60")
+    commands = on_stage()
+    feedback = patch.add(f"obj 420 40 netreceive -u -b {FEEDBACK_PORT}")
+    for k, text in enumerate(("oscparse", "list trim", f"route {ROOT}", "list split 1")):
+        feedback = patch.after(feedback, f"obj 420 {65 + 25 * k} {text}")
+    # [route] takes 1 for a number, and in an address it is a word
+    whose = patch.after(patch.after(feedback, "obj 420 165 makefilename i%s"), f"obj 420 190 sel i{instance}")
+    rest = patch.after(whose, "obj 560 190 list append")
+    patch.connect(feedback, 1, rest, 1)
+    feedback = patch.after(rest, "obj 560 215 list trim")
+    router = patch.after(feedback, f"obj 420 240 route {' '.join(command.name for command, _ in commands)}")
+    start = patch.add("obj 20 40 loadbang")
+    connect = patch.after(start, f"msg 20 65 connect 127.0.0.1 {PORT}")
+    sender = patch.after(connect, "obj 20 165 netsend -u -b")
+    subscribe = patch.after(patch.after(sender, "obj 20 190 sel 1"), f"msg 20 215 {FEEDBACK_PORT}")
+    out = patch.after(patch.after(subscribe, f"obj 20 240 oscformat {ROOT} subscribe"), "obj 20 265 s \\$0-osc")
+    message = patch.after(patch.add("obj 200 65 r \\$0-osc"), "obj 200 90 list prepend send")
+    patch.connect(patch.after(message, "obj 200 115 list trim"), 0, sender)
+    top = 320
+    for i, (command, kind) in enumerate(commands):
+        arguments = controls(command)
+        patch.add(f"text 20 {top} {command.name}")
+        formatted = patch.add(f"obj 420 {top} oscformat {ROOT} {instance} {command.name}")
+        patch.connect(formatted, 0, out)
+        if kind == "choice":
+            for k, choice in enumerate(arguments[0].choices):
+                patch.connect(patch.add(f"msg {130 + 70 * k} {top} symbol {choice}"), 0, formatted)
+        elif kind == "fader" and (ends := fader_range(arguments[0])):
+            looks = "0 0 empty empty empty -2 -8 0 10 #fcfcfc #2f7f79 #000000 0 1"
+            widget = patch.add(f"obj 130 {top} hsl 160 18 {ends[0]:g} {ends[1]:g} {looks}")
+            number = patch.after(widget, f"obj 310 {top} {'f' if arguments[0].kind != 'int' else 'i'}")
+            patch.connect(number, 0, formatted)
+            patch.show(router, i, widget, top)
+        elif kind == "toggle":
+            widget = patch.add(f"obj 130 {top} tgl 18 0 empty empty empty 17 7 0 10 #fcfcfc #2f7f79 #000000 0 1")
+            patch.connect(widget, 0, formatted)
+            patch.show(router, i, widget, top)
+        elif kind == "button":
+            widget = patch.add(f"obj 130 {top} bng 18 250 50 0 empty empty empty 17 7 0 10 #fcfcfc #2f7f79 #000000")
+            patch.connect(widget, 0, formatted)
+        else:
+            patch.connect(patch.add(f"listbox 130 {top} 24 0 0 0 - - - 0"), 0, formatted)
+        top += 27
+    return f"#N canvas 60 60 760 {top + 20} 12;\n" + "\n".join([*patch.objects, *patch.cords]) + "\n"
+
+
+class _Patch:
+    """Objects and cords as a patch file has them."""
+
+    def __init__(self) -> None:
+        self.objects: list[str] = []
+        self.cords: list[str] = []
+
+    def add(self, text: str) -> int:
+        self.objects.append(f"#X {text};")
+        return len(self.objects) - 1
+
+    def connect(self, source: int, outlet: int, target: int, inlet: int = 0) -> None:
+        self.cords.append(f"#X connect {source} {outlet} {target} {inlet};")
+
+    def after(self, source: int, text: str) -> int:
+        made = self.add(text)
+        self.connect(source, 0, made)
+        return made
+
+    def show(self, router: int, outlet: int, widget: int, top: int) -> None:
+        """What comes back is shown and not sent again."""
+        setter = self.add(f"msg 660 {top} set \\$1")
+        self.connect(router, outlet, setter)
+        self.connect(setter, 0, widget)

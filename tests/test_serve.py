@@ -1,0 +1,182 @@
+"""`sopi serve`: the instrument without Pd, as one starts and ends it, and vanilla Pd that plays it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from osc_client import Controller, free_port
+
+from sopilib.cli import main
+from sopilib.osc import layouts
+
+pytestmark = pytest.mark.usefixtures("pd_models")
+SOPI = [sys.executable, "-c", "import sys; from sopilib.cli import main; sys.exit(main())"]
+
+
+@contextmanager
+def serve(*words: str, environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
+    """A running `sopi serve`, from when its port is open."""
+    process = subprocess.Popen(
+        [*SOPI, "serve", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **(environment or {})},
+    )
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("OSC at"):
+                break
+        else:
+            pytest.fail("it ended at once")
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def interrupt(process: subprocess.Popen[str]) -> str:
+    """Ctrl-C -> what it still said."""
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=5)
+    assert process.returncode == 0, said
+    assert "Traceback" not in said
+    return said
+
+
+def test_two_models_play_into_a_file_until_ctrl_c(tmp_path: Path) -> None:
+    port, out = free_port(), tmp_path / "out.wav"
+    names = ("--name", "left", "--name", "right")
+    with serve("small", "other", *names, "--osc", str(port), "--audio", "file", str(out)) as process:
+        controller = Controller(port)
+        for label in ("left", "2"):
+            while not controller.ask(f"/samplernn/{label}/models"):
+                pass
+        controller.send("/samplernn/*/generate", 1)
+        controller.send("/samplernn/right/gain", 0.25)
+        time.sleep(1.5)
+        assert controller.ask("/samplernn/2/gain") == (0.25,)
+        controller.close()
+        said = interrupt(process)
+    assert "left: loaded small 16000" in said
+    assert "right: loaded other 16000" in said
+    sound, rate = soundfile.read(out)
+    assert rate == 48000
+    assert sound.shape[1] == 2
+    assert len(sound) > 1.4 * rate
+    assert sound[-rate // 2 :].std() > 0.01
+
+
+def test_it_plays_on_a_sound_card_without_python_in_the_callback(tmp_path: Path) -> None:
+    """JACK's dummy driver is the card; PortAudio finds it."""
+    server = f"sopi{os.getpid()}"
+    environment = {"JACK_DEFAULT_SERVER": server, "JACK_NO_AUDIO_RESERVATION": "1"}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": {**os.environ, **environment}}
+    jackd = subprocess.Popen(["jackd", "-n", server, "-r", "-d", "dummy", "-r", "48000", "-p", "256"], **quiet)
+    try:
+        subprocess.run(["jack_wait", "-w", "-t", "10", "-s", server], check=True, **quiet)
+        port = free_port()
+        words = ("small", "--osc", str(port), "--audio", "device", "system", "--generate", "--latency", "50")
+        with serve(*words, environment=environment) as process:
+            controller = Controller(port)
+            listed = subprocess.run(["jack_lsp"], capture_output=True, text=True, env=quiet["env"]).stdout
+            assert "PortAudio" in listed
+            controller.send("/samplernn/subscribe")
+            end = time.monotonic() + 10
+            while not any(a == "/samplernn/1/level" and v[0] > -60 for a, v in controller.heard(0.2)):
+                assert time.monotonic() < end, "it does not sound"
+            controller.close()
+            interrupt(process)
+    finally:
+        jackd.terminate()
+        jackd.wait()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nobody", "--audio", "none"], "no model of that name"),
+        (["small", "--audio", "tape"], "expected device, device NAME, file OUT.wav or none"),
+        (["small", "--audio", "file", "no/such/folder/x.wav"], "expected a name such as out.wav"),
+        (["small", "--audio", "file", "x.doc"], "expected a name such as out.wav"),
+        (["small", "--audio", "device", "nothing like it"], "--audio file OUT.wav needs none"),
+        (["small", "--audio", "none", "--latency", "1"], "--latency is 1, expected 2 to 500 ms"),
+        (["small", "--audio", "none", "--rate", "1"], "--rate is 1, expected"),
+        (["small", "--audio", "none", "--channels", "0"], "--channels is 0"),
+        (["small", "--audio", "none", "--name", "a b"], "can't be a name in OSC"),
+        (["small", "--audio", "none", "--name", "a", "--name", "b"], "2 names for 1 models"),
+        (["small", "--audio", "none", "--host", "1.2.3.4"], "is no address of this machine"),
+    ],
+)
+def test_what_cannot_be_served_is_one_line(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["serve", *words]) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_a_port_in_use_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        assert main(["serve", "small", "--audio", "none", "--osc", str(port)]) == 1
+    assert f"port {port} is in use by another program" in capsys.readouterr().err
+
+
+def test_vanilla_pd_plays_it_and_shows_what_changes(tmp_path: Path) -> None:
+    port, back = free_port(), free_port()
+    text = layouts.vanilla_patch().replace("9000", str(port)).replace("9001", str(back))
+    lines = text.splitlines()
+    objects = [line for line in lines if line.startswith("#X") and not line.startswith("#X connect")]
+    place = {line.split(" ", 4)[4].rstrip(";"): i for i, line in enumerate(objects)}
+
+    def source(target: int) -> int:
+        return next(int(c.split()[2]) for c in lines if re.match(rf"#X connect \d+ \d+ {target} 0;", c))
+
+    knob = source(source(place["oscformat samplernn 1 temperature"]))
+    shown = source(source(place["oscformat samplernn 1 gain"]))
+    n = len(objects)
+    extra = [
+        "obj 0 0 loadbang", "obj 0 0 delay 700", "msg 0 0 1.25", "obj 0 0 delay 4000", "msg 0 0 \\; pd quit",
+        "obj 0 0 metro 100", "obj 0 0 print shown", "obj 0 0 loadbang", "obj 0 0 delay 800", "msg 0 0 symbol other",
+    ]  # fmt: skip
+    cords = [(n, n + 1), (n + 1, n + 2), (n + 2, knob), (n, n + 3), (n + 3, n + 4), (n, n + 5), (n + 5, shown)]
+    cords += [(shown, n + 6), (n + 7, n + 8), (n + 8, n + 9), (n + 9, place["oscformat samplernn 1 load"])]
+    made = [f"#X {x};" for x in extra] + [f"#X connect {a} 0 {b} 0;" for a, b in cords]
+    (tmp_path / "patch.pd").write_text("\n".join([lines[0], *objects, *made, *lines[1 + len(objects) :]]) + "\n")
+
+    with serve("small", "--osc", str(port), "--audio", "none") as process:
+        command = ["pd", "-nogui", "-noprefs", "-noaudio", "-stderr", "-open", str(tmp_path / "patch.pd")]
+        pd = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            time.sleep(2)
+            controller = Controller(port)
+            assert controller.ask("/samplernn/1/temperature") == (1.25,)
+            controller.send("/samplernn/1/gain", 0.375)
+            said, _ = pd.communicate(timeout=10)
+            controller.send("/samplernn/refresh")
+            model = dict(controller.heard())["/samplernn/1/model"]
+            controller.close()
+        finally:
+            pd.kill()
+        interrupt(process)
+    assert "error" not in said
+    values = [float(line.split(": ")[1]) for line in said.splitlines() if line.startswith("shown: ")]
+    assert np.isclose(values[-1], 0.375), "the slider shows what somebody else set"
+    assert model == ("other", 16000)
