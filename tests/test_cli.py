@@ -45,6 +45,7 @@ def test_generate_makes_a_sound_file_that_hears_its_seed(small: Path, tmp_path: 
     first = make("a.wav", "--seed", "5")
     np.testing.assert_array_equal(make("b.wav", "--seed", "5", "--threads", "2"), first)
     assert (make("c.wav", "--seed", "6") != first).any()
+    assert (make("k.wav", "--seed", "5", "--top-k", "3") != first).any()
     assert (make("d.wav", "--seed", "5", "--prime", str(tmp_path / "c.wav")) != first).any()
 
 
@@ -87,6 +88,7 @@ def test_the_reference_page_is_the_command_tables() -> None:
         (["generate", "nothing-like-it"], "no model of that name"),
         (["generate", "tabla", "--seconds", "0", "-o", "x.wav"], "nothing to write"),
         (["generate", "tabla", "--temperature", "0"], "temperature"),
+        (["generate", "tabla", "--top-p", "0"], "top_p is 0.0, expected a share"),
         (["generate", "tabla", "--precision", "int3"], "precision"),
         (["generate", "tabla", "--prime", "nowhere.wav"], "no such sound file"),
         (["play", "nowhere.pd"], "no such patch"),

@@ -97,7 +97,8 @@ def _generate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         model = sopilib.load(args.model)
         engine = sopilib.Engine(model, precision=args.precision, threads=args.threads)
         heard = model.encode(sound.read_audio(args.prime, model.config.sample_rate)) if args.prime else None
-        made = render.blocks(engine, args.seconds, args.temperature, args.seed, heard)
+        sampling = {name: getattr(args, name) for name in ("top_k", "top_p", "min_p")}
+        made = render.blocks(engine, args.seconds, args.temperature, args.seed, heard, **sampling)
         seconds = sound.write_audio(args.output, made, model.config.sample_rate)
         print(f"{args.output}: {seconds:g} s at {model.config.sample_rate} Hz")
 
@@ -106,6 +107,17 @@ def _generate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("-o", "--output", type=Path, default=Path("out.wav"), help="WAV or FLAC, default %(default)s")
     parser.add_argument("--seconds", type=float, default=10, help="default %(default)s")
     parser.add_argument("--temperature", type=float, default=1.0, help="default %(default)s")
+    parser.add_argument("--top-k", type=int, default=0, metavar="K", help="draw only the K likeliest codes")
+    parser.add_argument(
+        "--top-p", type=float, default=1.0, metavar="P", help="then the fewest with this share of the rest"
+    )
+    parser.add_argument(
+        "--min-p",
+        type=float,
+        default=0.0,
+        metavar="P",
+        help="then those at least this times as likely as the likeliest",
+    )
     parser.add_argument("--seed", type=int, default=0, help="same seed, same music; default %(default)s")
     parser.add_argument(
         "--prime", type=Path, metavar="AUDIO", help="a sound that the model hears first, and goes on from"

@@ -10,10 +10,10 @@ from sopilib.engine import Engine
 
 
 def blocks(
-    engine: Engine, seconds: float, temperature: float, seed: int, heard: np.ndarray | None = None
+    engine: Engine, seconds: float, temperature: float, seed: int, heard: np.ndarray | None = None, **sampling: float
 ) -> Iterator[np.ndarray]:
     """float32 (voices, n) audio in blocks of at most a second until `seconds` are done. `heard`: codes [n] of a sound
-    that every voice hears first; it is not part of the output."""
+    that every voice hears first; it is not part of the output. sampling: top_k, top_p, min_p of `Engine.generate`."""
     engine.reset(seed)
     if heard is not None:
         engine.prime(np.broadcast_to(heard, (engine.voices, len(heard))))
@@ -21,5 +21,5 @@ def blocks(
     left = round(seconds * rate)
     while left > 0:
         n = min(left, rate)
-        yield engine.model.decode(engine.generate(n, temperature))
+        yield engine.model.decode(engine.generate(n, temperature, **sampling))
         left -= n
