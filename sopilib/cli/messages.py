@@ -6,6 +6,20 @@ import argparse
 
 from sopilib.live.commands import COMMANDS, STATUS
 
+OF_PD = {
+    "bang": "The same as status.",
+    "settings <name value...>": "What the object once gave after `settings` at its status outlet, to be as it was then.",
+    "folder <path>": "Where relative paths are looked up first; at the start beside the patch.",
+    "osc <port> [address]": "OSC for all samplernn objects of this Pd, from this machine only unless the address of a "
+    "network is given: 0.0.0.0 for all. 0 closes all ports.",
+    "name <word>": "What this object is called in OSC, where it has a number too.",
+}
+OF_OSC = {
+    "/samplernn/subscribe [port or host port]": "Everything now, and from now on what changes.",
+    "/samplernn/unsubscribe [port or host port]": "No more of it.",
+    "/samplernn/refresh": "Everything once.",
+}
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("messages", help="every message that the instrument understands")
@@ -31,6 +45,11 @@ def table() -> str:
         )
         usage = command.usage.replace("|", "\\|")
         lines.append(f"| `{usage}` | {command.help} | {arguments} | {'yes' if command.query else ''} |")
+    lines += ["", "# Messages of the Pd object alone", "", "| message | what it does |", "|---|---|"]
+    lines += [f"| `{usage}` | {does} |" for usage, does in OF_PD.items()]
+    lines += ["", "# In OSC", "", "`/samplernn/<name or number>/<message>`, see [Playing by OSC](../osc.md), and", ""]
+    lines += ["| message | what it does |", "|---|---|"]
+    lines += [f"| `{usage}` | {does} |" for usage, does in OF_OSC.items()]
     lines += ["", "# What comes out of the status outlet", "", "| message | values |", "|---|---|"]
     lines += [f"| `{kind}` | {values} |" for kind, values in STATUS.items()]
     return "\n".join(lines) + "\n"
