@@ -1,6 +1,7 @@
 """What a performer does with a running model: each gesture, by its message, heard in the sound."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ import soundfile
 from test_live import lines, make, models, wait_for  # noqa: F401  # fixtures
 
 import sopilib
-from sopilib.native._native import Envelope
+from sopilib.native._native import Envelope, TrapDetector
 
+FIXTURES = Path(__file__).parent / "fixtures"
 LATENCY = 320  # frames of 20 ms at 16 kHz
 FADE = 80
 
@@ -464,6 +466,68 @@ def test_models_that_cannot_write_one_music_are_mixed_and_it_is_told(make):  # n
     performer.handle("blend-mode", "logits")
     assert lines(told, "error") == ["blend-mode: logits of one and two: their sample rates differ; use audio"]
     assert performer.read(4000)[0].any()
+
+
+# ---------------------------------------------------------------- traps
+
+
+def trap_in(sound, rate=16000):
+    detector = TrapDetector(rate)
+    for begin in range(0, len(sound), 1000):
+        detector.feed(np.ascontiguousarray(sound[begin : begin + 1000], np.float32))
+    return detector.trap
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_traps_are_told_from_music(rate):
+    chance = np.random.default_rng(1)
+    t = np.arange(5 * rate) / rate
+    assert trap_in(np.zeros(5 * rate), rate) == "silence"
+    assert trap_in(0.3 + 1e-4 * chance.standard_normal(5 * rate), rate) == "silence", "silence with an offset"
+    for f in (50.3, 440, 3000):
+        tone = 0.4 * np.sin(2 * np.pi * f * t) + 0.004 * chance.standard_normal(5 * rate)
+        assert trap_in(tone, rate) == "tone", f
+    for seconds in (0.08, 0.31):
+        loop = np.resize(0.3 * chance.standard_normal(round(seconds * rate)), 5 * rate)
+        assert trap_in(loop, rate) == "loop", seconds
+    assert trap_in(0.3 * chance.standard_normal(5 * rate), rate) == ""
+    assert trap_in(tone[: 2 * rate], rate) == "", "not before it has lasted"
+
+
+def test_real_music_is_no_trap():
+    sound, rate = soundfile.read(FIXTURES / "tabla_held_out.flac", dtype="float32")
+    assert trap_in(sound[: 20 * rate], rate) == ""
+
+
+def quiet_model(models):  # noqa: F811
+    """One that only ever says silence, at a temperature near 1; far above that, it says more."""
+    model = sopilib.Model.random(sopilib.Config(frame_sizes=[4, 16], dim=16, mlp_dim=16), seed=3)
+    model.weights["sample.layer1.bias"][model.config.q_zero] += 40
+    (models / "quiet").mkdir(exist_ok=True)
+    sopilib.checkpoint.save(model, models / "quiet" / "quiet.safetensors")
+
+
+@pytest.mark.parametrize("how", ["warn", "nudge", "reprime"])
+def test_a_guard_tells_of_a_trap_and_does_as_it_is_told(make, models, how):  # noqa: F811
+    quiet_model(models)
+
+    def take(how):
+        performer, told = playing(make, ("guard", how), ("load", "quiet"), ("temperature", 2))
+        out = performer.read(8 * 16000)[0]
+        performer.poll()
+        return out, told
+
+    plain, nothing = take("off")
+    guarded, told = take(how)
+    traps = lines(told, "trap")
+    assert not lines(nothing, "trap")
+    assert set(traps) == {(1, "silence")}
+    assert np.array_equal(guarded, take(how)[0]), "at the same moment each time"
+    assert bool(lines(told, "warning")) == (how == "warn")
+    if how == "nudge":
+        assert guarded.std() > 2 * plain.std()
+    else:
+        assert len(traps) == {"warn": 1, "reprime": 3}[how], "it goes back again and again"
 
 
 # ---------------------------------------------------------------- recording

@@ -160,6 +160,13 @@ COMMANDS: dict[str, Command] = {
             "Noise takes the place of this share of the model's memory: a way out of a rut.",
         ),
         Command(
+            "guard",
+            (Argument("how", "choice", choices=("off", "warn", "nudge", "reprime")),),
+            "When a voice is caught in silence, a tone or a loop for two seconds: tells it, raises its temperature, "
+            "or goes back to where it was well.",
+            query=True,
+        ),
+        Command(
             "snapshot",
             (
                 Argument("do", "choice", choices=("store", "recall", "morph", "save", "load")),
@@ -289,6 +296,8 @@ STATUS: dict[str, str] = {
     "freeze": "milliseconds of the loop, 0: none",
     "listen": "0 or 1; silence, input or old",
     "kick": "strength",
+    "guard": "off, warn, nudge or reprime",
+    "trap": "voice; silence, tone or loop: it is caught in it",
     "snapshot": "store, recall, morph, save or load, and the slot or the file",
     "record": "start and the file; stop",
     "recorded": "file, seconds: it is closed",

@@ -68,6 +68,7 @@ class State:
     model2: str | None = None
     blend: float = 0.0
     blend_mode: str = "audio"
+    guard: str = "off"
     listen: str = ""
     """what sounds meanwhile; empty: it does not listen"""
     features: dict[int, float] = field(default_factory=dict)
@@ -75,7 +76,20 @@ class State:
     """what is set for single voices, from 1"""
 
 
-LASTING = ("latency", "voices", "mix", "gain", "fade", "rate", "temperature", "top-k", "top-p", "min-p", "seed")
+LASTING = (
+    "latency",
+    "voices",
+    "mix",
+    "gain",
+    "fade",
+    "rate",
+    "temperature",
+    "top-k",
+    "top-p",
+    "min-p",
+    "guard",
+    "seed",
+)
 """The settings that are worth remembering with a patch, in the order in which they are restored."""
 
 
@@ -440,6 +454,17 @@ class Performer:
         self.stream.kick(t, strength)
         self._tell("kick", strength)
 
+    def do_guard(self, t: int, how: str) -> None:
+        self.state.guard = how
+        self._post_guard(t)
+        self._tell_setting("guard")
+
+    def _post_guard(self, t: int) -> None:
+        """A new one for each model: they are of its rate and number of voices."""
+        if self._engine is not None:
+            how = ("warn", "nudge", "reprime").index(self.state.guard) if self.state.guard != "off" else -1
+            self.stream.guard(t, how, self._engine.config.sample_rate, self._engine.voices)
+
     def do_freeze(self, t: int, ms: float) -> None:
         self._check_dsp("freeze")
         self.stream.freeze(t, ms / 1000)
@@ -634,7 +659,10 @@ class Performer:
     def _swap(self, engine: Engine, t: int, keep: bool = False, second: Engine | None = None) -> None:
         # what is ready later than asked for counts from the moment that it is ready
         self._end_listening()
-        self.stream.swap(t if self.freewheel else self.now, self._music(engine, second), keep=keep)
+        t = t if self.freewheel else self.now
+        self.stream.swap(t, self._music(engine, second), keep=keep)
+        if self.state.guard != "off":
+            self._post_guard(t)
 
     def _music(self, engine: Engine, second: Engine | None = None) -> Any:
         """What the stream plays: the engine, or the two models as one. `second`: in the state to begin with."""
@@ -848,6 +876,13 @@ class Performer:
         for _, kind, value in self.stream.events():
             if kind == "error":
                 self._tell("error", f"the engine stopped: {value}; send seed, or load a model")
+            if kind == "trap":
+                voice, trap = value
+                self._tell("trap", voice + 1, trap)
+                if self.state.guard == "warn":
+                    self._tell(
+                        "warning", f"voice {voice + 1} is caught in a {trap}: try kick, another seed or temperature"
+                    )
             if kind == "refused":
                 self._tell("error", str(value))
         if self.recording is not None and self.recording.ended:

@@ -149,6 +149,7 @@ void Player::fit(int host_rate)
     features.assign(size_t(voices) * source->features(), 0.0f);
     audio.assign(size_t(channels) * most, 0.0f);
     blends.assign(most, 0.0f);
+    raw.assign(most, 0.0f);
     rates.assign(chunk, 1.0);
 }
 
@@ -172,6 +173,11 @@ void Listener::fit(int host_rate)
     in.assign(resampler->most_samples(), 0.0f);
     out.assign(chunk, 0.0f);
     codes.assign(size_t(player->voices) * chunk, 0);
+}
+
+Guard::Guard(Guarding how_, int sample_rate, int voices) : how(how_), told(voices, false)
+{
+    for (int v = 0; v < voices; v++) detectors.emplace_back(sample_rate, double(v) / voices);
 }
 
 // ---------------------------------------------------------------- control side
@@ -491,6 +497,7 @@ void Stream::apply(Command &command)
             in_voices([&](VoiceControls &v) {
                 if (!v.reseeds) v.reseeds_from = at_;
                 v.reseeds = true;
+                v.reprimes = false;
                 v.seed = command.seed;
             });
         break;
@@ -525,6 +532,10 @@ void Stream::apply(Command &command)
         morph_until_ = at_ + uint64_t(std::llround(ramp));
         break;
     case Kind::listen: listen(command); break;
+    case Kind::guard:
+        if (guard_) retire(std::move(guard_));
+        guard_ = std::move(command.guard);
+        break;
     case Kind::latency: break; // at once, in receive()
     }
 }
@@ -585,8 +596,10 @@ void Stream::seed(uint64_t number)
 // What was to come of the music before.
 void Stream::new_music() noexcept
 {
-    for (VoiceControls &v : voices_) v.reseeds = false;
+    for (VoiceControls &v : voices_) v.reseeds = v.reprimes = false;
     morph_ = nullptr;
+    if (guard_)
+        for (TrapDetector &d : guard_->detectors) d.forget();
 }
 
 void Stream::swap(Command &command)

@@ -13,6 +13,7 @@
 #pragma once
 
 #include "envelope.hpp"
+#include "guard.hpp"
 #include "resample.hpp"
 #include "ring.h"
 #include "source.hpp"
@@ -102,7 +103,7 @@ struct Player {
     std::vector<Sampling> sampling;  // [voices]
     std::vector<float> features;     // [voices][source->features()]
     std::vector<float> audio;        // [channels][most]
-    std::vector<float> blends;       // [most]
+    std::vector<float> blends, raw;  // [most]; raw: one voice as it was made
     std::vector<double> rates;       // [frames of a chunk]
     uint64_t id;
     bool failed = false;
@@ -136,13 +137,28 @@ struct VoiceControls {
     Sampling sampling;
     std::vector<Envelope> features;
     // A new seed fades the music out, and begins where the next top frame does.
-    bool reseeds = false;
+    bool reseeds = false, reprimes = false; // reprimes: it goes on from where the guard last found it well
     uint64_t seed = 0, reseeds_from = 0, rise = 0; // rise: samples left of the fade in
+    uint64_t nudged_until = 0; // its temperature is raised so long
+};
+
+// What is done when a voice is caught in a trap.
+enum class Guarding { warn, nudge, reprime };
+
+struct Guard {
+    Guard(Guarding how, int sample_rate, int voices);
+
+    Guarding how;
+    std::vector<TrapDetector> detectors; // [voices]
+    std::vector<bool> told;              // [voices]
+    State newer, older;                  // each voice when it was well, a second or more apart
+    int well = 0;                        // how many of the two there are
+    uint64_t saved = 0;                  // host position
 };
 
 enum class Kind {
     play, temperature, temperature_follows, gain, pan, mix, top_k, top_p, min_p, feature, rate, fade, seed, kick, freeze,
-    swap, second, blend, store, recall, morph, listen, latency,
+    swap, second, blend, store, recall, morph, listen, guard, latency,
 };
 
 struct Command {
@@ -158,15 +174,16 @@ struct Command {
     std::shared_ptr<Player> player;
     std::shared_ptr<Listener> listener;
     std::shared_ptr<Snapshot> snapshot;
+    std::shared_ptr<Guard> guard;
     Envelope envelope{0};
     uint64_t at = 0; // h, once known
 };
 
 struct Event {
-    enum Kind { swapped, late, underrun, error, refused } kind = swapped;
+    enum Kind { swapped, late, underrun, trap, error, refused } kind = swapped;
     uint64_t position = 0;
-    double value = 0; // swapped: the player's id; late, underrun: frames
-    std::string text; // error: the source failed; refused: a command could not be done
+    double value = 0; // swapped: the player's id; late, underrun: frames; trap: the voice
+    std::string text; // trap: which; error: the source failed; refused: a command could not be done
 };
 
 struct Stats {
@@ -244,6 +261,8 @@ private:
     float temperature(int voice, uint64_t position, bool heard) const noexcept;
     void set_features(Player &p, uint64_t position) noexcept;
     bool waits_for_top_frame() const noexcept;
+    void watch(int voice, const float *samples, int n, uint64_t position);
+    void keep_well(const Source &source, uint64_t position);
     void at_top_frame(Player &p, uint64_t position);
     void mix(Player &p, int from, int n);
     void hear(uint64_t upto, bool last);
@@ -280,6 +299,7 @@ private:
     bool mixed_ = false;         // voices are mixed, though each has its channel
     VoiceControls common_;       // of voices that come later
     std::vector<VoiceControls> voices_;
+    std::shared_ptr<Guard> guard_;
     std::shared_ptr<Snapshot> morph_;
     uint64_t morph_until_ = 0;
     std::shared_ptr<Listener> listener_;

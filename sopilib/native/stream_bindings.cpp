@@ -364,6 +364,12 @@ public:
         }
         post(std::move(command));
     }
+    void guard(uint64_t t, int how, int sample_rate, int voices)
+    {
+        Command command(t, Kind::guard);
+        if (how >= 0) command.guard = std::make_shared<Guard>(Guarding(how), sample_rate, voices);
+        post(std::move(command));
+    }
     void listened(uint64_t t) { post({t, Kind::listen, double(int(Listening::off))}); }
 
     std::unique_ptr<Recorder> record(const std::string &path, uint64_t from)
@@ -407,9 +413,13 @@ public:
 
     nb::list events()
     {
-        static const char *const names[] = {"swapped", "late", "underrun", "error", "refused"};
+        static const char *const names[] = {"swapped", "late", "underrun", "trap", "error", "refused"};
         nb::list all;
         for (Event e; stream_->next_event(e);) {
+            if (e.kind == Event::trap) {
+                all.append(nb::make_tuple(e.position, "trap", nb::make_tuple(int(e.value), e.text)));
+                continue;
+            }
             const nb::object value = e.kind >= Event::error ? nb::object(nb::str(e.text.c_str())) : nb::object(nb::int_(uint64_t(e.value)));
             all.append(nb::make_tuple(e.position, names[e.kind], value));
         }
@@ -562,6 +572,8 @@ void bind_stream(nb::module_ &m)
              "The source hears the input from t on. edges: of each code but the first the least float32 that encodes to it.\n"
              "how: 1 silence, 2 the input sounds meanwhile, 3 what played goes on.")
         .def("listened", &StreamHandle::listened, "t"_a, "It has heard the input up to t, and plays.")
+        .def("guard", &StreamHandle::guard, "t"_a, "how"_a, "sample_rate"_a = 16000, "voices"_a = 1,
+             "Against silence, a tone, a loop: -1 none, 0 tells of it, 1 raises the temperature, 2 goes back to where it was well.")
         .def("latency", &StreamHandle::latency, "t"_a, "seconds"_a, "For the commands after this one.")
         .def("record", &StreamHandle::record, "path"_a, "from_"_a,
              "-> Recorder of what is handed out from host frame from_ on, into a new WAV file of 32-bit floats. RuntimeError.")
@@ -591,6 +603,12 @@ void bind_stream(nb::module_ &m)
             new (self) Envelope(make_envelope(levels, times, curves));
         }, "levels"_a, "times"_a, "curves"_a, "curves: numbers (0 a line) or names, as SuperCollider's Env has them. ValueError.")
         .def("at", &Envelope::at, "time"_a);
+
+    nb::class_<TrapDetector>(m, "TrapDetector", "Finds silence, a tone or a loop in a sound, as the stream's guard does.")
+        .def("__init__", [](TrapDetector *self, int sample_rate) { new (self) TrapDetector(sample_rate, 0); }, "sample_rate"_a)
+        .def("feed", [](TrapDetector &d, const Line &samples) { d.feed(samples.data(), int(samples.size())); }, "samples"_a, "Up to half a second.")
+        .def_prop_ro("trap", [](const TrapDetector &d) { return std::string(name_of(d.trap())); },
+                     "silence, tone or loop, once it has lasted for two seconds; empty: none.");
 
     nb::class_<Snapshot>(m, "Snapshot", "Everything that a source remembers at one moment.")
         .def_static("of", &snapshot_of, "position"_a, "history"_a, "seed"_a, "drawn"_a, "values"_a, "As `arrays` gives them.")

@@ -12,6 +12,8 @@ namespace sopi {
 namespace {
 
 constexpr double kPi = 3.14159265358979323846;
+constexpr double kNudge = 1.5, kNudged = 1;   // times the temperature, for so many seconds
+constexpr double kWell = 1;        // s between two states of voices that are well
 constexpr double kLoopFade = 0.01; // s in which the end of a loop becomes its beginning
 
 int64_t now_ns()
@@ -177,7 +179,9 @@ float Stream::temperature(int voice, uint64_t position, bool heard) const noexce
 {
     // A tail knows no more of the signal than what is due by now.
     const float signal = input_at(1, int64_t(heard ? position : at_) - int64_t(frames(latency_)));
-    return signal > 0 ? std::clamp(signal, 0.01f, 5.0f) : float(voices_[voice].temperature.at(double(position)));
+    const VoiceControls &v = voices_[voice];
+    const float value = signal > 0 ? std::clamp(signal, 0.01f, 5.0f) : float(v.temperature.at(double(position)));
+    return position < v.nudged_until ? float(kNudge) * value : value;
 }
 
 // What the next frame of the source hears of the conditioning values.
@@ -191,7 +195,7 @@ void Stream::set_features(Player &p, uint64_t position) noexcept
 
 bool Stream::waits_for_top_frame() const noexcept
 {
-    return morph_ || std::any_of(voices_.begin(), voices_.end(), [](const VoiceControls &v) { return v.reseeds; });
+    return morph_ || (guard_ && guard_->how == Guarding::reprime) || std::any_of(voices_.begin(), voices_.end(), [](const VoiceControls &v) { return v.reseeds; });
 }
 
 // What can happen only where a top frame begins.
@@ -200,15 +204,62 @@ void Stream::at_top_frame(Player &p, uint64_t position)
     for (int v = 0; v < p.voices; v++) {
         VoiceControls &voice = voices_[v];
         if (!voice.reseeds || position < voice.reseeds_from + frames(kFade)) continue;
-        p.source->reset_voice(v, voice.seed);
-        voice.reseeds = false;
+        if (!voice.reprimes) p.source->reset_voice(v, voice.seed);
+        else p.source->restore_voice(v, guard_->older);
+        voice.reseeds = voice.reprimes = false;
         voice.rise = uint64_t(std::lround(kFade * p.source->sample_rate()));
     }
+    if (guard_ && guard_->how == Guarding::reprime && size_t(p.voices) == guard_->detectors.size()) keep_well(*p.source, position);
     if (!morph_) return;
     const double length = double(p.source->period()) * host_rate_ / p.source->sample_rate();
     const double left = double(morph_until_) - double(position);
     p.source->approach(morph_->state, float(left <= 0 ? 1 : length / (left + length)));
     if (left <= 0) morph_ = nullptr;
+}
+
+// A voice's sound as it was made, before host position `position`.
+void Stream::watch(int voice, const float *samples, int n, uint64_t position)
+{
+    Guard &g = *guard_;
+    TrapDetector &detector = g.detectors[voice];
+    if (!detector.feed(samples, n)) return;
+    const Trap trap = detector.trap();
+    if (trap == Trap::none) {
+        g.told[voice] = false;
+        return;
+    }
+    if (!g.told[voice]) report({Event::trap, position, double(voice), name_of(trap)});
+    g.told[voice] = true;
+    VoiceControls &v = voices_[voice];
+    if (g.how == Guarding::nudge) v.nudged_until = position + frames(kNudged);
+    if (g.how == Guarding::reprime && !v.reseeds) {
+        v.reseeds = true;
+        v.reprimes = g.well == 2;
+        v.reseeds_from = position;
+        v.seed++; // where it was never well: other music
+        detector.forget();
+        g.told[voice] = false;
+    }
+}
+
+// Of voices that are well: what the guard goes back to, from before a trap that is not noticed yet.
+void Stream::keep_well(const Source &source, uint64_t position)
+{
+    Guard &g = *guard_;
+    if (g.well > 0 && position < g.saved + frames(kWell)) return;
+    g.saved = position;
+    State now;
+    source.save(now);
+    if (g.well < 2) {
+        (g.well ? g.newer : g.older) = now;
+        g.well++;
+        return;
+    }
+    for (size_t v = 0; v < now.voices.size(); v++) {
+        if (g.detectors[v].seen() != Trap::none) continue;
+        std::swap(g.older.voices[v], g.newer.voices[v]);
+        g.newer.voices[v] = std::move(now.voices[v]);
+    }
 }
 
 // The voices' codes [voices][n] into the channels of p.audio, from sample `from` of the plan on.
@@ -222,9 +273,10 @@ void Stream::mix(Player &p, int from, int n)
     for (int c = 0; c < channels_; c++) std::fill_n(&p.audio[size_t(c) * p.most + from], n, 0.0f);
     for (int v = 0; v < p.voices; v++) {
         VoiceControls &voice = voices_[v];
+        for (int i = 0; i < n; i++) p.raw[i] = decode[p.codes[size_t(v) * n + i]];
         for (int i = 0; i < n; i++) {
             const uint64_t position = next + p.resampler->heard(from + i);
-            float x = decode[p.codes[size_t(v) * n + i]] * float(voice.gain.at(double(position)));
+            float x = p.raw[i] * float(voice.gain.at(double(position)));
             // Faded in before the resampler: after it, the step at the beginning would come out of its delay unfaded.
             if (first + i < p.rise_samples) x *= fade_in(first + i, p.rise_samples);
             if (voice.reseeds) {
@@ -248,6 +300,8 @@ void Stream::mix(Player &p, int from, int n)
                 to[size_t(left + 1) * p.most] += scale * x * float(std::sin(angle));
             }
         }
+        if (guard_ && &p == player_.get() && size_t(v) < guard_->detectors.size())
+            watch(v, p.raw.data(), n, next + p.resampler->heard(from + n - 1));
     }
 }
 

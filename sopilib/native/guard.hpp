@@ -1,0 +1,42 @@
+// A guard against traps: silence, one tone, one loop. It looks at what a voice produces, a window of a second at a time.
+#pragma once
+
+#include <complex>
+#include <cstdint>
+#include <vector>
+
+namespace sopi {
+
+enum class Trap { none, silence, tone, loop };
+const char *name_of(Trap trap) noexcept; // empty for none
+
+// Made on the control side for a rate; its functions allocate nothing.
+class TrapDetector {
+public:
+    // phase: 0 .. 1 of the time between two looks, so that several need not look at once.
+    TrapDetector(int sample_rate, double phase);
+    // More of the sound. True when it has been looked at again: twice a second.
+    bool feed(const float *samples, int n) noexcept;
+    // What it is in: something that has lasted for two seconds.
+    Trap trap() const noexcept { return count_ >= kLooks ? seen_ : Trap::none; }
+    // What the last look saw.
+    Trap seen() const noexcept { return seen_; }
+    void forget() noexcept;
+
+private:
+    static constexpr int kLooks = 4;
+    int length() const noexcept { return int(window_.size()); }
+    Trap look() noexcept;
+    void transform() noexcept; // spectrum_, in place
+
+    int thinned_;                              // so many samples are taken as their mean
+    int rate_, filled_ = 0, since_, count_ = 0, summed_ = 0;
+    float sum_ = 0;
+    std::vector<float> window_;                // the last second, a ring
+    int at_ = 0;
+    std::vector<std::complex<float>> spectrum_; // [a power of two of twice the window]
+    std::vector<std::complex<float>> roots_;
+    Trap seen_ = Trap::none;
+};
+
+} // namespace sopi
