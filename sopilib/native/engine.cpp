@@ -84,7 +84,7 @@ public:
     void generate(int32_t *codes, int64_t n, const Controls &controls) noexcept;
     void prime(const int32_t *codes, int64_t n, const float *features) noexcept;
     void teacher_force(const int32_t *codes, int64_t stride, int64_t n, const float *features, float *logits) noexcept;
-    void look_ahead(const float *features) noexcept;
+    void predict(const float *features, int64_t features_stride) noexcept;
     void consume(const int32_t *codes) noexcept;
     int position() const noexcept { return position_; }
 
@@ -420,36 +420,28 @@ void Worker::pass() noexcept
     position_ = position_ + 1 == w_.lookback() ? 0 : position_ + 1;
 }
 
+// Logits of the next code, whole, for all to see.
+void Worker::predict(const float *features, int64_t features_stride) noexcept
+{
+    prepare();
+    team_.wait(index_); // for the code before
+    for (size_t t = 0; t < tiers_.size(); t++)
+        if (position_ % w_.tiers[t].frame) hear(static_cast<int>(t), nullptr, 0);
+    run_tiers(features, features_stride);
+    run_sample_level();
+    team_.meet(index_);
+}
+
 void Worker::generate(int32_t *codes, int64_t n, const Controls &controls) noexcept
 {
     for (int64_t i = 0; i < n; i++) {
-        prepare();
-        if (i) team_.wait(index_);
-        for (size_t t = 0; t < tiers_.size(); t++)
-            if (position_ % w_.tiers[t].frame) hear(static_cast<int>(t), nullptr, 0);
-        run_tiers(controls.features, w_.features);
-        run_sample_level();
-        team_.meet(index_);
+        predict(controls.features, w_.features);
         for (int v = index_; v < e_.voices_; v += size_) {
-            Voice &voice = e_.states_[v];
-            const float u = coin(voice.seed, v, voice.drawn++);
-            const int32_t code = k_.sample(e_.logits_.data() + static_cast<size_t>(v) * e_.widest_, w_.levels,
-                                        controls.temperature[v * n + i], controls.sampling[v], u);
+            const int32_t code = k_.sample(e_.logits(v), w_.levels, controls.temperature[v * n + i], controls.sampling[v], e_.draw(v));
             codes[v * n + i] = code;
             take(v, code);
         }
         pass();
-    }
-    if (n) team_.wait(index_);
-}
-
-void Worker::prime(const int32_t *codes, int64_t n, const float *features) noexcept
-{
-    for (int64_t i = 0; i < n; i++) {
-        run_tiers(features, w_.features);
-        for (int v = index_; v < e_.voices_; v += size_) take(v, codes[v * n + i]);
-        pass();
-        team_.wait(index_);
     }
 }
 
@@ -458,30 +450,29 @@ void Worker::teacher_force(const int32_t *codes, int64_t stride, int64_t n, cons
     const int q = w_.levels, frame = w_.tiers[0].frame;
     const int64_t features_stride = (n + frame - 1) / frame * w_.features;
     for (int64_t i = 0; i < n; i++) {
-        run_tiers(features + i / frame * w_.features, features_stride);
-        run_sample_level();
-        team_.meet(index_);
+        predict(features + i / frame * w_.features, features_stride);
         for (int v = index_; v < e_.voices_; v += size_) {
-            std::copy_n(e_.logits_.data() + static_cast<size_t>(v) * e_.widest_, q, logits + (v * n + i) * q);
+            std::copy_n(e_.logits(v), q, logits + (v * n + i) * q);
             take(v, codes[v * stride + i]);
         }
         pass();
-        team_.wait(index_);
     }
 }
 
-void Worker::look_ahead(const float *features) noexcept
+void Worker::prime(const int32_t *codes, int64_t n, const float *features) noexcept
 {
-    run_tiers(features, w_.features);
-    run_sample_level();
-    team_.meet(index_);
+    for (int64_t i = 0; i < n; i++) {
+        team_.wait(index_); // for the code before
+        run_tiers(features, w_.features);
+        for (int v = index_; v < e_.voices_; v += size_) take(v, codes[v * n + i]);
+        pass();
+    }
 }
 
 void Worker::consume(const int32_t *codes) noexcept
 {
     for (int v = index_; v < e_.voices_; v += size_) take(v, codes[v]);
     pass();
-    team_.wait(index_);
 }
 
 // ---------------------------------------------------------------- engine
@@ -700,7 +691,7 @@ void NativeEngine::teacher_force(const int32_t *codes, int64_t stride, int64_t n
 
 void NativeEngine::look_ahead(const float *features)
 {
-    together([=](Worker &w) { w.look_ahead(features); });
+    together([=](Worker &w) { w.predict(features, w_->features); });
 }
 
 void NativeEngine::consume(const int32_t *codes)

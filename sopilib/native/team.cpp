@@ -4,6 +4,9 @@
 
 #include <chrono>
 
+#include <pthread.h>
+#include <sched.h>
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 static inline void pause() { _mm_pause(); }
@@ -33,8 +36,29 @@ Team::~Team()
     for (std::thread &t : threads_) t.join();
 }
 
+// Members run with their caller's priority. But one core is always left to ordinary threads: a real-time engine that is
+// too slow for its model never rests.
+void Team::take_priority() noexcept
+{
+    int policy = SCHED_OTHER;
+    sched_param p{};
+    pthread_getschedparam(pthread_self(), &policy, &p);
+    policy &= ~SCHED_RESET_ON_FORK;
+    if (policy == policy_ && p.sched_priority == priority_) return;
+    policy_ = policy;
+    priority_ = p.sched_priority;
+    const bool real_time = policy == SCHED_FIFO || policy == SCHED_RR;
+    const int cores = static_cast<int>(std::thread::hardware_concurrency());
+    for (int i = 1; i < size_; i++) {
+        const bool take = real_time && i + 1 < cores;
+        const sched_param given{take ? priority_ : 0};
+        pthread_setschedparam(threads_[i - 1].native_handle(), take ? policy : SCHED_OTHER, &given);
+    }
+}
+
 void Team::run(const void *work, Call call) noexcept
 {
+    take_priority();
     work_ = work;
     call_ = call;
     job_.fetch_add(1); // sequentially consistent, as are those of asleep_: one of the two sides sees the other

@@ -48,6 +48,7 @@ private:
         std::atomic<uint32_t> count{0};
     };
     void run(const void *work, Call call) noexcept;
+    void take_priority() noexcept;
     void wait_for(int other, uint32_t count) noexcept;
     void member(int index);
 
@@ -61,6 +62,7 @@ private:
     std::mutex mutex_;
     std::condition_variable changed_;
     std::vector<std::thread> threads_;
+    int policy_ = -1, priority_ = 0; // of the caller of the last run
 };
 
 } // namespace sopi
