@@ -17,7 +17,7 @@ from mutants import FORMATS
 import sopilib
 from sopilib import SopiError
 
-pytestmark = pytest.mark.filterwarnings("ignore::sopilib.SopiWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::sopilib.SopiWarning", "ignore:invalid escape:DeprecationWarning")
 
 
 @pytest.fixture
