@@ -275,3 +275,16 @@ def test_a_torch_file_of_something_else_says_what_is_understood(tmp_path: Path) 
     torch.save({"weight": torch.zeros(3)}, tmp_path / "x.pt")
     with pytest.raises(SopiError, match="ZIP archive of something else.*deepsound.*a2aaron"):
         sopilib.load(tmp_path / "x.pt")
+
+
+def test_values_that_are_as_large_as_2_to_the_40_are_not_written_out(tmp_path: Path) -> None:
+    """A list of twice the same list of twice the same list..."""
+    laughs = b"]q\x01" + b"".join(
+        b"](h" + bytes([k]) + b"h" + bytes([k]) + b"eq" + bytes([k + 1]) for k in range(1, 41)
+    )
+    magic = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+    name = b"\x80\x02}X\x20\x00\x00\x00model.frame_level_rnns.0.h0xxxxxNs."
+    for content in (magic + laughs + b".", magic + b"\x80\x02M\xe9\x03." + b"N." + name + laughs + b"."):
+        (tmp_path / "ep1-it1").write_bytes(content + name)
+        with pytest.raises(SopiError):
+            sopilib.load(tmp_path / "ep1-it1")

@@ -17,14 +17,14 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sopilib.errors import SopiError
 
-__all__ = ["Array", "Builder", "Global", "NUMPY", "integers", "read", "whole"]
+__all__ = ["Array", "Builder", "Global", "NUMPY", "integers", "read", "read_file"]
 
 _MOST_OPCODES = 2_000_000
 _MOST_DIGITS = 64
@@ -136,26 +136,8 @@ NUMPY: dict[str, Builder | None] = {
 """Names that every reader knows, and what a call of them gives; None: it may be named but not called."""
 
 
-def whole(path: Path) -> bytes:
-    """The bytes of a file. (A map of it would crash the program if somebody cut the file short meanwhile.) Raises
-    SopiError."""
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > _LARGEST_FILE:
-                raise SopiError(f"{size} bytes, more than the {_LARGEST_FILE} that a checkpoint may have")
-            return file.read()
-    except OSError as e:
-        raise SopiError(f"can't be read ({e})") from None
-
-
-def read(
-    data: bytes,
-    at: int = 0,
-    known: Mapping[str, Builder | None] = NUMPY,
-    persistent: Builder | None = None,
-) -> tuple[Any, int]:
-    """One pickle that begins at byte `at` -> (its value, where the next byte after it is).
+def read(file: BinaryIO, known: Mapping[str, Builder | None] = NUMPY, persistent: Builder | None = None) -> Any:
+    """The value of one pickle, which begins where the file stands; afterwards it stands behind it.
 
     known       "module.name" -> what stands in for calling it
     persistent  what stands for an object that is stored outside the pickle, from its id
@@ -163,13 +145,22 @@ def read(
     The value is of None, bool, int, float, str, bytes, list, tuple, dict, `Array` and what builders return.
     Raises SopiError.
     """
-    machine = _Machine(data, at, known, persistent)
+    machine = _Machine(file, known, persistent)
     try:
         value = machine.run()
         _check_depth(value)
     except _DAMAGE as e:
         raise SopiError(f"a damaged pickle, or one of something else (near byte {machine.at}: {_reason(e)})") from None
-    return value, machine.at
+    return value
+
+
+def read_file(path: Path) -> Any:
+    """The value of the one pickle in a file. Raises SopiError."""
+    try:
+        with path.open("rb") as file:
+            return read(file)
+    except OSError as e:
+        raise SopiError(f"can't be read ({e})") from None
 
 
 def _reason(e: Exception) -> str:
@@ -183,16 +174,20 @@ def _reason(e: Exception) -> str:
 class _Machine:
     """Pickle's stack machine. `stack` holds values and marks, `memo` values by number."""
 
-    def __init__(self, data: bytes, at: int, known: Mapping[str, Builder | None], persistent: Builder | None) -> None:
-        self.data, self.at, self.size = data, at, len(data)
+    def __init__(self, file: BinaryIO, known: Mapping[str, Builder | None], persistent: Builder | None) -> None:
+        self.file, self.at = file, file.tell()
+        self.size = file.seek(0, os.SEEK_END)
+        file.seek(self.at)
         self.known, self.persistent = known, persistent
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
         self.spent = 0
 
     def run(self) -> Any:
+        if self.size > _LARGEST_FILE:
+            raise ValueError(f"{self.size} bytes, more than a checkpoint may have")
         for _ in range(_MOST_OPCODES):
-            code = self.data[self.at : self.at + 1]
+            code = self.file.read(1)
             self.at += 1
             step = _STEPS.get(code)
             if step is not None:
@@ -210,24 +205,20 @@ class _Machine:
         if n > self.size - self.at:
             raise ValueError("the file is cut short")
         self.at += n
-        return self.data[self.at - n : self.at]
+        return self.file.read(n)
 
     def number(self, form: str) -> Any:
         return struct.unpack(form, self.take(struct.calcsize(form)))[0]
 
     def line(self) -> bytes:
-        end = self.data.find(b"\n", self.at)
-        if end < 0:
+        text = self.file.readline()
+        if not text.endswith(b"\n"):
             raise ValueError("the file is cut short")
-        text = self.take(end - self.at)
-        self.at += 1
-        return text
+        self.at += len(text)
+        return text[:-1]
 
     def digits(self) -> int:
-        text = self.line().rstrip(b"L")
-        if len(text) > _MOST_DIGITS:
-            raise ValueError(f"a number of {len(text)} digits")
-        return int(text)
+        return _integer(self.line())
 
     # ------------------------------------------------------------ the stack
 
@@ -267,9 +258,8 @@ class _Machine:
         self.push(codecs.escape_decode(text[1:-1])[0])
 
     def int_line(self) -> None:
-        start = self.data[self.at : self.at + 3]
-        value = self.digits()
-        self.push({b"00\n": False, b"01\n": True}.get(start, value))
+        text = self.line()
+        self.push({b"00": False, b"01": True}.get(text, _integer(text)))
 
     def long(self, n: int) -> None:
         if n > _MOST_DIGITS:
@@ -349,6 +339,13 @@ class _Machine:
         if self.persistent is None:
             raise ValueError("it refers to an object outside the file")
         self.push(self.persistent(identity))
+
+
+def _integer(text: bytes) -> int:
+    """Of decimal digits, as a long of Python 2 with an L behind them."""
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text.removesuffix(b"L"))
 
 
 def _get(number: Callable[[_Machine], int]) -> Callable[[_Machine], None]:

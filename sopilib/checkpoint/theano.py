@@ -68,7 +68,7 @@ def load(path: Path, options: Options) -> Model:
 
 
 def _parameters(file: Path) -> Parameters:
-    value, _ = pickles.read(pickles.whole(file))
+    value = pickles.read_file(file)
     if not isinstance(value, dict):
         raise SopiError(f"a pickle of a {type(value).__name__}, expected the parameters of a SampleRNN by name")
     arrays = {
@@ -149,7 +149,7 @@ def _told(file: Path, sizes: dict[str, Any], record: Record) -> tuple[str, dict[
         if not arguments.is_file() or arguments.stat().st_size > LARGEST_LOG:
             continue
         try:
-            line, _ = pickles.read(pickles.whole(arguments))
+            line = pickles.read_file(arguments)
             if not isinstance(line, list) or not all(isinstance(word, (str, bytes)) for word in line):
                 raise SopiError("no command line")
             texts = [word.decode("latin-1") if isinstance(word, bytes) else word for word in line]

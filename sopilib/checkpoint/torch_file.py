@@ -9,7 +9,9 @@ In both, the object's pickle names storages by key, and a tensor is a view (offs
 
 from __future__ import annotations
 
+import io
 import math
+import os
 import struct
 import zipfile
 import zlib
@@ -17,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,7 +113,8 @@ def read(path: Path) -> Any:
         with path.open("rb") as file:
             if file.read(len(_ZIP_STARTS)) == _ZIP_STARTS:
                 return _read_zip(path)
-        return _read_stream(pickles.whole(path))
+            file.seek(0)
+            return _read_stream(path, file)
     except _DAMAGE as e:
         raise SopiError(f"not a file of torch.save, or cut short or damaged ({e})") from None
 
@@ -212,7 +215,7 @@ def _read_zip(path: Path) -> Any:
             raise SopiError(f"storage {storage.key} can't be read ({e})") from None
 
     makes = _Object(fetch)
-    return pickles.read(_entry(archive, index, _LARGEST_INDEX), 0, makes.known, makes.storage)[0]
+    return pickles.read(io.BytesIO(_entry(archive, index, _LARGEST_INDEX)), makes.known, makes.storage)
 
 
 def _index(archive: zipfile.ZipFile) -> str:
@@ -236,28 +239,37 @@ def _entry(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
         return entry.read(info.file_size)
 
 
-def _read_stream(data: bytes) -> Any:
+def _read_stream(path: Path, file: BinaryIO) -> Any:
     starts: dict[str, int] = {}
 
     def fetch(storage: Storage) -> bytes:
-        start = starts[storage.key]
-        return data[start : start + storage.size * storage.itemsize]
+        try:
+            with path.open("rb") as file:
+                file.seek(starts[storage.key])
+                return file.read(storage.size * storage.itemsize)
+        except OSError as e:
+            raise SopiError(f"storage {storage.key} can't be read ({e})") from None
 
     makes = _Object(fetch)
-    magic, at = pickles.read(data)
-    protocol, at = pickles.read(data, at)
+    magic, protocol, _machine = (pickles.read(file) for _ in range(3))
     if (magic, protocol) != (_MAGIC, _PROTOCOL):
-        raise ValueError(f"protocol {protocol}, expected {_PROTOCOL}")
-    _machine, at = pickles.read(data, at)
-    value, at = pickles.read(data, at, makes.known, makes.storage)
-    keys, at = pickles.read(data, at)
-    if not isinstance(keys, list) or {str(key) for key in keys} != set(makes.storages):
+        raise ValueError(f"not of protocol {_PROTOCOL}")
+    value = pickles.read(file, makes.known, makes.storage)
+    keys = pickles.read(file)
+    if (
+        not isinstance(keys, list)
+        or not all(isinstance(key, (str, int)) for key in keys)
+        or {str(key) for key in keys} != set(makes.storages)
+    ):
         raise ValueError("its list of storages is not that of its tensors")
+    at = file.tell()
+    end = file.seek(0, os.SEEK_END)
     for key in map(str, keys):
         storage = makes.storages[key]
-        (size,) = struct.unpack("<q", data[at : at + 8])
-        starts[key], end = at + 8, at + 8 + storage.size * storage.itemsize
-        if size != storage.size or end > len(data):
+        file.seek(at)
+        (size,) = struct.unpack("<q", file.read(8))
+        starts[key] = at + 8
+        at += 8 + storage.size * storage.itemsize
+        if size != storage.size or at > end:
             raise ValueError(f"storage {key} has {size} numbers, expected {storage.size}, all in the file")
-        at = end
     return value
