@@ -97,18 +97,18 @@ def run(args: argparse.Namespace) -> None:
     torch: dict[str, float] = {}
     for model, shapes in subjects(args):
         rows += measure(model, shapes, args.precision.split(","), args.seconds, args.runs, torch)
-    how = f"{args.runs} runs of {args.seconds:g} s"
+    how = f"medians of {args.runs} runs of {args.seconds:g} s"
     if args.json:
-        print(
-            json.dumps(
-                {"machine": processor(), "how": how, "rows": [asdict(r) for r in rows], "torch": torch}, indent=2
-            )
-        )
+        found = {"machine": processor(), "how": how, "rows": [asdict(r) for r in rows], "torch": torch}
+        print(json.dumps(found, indent=2))
         return
-    print(f"{processor()}, {rows[0].instruction_set}; medians of {how}")
+    print(f"{processor()}, {rows[0].instruction_set}; {how}")
     print(table(rows, args.markdown))
-    compared = ", ".join(f"{name} threads {factor:.3f}x" for name, factor in torch.items())
-    print(f"torch: {compared} real time" if torch else "torch is not installed: nothing to compare with")
+    if torch:
+        factors = ", ".join(f"{engine} {factor:.3f}" for engine, factor in torch.items())
+        print(f"torch, x real time (v voices, t threads): {factors}")
+    else:
+        print("torch is not installed: nothing to compare with")
 
 
 def subjects(args: argparse.Namespace) -> Iterator[tuple[sopilib.Model, list[tuple[int, int]]]]:
@@ -151,9 +151,9 @@ def measure(
             found.append(engine.source.time_blocks(n, BLOCK))
         for voices, reference in slow_ones.items():
             slow[voices].append(reference.samples_per_second(TORCH_SHARE * seconds))
-    for voices, speeds in slow.items():
-        name = f"{model.name}, {voices} voice{'s'[: voices > 1]} on {slow_ones[voices].threads}"
-        torch[name] = statistics.median(speeds) / model.config.sample_rate
+    for voices, speeds in sorted(slow.items()):
+        how = f"{model.name} {voices}v {slow_ones[voices].threads}t"
+        torch[how] = statistics.median(speeds) / model.config.sample_rate
     return [_row(engine, found, slow.get(engine.voices)) for engine, found in zip(engines, times)]
 
 
