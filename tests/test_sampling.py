@@ -8,12 +8,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_engine import SETS
 
 from sopilib import Config, Engine, Model, SopiError
 from sopilib.engine.reference import probabilities
-from sopilib.native import _native
 
-SETS = [name for name in ("plain", "avx2", "avx512") if _native.instruction_set(name)]
 VOICES = 50
 
 
