@@ -108,3 +108,14 @@ def test_tuning_finds_a_table_and_goes_on(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "space.json").write_text('{"lr": 3}')
     assert cli.main([*command, "--trials", "9"]) == 1
     assert "lr: expected a list of values" in capsys.readouterr().err
+
+
+def test_tuning_over_ray(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("ray", reason="the extra sopilib[cluster]")
+    soundfile.write(tmp_path / "a.wav", melody(2), RATE)
+    (tmp_path / "base.json").write_text('{"frame_sizes": [4, 16], "mlp_dim": 8, "emb_size": 4, "warm_up": 0, "dim": 8}')
+    (tmp_path / "space.json").write_text('{"lr": {"low": 1e-4, "high": 0.03, "log": true}, "seq_len": [64, 72]}')
+    command = ["tune", str(tmp_path / "a.wav"), "-o", str(tmp_path / "t"), "--samples", "0.002", "--ray", "local"]
+    files = ["--config", str(tmp_path / "base.json"), "--search", str(tmp_path / "space.json")]
+    assert cli.main([*command, *files, "--trials", "2"]) == 0
+    assert "(2/2)" in capsys.readouterr().out

@@ -27,6 +27,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--preset", choices=list(PRESETS), default=train.DEFAULT, help="all else; default %(default)s")
     parser.add_argument("--config", type=Path, metavar="JSON", help="values in place of the preset's")
+    parser.add_argument(
+        "--ray", default="", metavar="ADDRESS", help="of a Ray cluster that sees these folders: auto..."
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.set_defaults(run=run)
 
@@ -52,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         "sample_rate": dataset.sample_rate,
     }
     space = options.read_json(args.search) if args.search else None
-    search = Search(args.output, dataset, base, space, round(args.samples * 1e6), args.sampler, args.seed)
+    search = Search(args.output, dataset, base, space, round(args.samples * 1e6), args.sampler, args.seed, args.ray)
     try:
         search.run(args.trials)
     except KeyboardInterrupt:

@@ -50,7 +50,7 @@ class Settings:
     seed: int = _option(0, "same seed, same training")
     device: str = _option("auto", "cpu, cuda, cuda:1...; auto: a GPU if there is one")
     threads: int = _option(0, "processor threads; 0: torch decides")
-    compile: bool = _option(False, "torch.compile, on a GPU")
+    compile: bool = _option(False, "torch.compile: minutes at the start, then faster where steps are short")
     every: int = _option(250, "steps from one validation and checkpoint to the next")
     log_every: int = _option(25, "steps from one line of the log to the next")
     keep: int = _option(3, "checkpoints to keep as models that play, besides the best; 0: all")

@@ -11,16 +11,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from sopilib.errors import SopiError
+from sopilib.model import Config
 from sopilib.train import machine
 from sopilib.train.loop import Run
 from sopilib.train.prepare import Dataset
 from sopilib.train.report import write_whole
-from sopilib.train.settings import from_values
+from sopilib.train.settings import Settings, from_values
 
 SPACE: dict[str, Any] = {
     "lr": {"low": 5e-4, "high": 8e-3, "log": True},
@@ -37,7 +39,9 @@ SPACE: dict[str, Any] = {
 
 
 class Search:
-    """samples: sounds of training that each trial hears; so batch and seq_len compare fairly."""
+    """samples: so many does each trial hear, whatever its batch and seq_len, so that these compare fairly.
+    ray_address: of a Ray cluster ("auto", "ray://...", "local") that sees `folder` and the data set at the same paths: a
+    trial for each of its GPUs, or else for each two cores, at a time. Without: one at a time, here."""
 
     def __init__(
         self,
@@ -48,6 +52,7 @@ class Search:
         samples: int = 4_000_000,
         sampler: str = "bayes",
         seed: int = 0,
+        ray_address: str = "",
     ) -> None:
         try:
             import optuna
@@ -56,6 +61,7 @@ class Search:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.optuna = optuna
         self.folder, self.dataset, self.base, self.samples = folder, dataset, dict(base), samples
+        self.ray_address = ray_address
         self.space = dict(SPACE if space is None else space)
         for name, values in self.space.items():
             if not (isinstance(values, list) and values) and not (
@@ -85,17 +91,57 @@ class Search:
             self.study.tell(cut_off.number, state=states.FAIL)
             folder = cut_off.user_attrs.get("folder", f"{cut_off.number:04}")
             self.study.enqueue_trial(cut_off.params, user_attrs={"folder": folder})
+        if self.ray_address:
+            self._over_ray(trials, say)
         while len(self._finished()) < trials:
             trial = self.study.ask()
-            value, state = self._try(trial)
-            self.study.tell(trial, value, state)
-            self._write()
-            done = f"{value:.4f} bits" if state == states.COMPLETE else "given up early" if value else "impossible"
-            say(f"trial {trial.number} ({len(self._finished())}/{trials}): {done}: {json.dumps(trial.params)}")
+            self._tell(trial, *self._try(trial), trials, say)
         say(self.table())
 
-    def _try(self, trial: Any) -> tuple[float | None, Any]:
+    def _tell(self, trial: Any, value: float | None, state: Any, trials: int, say: Callable[[str], None]) -> None:
+        self.study.tell(trial, value, state)
+        self._write()
+        words = {"COMPLETE": f"{value:.4f} bits" if value is not None else "", "PRUNED": "given up early"}
+        done = words.get(state.name, "impossible")
+        say(f"trial {trial.number} ({len(self._finished())}/{trials}): {done}: {json.dumps(trial.params)}")
+
+    def _over_ray(self, trials: int, say: Callable[[str], None]) -> None:
+        """Whole trials in other processes; none is given up early, since many run side by side."""
+        try:
+            import ray
+        except ImportError:
+            raise SopiError("a cluster needs Ray: pip install 'sopilib[cluster]'") from None
         states = self.optuna.trial.TrialState
+        try:
+            ray.init(address=self.ray_address, log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, ValueError, RuntimeError) as e:
+            raise SopiError(f"no Ray cluster at {self.ray_address} ({str(e).splitlines()[0]})") from None
+        try:
+            gpus = int(ray.cluster_resources().get("GPU", 0))
+            each = {"num_gpus": 1} if gpus else {"num_cpus": min(2, ray.cluster_resources()["CPU"])}
+            places = gpus or max(1, int(ray.cluster_resources()["CPU"] // 2))
+            remote = ray.remote(**each, max_retries=2)(_whole_trial)
+            working: dict[Any, Any] = {}
+            while working or len(self._finished()) < trials:
+                while len(working) < places and len(self._finished()) + len(working) < trials:
+                    trial = self.study.ask()
+                    planned = self._plan(trial)
+                    if planned is None:
+                        self._tell(trial, None, states.FAIL, trials, say)
+                        continue
+                    folder, config, settings = planned
+                    at = (str(folder.resolve()), str(self.dataset.folder.resolve()))
+                    working[remote.remote(*at, config, settings)] = trial
+                (ready, *_), _ = ray.wait(list(working))
+                trial = working.pop(ready)
+                bits, seconds = ray.get(ready)
+                trial.set_user_attr("seconds", round(seconds))
+                self._tell(trial, bits, states.COMPLETE, trials, say)
+        finally:
+            ray.shutdown()
+
+    def _plan(self, trial: Any) -> tuple[Path, Config, Settings] | None:
+        """Its folder and what to train; None if these options don't go together."""
         values = {**self.base, **{name: self._draw(trial, name, given) for name, given in self.space.items()}}
         try:
             config, settings = from_values(values)
@@ -104,11 +150,19 @@ class Search:
             settings.preview_every, settings.keep = 0, 1
         except SopiError as e:
             trial.set_user_attr("why", str(e))
-            return None, states.FAIL
+            return None
         folder = trial.user_attrs.get("folder", f"{trial.number:04}")
         trial.set_user_attr("folder", folder)
         trial.set_user_attr("weights", machine.parameters(config))
-        run = Run(self.folder / "trials" / folder, self.dataset, config, settings, loud=False)
+        return self.folder / "trials" / folder, config, settings
+
+    def _try(self, trial: Any) -> tuple[float | None, Any]:
+        states = self.optuna.trial.TrialState
+        planned = self._plan(trial)
+        if planned is None:
+            return None, states.FAIL
+        folder, config, settings = planned
+        run = Run(folder, self.dataset, config, settings, loud=False)
         pruned = False
 
         def watch(step: int, row: Mapping[str, float]) -> bool:
@@ -162,3 +216,10 @@ class Search:
         widths = [max(len(r[k]) for r in rows) for k in range(len(rows[0]))]
         lines = ["  ".join(cell.rjust(w) for cell, w in zip(row, widths)) for row in rows]
         return "\n".join([*lines, f"best: {self.folder / 'best.json'}"])
+
+
+def _whole_trial(folder: str, dataset: str, config: Config, settings: Settings) -> tuple[float, float]:
+    """Bits and seconds."""
+    run = Run(Path(folder), Dataset(dataset), config, settings, loud=False)
+    run.train()
+    return run.best, run.seconds
