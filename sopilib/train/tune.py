@@ -40,7 +40,7 @@ SPACE: dict[str, Any] = {
 
 class Search:
     """samples: so many does each trial hear, whatever its batch and seq_len, so that these compare fairly.
-    ray_address: of a Ray cluster ("auto", "ray://...", "local") that sees `folder` and the data set at the same paths: a
+    ray_address: of a Ray cluster ("auto", "ray://...", "local") that sees `folder` and the data set: a
     trial for each of its GPUs, or else for each two cores, at a time. Without: one at a time, here."""
 
     def __init__(
