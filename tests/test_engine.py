@@ -33,6 +33,8 @@ SHAPES = {
     ),  # fmt: skip
     "affine-sample-level": Config(frame_sizes=[4], dim=32, mlp_dim=256, input_layer=False, sample_relu=[False]),
     "features": Config(frame_sizes=[4, 8], dim=32, features=3),
+    "sample-level-all-linear": Config(frame_sizes=[1, 4], dim=32, mlp_dim=50, sample_relu=[False, False, False]),
+    "frame-of-a-sample": Config(frame_sizes=[1, 2, 10], dim=20, mlp_dim=16, num_rnn_layers=2),
     "three-sample-layers": Config(frame_sizes=[4, 8], dim=32, sample_relu=[False, True, True, False]),
 }
 
@@ -197,6 +199,52 @@ def test_state_continues_bit_for_bit(backend: str) -> None:
     fresh = engine.clone()
     fresh.set_state(saved)
     np.testing.assert_array_equal(fresh.generate(50), want)
+
+
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+@pytest.mark.parametrize("shape", ["gru-3tiers", "gru-4tiers", "lstm-3tiers-skips", "gru-reset-before"])
+def test_state_is_whole_at_every_sample_of_a_frame(shape: str, precision: str) -> None:
+    """What the engine works out before a frame is complete is no part of the state and never missing."""
+    model = Model.random(SHAPES[shape])
+    engine, other = (Engine(model, precision=precision, threads=threads) for threads in (1, 2))
+    engine.reset(seed=5)
+    for _ in range(2 * model.config.lookback + 1):
+        saved = engine.state()
+        other.set_state(saved)
+        want = engine.generate(1)
+        np.testing.assert_array_equal(other.generate(1), want)
+        after, again = engine.state(), other.state()
+        for name in after:
+            np.testing.assert_array_equal(after[name], again[name])
+
+
+def test_a_run_is_the_same_however_its_states_were_reached() -> None:
+    model = Model.random(SHAPES["gru-3tiers"])
+    engine = Engine(model, precision="int4")
+    engine.reset(seed=5)
+    want = engine.generate(200)
+    engine.reset(seed=5)
+    engine.generate(23)
+    saved = engine.state()
+    engine.teacher_force(some_codes(model.config, 30))
+    engine.prime(some_codes(model.config, 9))
+    engine.set_state(saved)
+    np.testing.assert_array_equal(engine.generate(177), want[:, 23:])
+
+
+def test_auto_precision_depends_on_the_model_alone() -> None:
+    small, large = (Model.random(Config(frame_sizes=[4, 16], dim=dim, mlp_dim=32)) for dim in (64, 512))
+    assert Engine(small).precision == "int8"
+    assert Engine(large).precision == "int4"
+    assert Engine(large, instruction_set="plain", threads=2, voices=3).precision == "int4"
+
+
+def test_four_bits_say_nearly_the_same_as_all_of_them() -> None:
+    model = Model.random(SHAPES["gru-3tiers"])
+    codes = some_codes(model.config, 64)
+    f32, int8, int4 = (Engine(model, precision=p).teacher_force(codes) for p in ("f32", "int8", "int4"))
+    assert np.abs(int8 - f32).max() < 0.03 * np.abs(f32).max()
+    assert np.abs(int4 - f32).max() < 0.15 * np.abs(f32).max()
 
 
 def test_both_backends_draw_the_same_codes_and_read_each_others_state() -> None:

@@ -122,6 +122,6 @@ def _generate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument(
         "--prime", type=Path, metavar="AUDIO", help="a sound that the model hears first, and goes on from"
     )
-    parser.add_argument("--precision", default="auto", help="auto, f32 or int8; default %(default)s")
+    parser.add_argument("--precision", default="auto", help="auto, int4, int8 or f32; default %(default)s")
     parser.add_argument("--threads", type=int, default=1, help="default %(default)s")
     parser.set_defaults(run=run)

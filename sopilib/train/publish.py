@@ -105,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
         args.output.mkdir(parents=True, exist_ok=True)
         path = args.output / f"{name}.safetensors"
         held_out = [trained.encode(s) for s in held_out_sound]
-        bits = {p: _bits(Engine(trained, precision=p), held_out) for p in ("f32", "int8")}
+        bits = {p: _bits(Engine(trained, precision=p), held_out) for p in ("f32", "int8", "int4")}
         model = Model(
             trained.config, trained.weights, {**trained.about, "licence": args.licence, "data": args.about}, name
         )
@@ -116,10 +116,10 @@ def main(argv: list[str] | None = None) -> int:
         checkpoint.save(model, path, args.precision)
 
         model = checkpoint.load(path)
-        stored = _bits(Engine(model), held_out)
+        played = Engine(model)
         lines = [
-            f"Held out: **{bits['f32']:.3f} bits per sample** in f32, {bits['int8']:.3f} in int8,",
-            f"{stored:.3f} in int8 from this {args.precision} file.",
+            f"Held out: **{bits['f32']:.3f} bits per sample** in f32, {bits['int8']:.3f} in int8, {bits['int4']:.3f} in int4;",
+            f"{_bits(played, held_out):.3f} in {played.precision}, as it plays, from this {args.precision} file.",
             "",
             "| 30 s each | level | peak | DC | longest silence | spectrum, distance to the recordings |",
             "|---|---|---|---|---|---|",
