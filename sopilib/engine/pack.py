@@ -11,8 +11,8 @@ from sopilib.model import Config, Model, shapes
 
 Weights = dict[str, np.ndarray]
 LARGE = 1 << 20
-"""Weights of the frame tiers beyond which "auto" keeps them in 4 bits: in bytes they no longer fit a core's own cache, so
-that a byte costs more than taking it apart."""
+"""Weights of the frame tiers beyond which "auto" keeps them in 4 bits: in bytes they no longer fit a core's own cache,
+so that a byte costs more than taking it apart."""
 
 
 def precision(config: Config, asked: str) -> str:

@@ -118,7 +118,8 @@ def main(argv: list[str] | None = None) -> int:
         model = checkpoint.load(path)
         played = Engine(model)
         lines = [
-            f"Held out: **{bits['f32']:.3f} bits per sample** in f32, {bits['int8']:.3f} in int8, {bits['int4']:.3f} in int4;",
+            f"Held out: **{bits['f32']:.3f} bits per sample** in f32, {bits['int8']:.3f} in int8,",
+            f"{bits['int4']:.3f} in int4;",
             f"{_bits(played, held_out):.3f} in {played.precision}, as it plays, from this {args.precision} file.",
             "",
             "| 30 s each | level | peak | DC | longest silence | spectrum, distance to the recordings |",
