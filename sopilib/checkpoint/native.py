@@ -7,7 +7,6 @@ Weights are float32, float16, or int8 with a float32 `<name>.scale` of one facto
 from __future__ import annotations
 
 import json
-import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from sopilib.errors import SopiError
+from sopilib.files import write_whole
 from sopilib.model import Config, Model, shapes
 
 FORMAT, VERSION = "sopilib", "1"
@@ -43,16 +43,9 @@ def save(model: Model, path: str | Path, precision: str = "float32") -> None:
         "config": json.dumps(model.config.to_dict()),
         "about": json.dumps(model.about),
     }
-    half = path.with_name(path.name + ".part")
     try:
-        with half.open("wb") as file:
-            file.write(to_bytes(arrays, metadata))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(half, path)
+        write_whole(path, to_bytes(arrays, metadata))
     except (OSError, SafetensorError) as e:
-        if half.is_file():
-            half.unlink()
         raise SopiError(f"{path}: could not be written ({e})") from None
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from sopilib import checkpoint
 from sopilib.cli import options
 from sopilib.errors import SopiError
+from sopilib.files import write_whole
 from sopilib.model import Config
 from sopilib.model.quantise import NEW
 
@@ -147,8 +148,6 @@ def _dataset(args: argparse.Namespace, folder: Path, config: Config, group: Any)
 
 
 def _write(path: Path, values: dict[str, Any]) -> None:
-    from sopilib.train.report import write_whole
-
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, (json.dumps(values, indent=1) + "\n").encode())

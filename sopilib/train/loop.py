@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from sopilib import checkpoint
 from sopilib.errors import SopiError
+from sopilib.files import write_whole
 from sopilib.model import Config, Model
 from sopilib.model.network import SampleRNN, State
 from sopilib.model.quantise import encode
@@ -40,7 +41,7 @@ from sopilib.train.dropout import Dropout
 from sopilib.train.lanes import Lanes
 from sopilib.train.parallel import Group
 from sopilib.train.prepare import Dataset
-from sopilib.train.report import Report, duration, write_whole
+from sopilib.train.report import Report, duration
 from sopilib.train.settings import LIVE, Settings
 
 SETBACKS = 6

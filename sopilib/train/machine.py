@@ -36,7 +36,9 @@ def precision(name: str, device: str) -> str:
         return name
     if device.startswith("cuda"):
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
-    return "bfloat16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "float32"
+    # torch has no public name for this yet
+    tests = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return "bfloat16" if any(test() for test in tests if test) else "float32"
 
 
 def keep_memory() -> None:

@@ -17,7 +17,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ import numpy as np
 from sopilib.errors import SopiError
 from sopilib.sound import read_sound, resample
 from sopilib.train import features as feature_curves
+from sopilib.train.settings import option
 
 SUFFIXES = {
     *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64"),
@@ -42,31 +43,25 @@ Stretch = tuple[int, int]
 """Start and length in samples."""
 
 
-def _option(default: Any, help: str) -> Any:
-    if isinstance(default, list):
-        return field(default_factory=default.copy, metadata={"help": help})
-    return field(default=default, metadata={"help": help})
-
-
 @dataclass
 class Preparation:
     """Also the options of `sopi prepare`, with these helps."""
 
-    sample_rate: int = _option(16000, "Hz of the data set and of models trained on it")
-    channel: int = _option(0, "which channel of each file, from 1; 0: their mean")
-    normalise: str = _option("peak", "of the whole: peak (to -1 dB), loudness (to -18 dB, no clipping) or none")
-    keep_dc: bool = _option(False, "leave each recording's DC offset in")
-    silence_db: float = _option(-60.0, "what is quieter than this is silence")
-    longest_silence: float = _option(1.0, "seconds; of longer silences so much is kept; 0: keep all")
-    chunk: float = _option(0.0, "cut what is trained on into pieces of so many seconds; 0: leave whole")
-    overlap: float = _option(0.0, "seconds that two pieces share")
-    split: str = _option("time", "validation and test are the ends of every file (time), or whole files (file)")
-    validation: str = _option("10%", "share that is never trained on; or, such as 60s, the end of the last file")
-    test: str = _option("0%", "another one, in front of that; for you to score")
-    validation_files: list[str] = _option([], "names or patterns of the files to validate on")
-    test_files: list[str] = _option([], "names or patterns of the files to keep for a test")
-    augment: list[str] = _option([], "more to train on: reverse, pitch (a semitone up and down), gain (6 dB down)")
-    features: list[str] = _option([], "curves to be played with: loudness, onset, or csv (FILE.csv beside each FILE)")
+    sample_rate: int = option(16000, "Hz of the data set and of models trained on it")
+    channel: int = option(0, "which channel of each file, from 1; 0: their mean")
+    normalise: str = option("peak", "of the whole: peak (to -1 dB), loudness (to -18 dB, no clipping) or none")
+    keep_dc: bool = option(False, "leave each recording's DC offset in")
+    silence_db: float = option(-60.0, "what is quieter than this is silence")
+    longest_silence: float = option(1.0, "seconds; of longer silences so much is kept; 0: keep all")
+    chunk: float = option(0.0, "cut what is trained on into pieces of so many seconds; 0: leave whole")
+    overlap: float = option(0.0, "seconds that two pieces share")
+    split: str = option("time", "validation and test are the ends of every file (time), or whole files (file)")
+    validation: str = option("10%", "share that is never trained on; or, such as 60s, the end of the last file")
+    test: str = option("0%", "another one, in front of that; for you to score")
+    validation_files: list[str] = option([], "names or patterns of the files to validate on")
+    test_files: list[str] = option([], "names or patterns of the files to keep for a test")
+    augment: list[str] = option([], "more to train on: reverse, pitch (a semitone up and down), gain (6 dB down)")
+    features: list[str] = option([], "curves to be played with: loudness, onset, or csv (FILE.csv beside each FILE)")
 
     def __post_init__(self) -> None:
         self._one_of("normalise", [self.normalise], ("peak", "loudness", "none"))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from sopilib import Engine, Model, sound
+from sopilib.files import write_whole
 from sopilib.score import failures
 from sopilib.train import pictures
 from sopilib.train.settings import Settings
@@ -20,20 +21,6 @@ COLUMNS = (
     *("step", "seconds", "train_bits", "train_accuracy", "held_out_bits", "held_out_accuracy"),
     *("learning_rate", "gradient", "audio_seconds_per_second"),
 )
-
-
-def write_whole(path: Path, content: bytes | memoryview) -> None:
-    """Writes a file that appears, or takes the old one's place, when it is complete and on the disk."""
-    half = path.with_name(path.name + ".part")
-    try:
-        with half.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(half, path)
-    except OSError:
-        half.unlink(missing_ok=True)
-        raise
 
 
 def duration(seconds: float) -> str:

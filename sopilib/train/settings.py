@@ -22,7 +22,8 @@ LIVE = ("lr", "every", "preview_every", "previews", "preview_seconds", "preview_
 """Settings that a run reads again from its live.json while it works."""
 
 
-def _option(default: Any, help: str) -> Any:
+def option(default: Any, help: str) -> Any:
+    """A field of a dataclass that is also an option of a command, with its help."""
     if isinstance(default, list):
         return field(default_factory=default.copy, metadata={"help": help})
     return field(default=default, metadata={"help": help})
@@ -32,34 +33,34 @@ def _option(default: Any, help: str) -> Any:
 class Settings:
     """Also the options of `sopi train`, with these helps. Raises SopiError for values out of range."""
 
-    steps: int = _option(6000, "updates in all")
-    batch: int = _option(32, "lanes: excerpts that are learnt at the same time")
-    excerpt: float = _option(8.0, "seconds that a lane plays, its memory carried on, before it jumps elsewhere")
-    optimiser: str = _option("adam", "adam, adamw, sgd or rmsprop")
-    lr: float = _option(2e-3, "learning rate at its highest")
-    schedule: str = _option("cosine", "of the learning rate, to zero at the last step: cosine or linear; or constant")
-    warm_up: int = _option(100, "steps in which the learning rate rises from zero")
-    weight_decay: float = _option(0.0, "for adamw")
-    clip: float = _option(1.0, "largest gradient")
-    clip_by: str = _option("norm", "norm: the gradient as a whole; value: each of its numbers")
-    precision: str = _option("auto", "of matrix products: float32, bfloat16, float16 (GPU); auto: the fastest here")
-    weight_norm: bool = _option(False, "each output's weights as a direction and a length (Dadabots)")
-    learn_initial: bool = _option(True, "the state at the start of a sound is learnt, rather than zero")
-    forget_bias: float = _option(1.0, "LSTM: how open the forget gates are at first (Dadabots: 3)")
-    rnn_dropout: float = _option(0.0, "share of each RNN layer's inputs that is left out in training")
-    seed: int = _option(0, "same seed, same training")
-    device: str = _option("auto", "cpu, cuda, cuda:1...; auto: a GPU if there is one")
-    threads: int = _option(0, "processor threads; 0: torch decides")
-    compile: bool = _option(False, "torch.compile: minutes at the start, then faster where steps are short")
-    every: int = _option(250, "steps from one validation and checkpoint to the next")
-    log_every: int = _option(25, "steps from one line of the log to the next")
-    keep: int = _option(3, "checkpoints to keep as models that play, besides the best; 0: all")
-    monitor: str = _option("held_out_bits", "what best means: held_out_bits, train_bits or held_out_accuracy")
-    patience: int = _option(0, "stop after so many validations without a better one; 0: never")
-    preview_every: int = _option(1000, "steps from one set of previews to the next; 0: none")
-    previews: int = _option(1, "sounds for each temperature")
-    preview_seconds: float = _option(4.0, "length of each")
-    preview_temperatures: list[float] = _option([0.9, 1.0], "of the previews")
+    steps: int = option(6000, "updates in all")
+    batch: int = option(32, "lanes: excerpts that are learnt at the same time")
+    excerpt: float = option(8.0, "seconds that a lane plays, its memory carried on, before it jumps elsewhere")
+    optimiser: str = option("adam", "adam, adamw, sgd or rmsprop")
+    lr: float = option(2e-3, "learning rate at its highest")
+    schedule: str = option("cosine", "of the learning rate, to zero at the last step: cosine or linear; or constant")
+    warm_up: int = option(100, "steps in which the learning rate rises from zero")
+    weight_decay: float = option(0.0, "for adamw")
+    clip: float = option(1.0, "largest gradient")
+    clip_by: str = option("norm", "norm: the gradient as a whole; value: each of its numbers")
+    precision: str = option("auto", "of matrix products: float32, bfloat16, float16 (GPU); auto: the fastest here")
+    weight_norm: bool = option(False, "each output's weights as a direction and a length (Dadabots)")
+    learn_initial: bool = option(True, "the state at the start of a sound is learnt, rather than zero")
+    forget_bias: float = option(1.0, "LSTM: how open the forget gates are at first (Dadabots: 3)")
+    rnn_dropout: float = option(0.0, "share of each RNN layer's inputs that is left out in training")
+    seed: int = option(0, "same seed, same training")
+    device: str = option("auto", "cpu, cuda, cuda:1...; auto: a GPU if there is one")
+    threads: int = option(0, "processor threads; 0: torch decides")
+    compile: bool = option(False, "torch.compile: minutes at the start, then faster where steps are short")
+    every: int = option(250, "steps from one validation and checkpoint to the next")
+    log_every: int = option(25, "steps from one line of the log to the next")
+    keep: int = option(3, "checkpoints to keep as models that play, besides the best; 0: all")
+    monitor: str = option("held_out_bits", "what best means: held_out_bits, train_bits or held_out_accuracy")
+    patience: int = option(0, "stop after so many validations without a better one; 0: never")
+    preview_every: int = option(1000, "steps from one set of previews to the next; 0: none")
+    previews: int = option(1, "sounds for each temperature")
+    preview_seconds: float = option(4.0, "length of each")
+    preview_temperatures: list[float] = option([0.9, 1.0], "of the previews")
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from sopilib.errors import SopiError
+from sopilib.files import write_whole
 from sopilib.model import Config
 from sopilib.train import machine
 from sopilib.train.loop import Run
 from sopilib.train.prepare import Dataset
-from sopilib.train.report import write_whole
 from sopilib.train.settings import Settings, from_values
 
 SPACE: dict[str, Any] = {
