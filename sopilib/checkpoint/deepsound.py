@@ -58,6 +58,7 @@ def load(path: Path, options: Options) -> Model:
             **sizes,
             seq_len=0,
             q_type="linear-deepsound",
+            log_softmax=True,
             emb_size=0,
             sample_rate=record.choose("sample_rate", 16000),
         )

@@ -99,7 +99,11 @@ class Engine:
         checked = self._codes(codes)
         if checked.shape[1] < self.config.lookback:
             raise SopiError(f"{checked.shape[1]} codes, expected at least the lookback of {self.config.lookback}")
-        return self.source.teacher_force(checked, self._features_of_frames(features, checked.shape[1]))
+        logits = self.source.teacher_force(checked, self._features_of_frames(features, checked.shape[1]))
+        if self.config.log_softmax:
+            logits -= logits.max(-1, keepdims=True)
+            logits -= np.log(np.exp(logits, dtype=np.float64).sum(-1, keepdims=True)).astype(np.float32)
+        return logits
 
     def prime(self, codes: object, features: object = None) -> None:
         """int (voices, n): appends any length of past and runs it through all tiers; no logits. `features` as in

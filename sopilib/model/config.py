@@ -67,6 +67,8 @@ class Config:
     sample_relu: list[bool] = field(default_factory=lambda: [True, True, False])
     """ReLU after the sum of tables and conditioning, then after each layer of the sample level. No layers: the sum is
     the logits."""
+    log_softmax: bool = False
+    """The logits are log-probabilities (deepsound): what `Engine.teacher_force` gives is normalised."""
 
     def __post_init__(self) -> None:
         def need(ok: bool, what: str) -> None:
