@@ -8,14 +8,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+from sopilib.engine import Engine
 from sopilib.errors import SopiError
 from sopilib.live.commands import Curve, parse
+from sopilib.live.sound import to_model_rate
+from sopilib.native import _native
+from sopilib.sound import resample
 
-__all__ = ["Request", "generate_request", "is_course", "load_request"]
+__all__ = ["Request", "generate_request", "is_course", "load_request", "make_sounds"]
 
 
 @dataclass
@@ -74,6 +80,33 @@ def generate_request(atoms: Sequence[Any]) -> Request:
     missing = len(request.outs) - len(request.temperatures)
     request.temperatures += (request.temperatures or [1.0])[-1:] * max(0, missing)
     return request
+
+
+def make_sounds(
+    request: Request, engine: Engine, seed: int, arrays: Callable[[str], np.ndarray | None]
+) -> list[tuple[str, np.ndarray]]:
+    """(array, float samples at the rate that was asked for), made at once by a clone of the engine, one voice each."""
+    rate, voices = engine.config.sample_rate, len(request.outs)
+    fresh = engine.clone(voices)
+    fresh.reset(seed)
+    if request.seed is not None:
+        samples = arrays(request.seed)
+        if samples is None:
+            raise SopiError(f"--seed {request.seed}: no such array")
+        heard = to_model_rate(np.asarray(samples), request.seed_rate, 0, None, rate)
+        fresh.prime(np.tile(fresh.model.encode(heard), (voices, 1)))
+    n = max(1, round(request.seconds * rate))
+    temperatures = np.stack([_levels(t, n, rate) for t in request.temperatures[:voices]])
+    made = fresh.model.decode(fresh.generate(n, temperatures))
+    return [(name, resample(line, rate, request.sample_rate)) for name, line in zip(request.outs, made)]
+
+
+def _levels(temperature: float | Curve, n: int, rate: int) -> np.ndarray:
+    """float32 [n]: of each sample, from the first on."""
+    if not isinstance(temperature, Curve):
+        return np.full(n, temperature, np.float32)
+    envelope = _native.Envelope(temperature.levels, temperature.times, temperature.curves)
+    return np.array([envelope.at(i / rate) for i in range(n)], np.float32)
 
 
 def _options(atoms: Sequence[Any]) -> list[tuple[str, list[Any]]]:

@@ -26,7 +26,7 @@ from sopilib.live.snapshots import Snapshots
 from sopilib.live.sound import edges, to_model_rate
 from sopilib.model import Model
 from sopilib.native import _native
-from sopilib.sound import read_sound, resample
+from sopilib.sound import read_sound
 
 __all__ = ["Performer"]
 
@@ -290,28 +290,12 @@ class Performer:
         return True
 
     def _generate_into_arrays(self, request: course.Request) -> None:
-        """All sounds of a request at once, one voice each, apart from what plays."""
         engine = self._engine
         assert engine is not None
         try:
-            if self._write_array is None:
+            if self._arrays is None or self._write_array is None:
                 raise SopiError("this host has no arrays, expected generate or generate 0")
-            rate, outs = engine.config.sample_rate, request.outs
-            fresh = engine.clone(len(outs))
-            fresh.reset(self.state.seed)
-            if request.seed is not None:
-                samples = self._arrays(request.seed) if self._arrays is not None else None
-                if samples is None:
-                    raise SopiError(f"--seed {request.seed}: no such array")
-                sound = to_model_rate(np.asarray(samples), request.seed_rate, 0, None, rate)
-                fresh.prime(np.tile(fresh.model.encode(sound), (len(outs), 1)))
-            n = max(1, round(request.seconds * rate))
-            temperatures = np.stack(
-                [_levels(temperature, n, rate) for temperature in request.temperatures[: len(outs)]]
-            )
-            made = fresh.model.decode(fresh.generate(n, temperatures))
-            for name, line in zip(outs, made):
-                sound = resample(line, rate, request.sample_rate)
+            for name, sound in course.make_sounds(request, engine, self.state.seed, self._arrays):
                 if not self._write_array(name, sound):
                     raise SopiError(f"--out {name}: no such array, make it with [array define {name}]")
                 self._tell("generated", name, request.sample_rate, len(sound))
@@ -930,14 +914,6 @@ def _primed(engine: Engine, seed: int, codes: np.ndarray) -> Engine:
     primed.reset(seed)
     primed.prime(np.tile(codes, (primed.voices, 1)))
     return primed
-
-
-def _levels(temperature: float | Curve, n: int, rate: int) -> np.ndarray:
-    """float32 [n]: of each sample, from the first on."""
-    if not isinstance(temperature, Curve):
-        return np.full(n, temperature, np.float32)
-    envelope = _native.Envelope(temperature.levels, temperature.times, temperature.curves)
-    return np.array([envelope.at(i / rate) for i in range(n)], np.float32)
 
 
 def _warm_up(engine: Engine) -> float:
