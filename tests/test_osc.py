@@ -506,11 +506,18 @@ def test_only_names_are_reached_by_osc(stage, tmp_path, monkeypatch):
         ("seed", "/etc/passwd"),
         ("seed", "../here.wav"),
         ("seed", "a\\b"),
+        ("load2", "/etc/passwd"),
+        ("load", "--ckpt_dir", "/etc"),
+        ("snapshot", "save", "../mine.safetensors"),
+        ("record", "start", "../mine.wav"),
     ):
         stage.controller.send(f"/samplernn/1/{words[0]}", *words[1:])
     stage.settle()
-    assert stage.server.counts["wrong"] == 10
-    assert not told
+    assert stage.server.counts["wrong"] == 14
+    assert not [event for event in told if event[0] != "warning"]
+    stage.controller.send("/samplernn/1/record", "start", "mine")
+    assert stage.controller.ask("/samplernn/1/record") == ("start",)
+    assert (Path(stage.folder.name) / "recordings" / "mine.wav").exists()
     stage.controller.send("/samplernn/1/load", "small")
     wait_for(lambda: stage.left.state.model == "small")
 

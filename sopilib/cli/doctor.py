@@ -55,9 +55,22 @@ def findings() -> Iterator[Finding]:
         "add your user to the audio group (apt install jackd2 sets its limits)",
         "steady sound under load",
     )
-    for module, use in (("torch", "training"), ("matplotlib", "pictures of sounds")):
+    yield Finding("PortAudio", _portaudio(), "apt install libportaudio2", "sopi serve")
+    for module, extra, use in (
+        ("torch", "train", "training"),
+        ("matplotlib", "train", "pictures of sounds"),
+        ("zeroconf", "zeroconf", "controllers that find the OSC port by themselves"),
+    ):
         have = importlib.util.find_spec(module) is not None
-        yield Finding(module, "installed" if have else None, "pip install 'sopilib[train]'", use)
+        yield Finding(module, "installed" if have else None, f"pip install 'sopilib[{extra}]'", use)
+
+
+def _portaudio() -> str | None:
+    try:
+        import sounddevice
+    except (ImportError, OSError):
+        return None
+    return str(sounddevice.get_portaudio_version()[1])
 
 
 def _interpreter() -> str:

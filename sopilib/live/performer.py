@@ -528,7 +528,10 @@ class Performer:
 
     def do_snapshot(self, t: int, do: str, slot: int | str, ms: float) -> None:
         if do in ("save", "load"):
-            path = self._confine(str(slot)) or Path(str(slot)).expanduser()
+            confined = self._confine(str(slot))
+            if confined is not None:
+                confined.parent.mkdir(parents=True, exist_ok=True)
+            path = confined or Path(str(slot)).expanduser()
             self._run(self._save_snapshots if do == "save" else self._load_snapshots, path)
             return
         if isinstance(slot, str):

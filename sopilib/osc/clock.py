@@ -6,7 +6,7 @@ from collections import deque
 
 __all__ = ["HostClock"]
 
-INTERVAL = 100_000_000  # ns of which the least delayed callback counts
+INTERVAL = 200_000_000  # ns of which the least delayed callback counts
 INTERVALS = 50  # that are remembered
 STEEPEST = 1e-3  # of the nominal rate that a host's clock may be off
 JUMP = 2_000_000  # ns: more than that off twice, and the host has lost or gained frames

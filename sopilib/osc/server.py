@@ -37,7 +37,7 @@ from sopilib.osc.query import QueryServer
 
 __all__ = ["Server"]
 
-TICK = 0.02  # s between looks at the clocks, at what waits, at what changed
+TICK = 0.01  # s between looks at the clocks, at what waits, at what changed
 BATCH = 256  # packets read before such a look
 MOST_ROUTES = 4096  # addresses whose meaning is remembered
 MOST_SUBSCRIBERS = 32
