@@ -105,7 +105,7 @@ def test_linear_steps_are_even_and_full_scale_is_reached() -> None:
         ({"frame_sizes": [4, 10]}, "multiple"),
         ({"dim": 0}, "dim"),
         ({"rnn_type": "rnn"}, "gru, lstm"),
-        ({"q_type": "a-law"}, "mu-law, linear"),
+        ({"q_type": "float"}, "mu-law, linear"),
         ({"q_levels": 1}, "q_levels"),
         ({"q_type": "affine"}, "q_scale"),
         ({"sample_rate": 44100.5}, "sample_rate"),
