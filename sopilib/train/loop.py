@@ -148,7 +148,7 @@ class Run:
         if settings.compile:
             self.module = torch.compile(self.module)  # type: ignore[assignment]
         self.optimiser = _optimiser(settings, self.network)
-        self.scaler = torch.amp.GradScaler(settings.device, enabled=settings.precision == "float16")
+        self.scaler = torch.amp.GradScaler(torch.device(settings.device).type, enabled=settings.precision == "float16")
         self.state: State | None = None
         self.meter = Meter()
         self.step, self.seconds, self.lr_scale, self.setbacks = 0, 0.0, 1.0, 0

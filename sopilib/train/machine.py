@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import os
 import time
 
 import torch
@@ -20,7 +21,8 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt
 def device(name: str) -> str:
     """`auto` resolved. Raises SopiError if there is no such device."""
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        # each of the processes that torchrun started on a machine has its own
+        return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as e:

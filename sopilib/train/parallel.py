@@ -21,11 +21,11 @@ class Group:
 
     @classmethod
     def join(cls, device: str) -> Group:
-        """Joins the processes that torchrun started; on GPUs by NCCL, else by gloo."""
+        """Joins the processes that torchrun started. Gradients on GPUs go by NCCL, all else by gloo."""
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return cls()
         if not distributed.is_initialized():
-            distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+            distributed.init_process_group("cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo")
         return cls(distributed.get_rank(), distributed.get_world_size())
 
     def lanes(self, batch: int) -> slice:
