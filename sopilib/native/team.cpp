@@ -18,8 +18,11 @@ static inline void pause() {}
 
 namespace sopi {
 
-// Before giving the core to somebody else: some 20 us within a job, some 60 us between jobs.
-constexpr int kSpins = 1000, kIdleSpins = 3000;
+// Within a job: 20 us or so of spinning, then a millisecond of offering the core to whoever wants it, then sleep, which
+// must be rare: it lasts so long that the others would go to sleep over it, and then this one over them.
+constexpr int kSpins = 1000, kOffers = 2000;
+// Between jobs: 60 us or so, then sleep.
+constexpr int kIdleSpins = 3000;
 
 Team::Team(int threads) : size_(threads), here_(new Count[threads])
 {
@@ -74,6 +77,7 @@ void Team::wait_for(int other, uint32_t count) noexcept
 {
     for (int spins = 0; static_cast<int32_t>(here_[other].count.load(std::memory_order_acquire) - count) < 0; spins++)
         if (spins < kSpins) pause();
+        else if (spins < kSpins + kOffers) std::this_thread::yield();
         // a real-time member that only yields would keep an ordinary one from its core for ever
         else std::this_thread::sleep_for(std::chrono::microseconds(20));
 }
