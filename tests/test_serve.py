@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 import soundfile
 from osc_client import Controller, free_port
+from pd_host import Patch
 
 from sopilib.cli import main
 from sopilib.osc import layouts
@@ -140,28 +140,17 @@ def test_a_port_in_use_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_vanilla_pd_plays_it_and_shows_what_changes(tmp_path: Path) -> None:
     port, back = free_port(), free_port()
-    text = layouts.vanilla_patch().replace("9000", str(port)).replace("9001", str(back))
-    lines = text.splitlines()
-    objects = [line for line in lines if line.startswith("#X") and not line.startswith("#X connect")]
-    place = {line.split(" ", 4)[4].rstrip(";"): i for i, line in enumerate(objects)}
-
-    def source(target: int) -> int:
-        return next(int(c.split()[2]) for c in lines if re.match(rf"#X connect \d+ \d+ {target} 0;", c))
-
-    knob = source(source(place["oscformat samplernn 1 temperature"]))
-    setter = source(source(source(place["oscformat samplernn 1 gain"])))
-    n = len(objects)
-    extra = ["loadbang", "delay 700", "delay 800", "delay 2600", "print shown"]
-    messages = ["1.25", "symbol other", "\\; pd quit"]
-    extra = [f"obj 0 0 {x}" for x in extra] + [f"msg 0 0 {x}" for x in messages]
-    cords = [(n, n + 1), (n, n + 2), (n, n + 3), (n + 1, n + 5), (n + 2, n + 6), (n + 3, n + 7), (n + 5, knob)]
-    cords += [(n + 6, place["oscformat samplernn 1 load"]), (setter, n + 4)]
-    made = [f"#X {x};" for x in extra] + [f"#X connect {a} 0 {b} 0;" for a, b in cords]
-    (tmp_path / "patch.pd").write_text("\n".join([lines[0], *objects, *made, *lines[1 + len(objects) :]]) + "\n")
-
+    text = layouts.vanilla_patch().replace(" 9000;", f" {port};").replace(" 9001;", f" {back};")
+    (tmp_path / "vanilla.pd").write_text(text.replace("\\$0-", "its-"))
+    hand = Patch()
+    hand.at(700, "1.25", hand.obj("s its-temperature"))
+    hand.at(800, "symbol other", hand.obj("s its-load-out"))
+    hand.print(hand.obj("r its-gain"), 0, "shown")
+    hand.quit(2600)
+    hand.write(tmp_path / "hand.pd")
     with serve("small", "--osc", str(port), "--audio", "none") as process:
-        command = ["pd", "-nogui", "-noprefs", "-noaudio", "-stderr", "-open", str(tmp_path / "patch.pd")]
-        pd = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        command = ["pd", "-nogui", "-noprefs", "-noaudio", "-stderr", "-open", "vanilla.pd", "-open", "hand.pd"]
+        pd = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:
             time.sleep(2)
             controller = Controller(port)

@@ -218,56 +218,66 @@ def _message(
 
 
 def vanilla_patch(instance: str = "1") -> str:
-    """A patch of Pd's own objects: it speaks OSC by [netsend] and [oscformat], and hears it by [netreceive] and
-    [oscparse]."""
-    patch = _Patch()
-    patch.add("text 20 10 plays sopi serve on this machine \\, without any external, f 60")
-    commands = on_stage()
-    feedback = patch.add(f"obj 420 40 netreceive -u -b {FEEDBACK_PORT}")
-    for k, text in enumerate(("oscparse", "list trim", f"route {ROOT}", "list split 1")):
-        feedback = patch.after(feedback, f"obj 420 {65 + 25 * k} {text}")
-    # [route] takes 1 for a number, and in an address it is a word
-    whose = patch.after(patch.after(feedback, "obj 420 165 makefilename i%s"), f"obj 420 190 sel i{instance}")
-    rest = patch.after(whose, "obj 560 190 list append")
-    patch.connect(feedback, 1, rest, 1)
-    feedback = patch.after(rest, "obj 560 215 list trim")
-    router = patch.after(feedback, f"obj 420 240 route {' '.join(command.name for command, _ in commands)}")
-    start = patch.add("obj 20 40 loadbang")
-    connect = patch.after(start, f"msg 20 65 connect 127.0.0.1 {PORT}")
-    sender = patch.after(connect, "obj 20 165 netsend -u -b")
-    subscribe = patch.after(patch.after(sender, "obj 20 190 sel 1"), f"msg 20 215 {FEEDBACK_PORT}")
-    out = patch.after(patch.after(subscribe, f"obj 20 240 oscformat {ROOT} subscribe"), "obj 20 265 s \\$0-osc")
-    message = patch.after(patch.add("obj 200 65 r \\$0-osc"), "obj 200 90 list prepend send")
-    patch.connect(patch.after(message, "obj 200 115 list trim"), 0, sender)
-    top = 320
-    for i, (command, kind) in enumerate(commands):
-        arguments = controls(command)
-        patch.add(f"text 20 {top} {command.name}")
-        formatted = patch.add(f"obj 420 {top} oscformat {ROOT} {instance} {command.name}")
-        patch.connect(formatted, 0, out)
+    """A patch of Pd's own objects: what a hand touches, and in [pd osc] how it speaks by [netsend] and [oscformat] and
+    hears by [netreceive] and [oscparse]. Names: $0-gain goes to the slider, $0-gain-out comes from it."""
+    front, osc = _Canvas(), _Canvas()
+    front.add("text 20 10 plays sopi serve on this machine \\, without any external, f 60")
+    router = _speak_and_hear(osc, instance, [command.name for command, _ in on_stage()])
+    looks = "10 #fcfcfc #2f7f79 #000000"
+    top = 45
+    for i, (command, kind) in enumerate(on_stage()):
+        name, arguments, y = command.name, controls(command), 320 + 27 * i
+        names = f"\\$0-{name}-out \\$0-{name}"
+        front.add(f"text 20 {top} {name}")
+        formatted = osc.add(f"obj 300 {y} oscformat {ROOT} {instance} {name}")
+        osc.after(formatted, f"obj 520 {y} s \\$0-osc")
+        received = osc.add(f"obj 20 {y} r \\$0-{name}-out")
         if kind == "choice":
-            for k, choice in enumerate(arguments[0].choices):
-                patch.connect(patch.add(f"msg {130 + 70 * k} {top} symbol {choice}"), 0, formatted)
+            left = 130
+            shared = front.add(f"obj 640 {top} s \\$0-{name}-out")
+            for choice in arguments[0].choices:
+                front.connect(front.add(f"msg {left} {top} symbol {choice}"), 0, shared)
+                left += 8 * len(choice) + 80
         elif kind == "fader" and (ends := fader_range(arguments[0])):
-            looks = "0 0 empty empty empty -2 -8 0 10 #fcfcfc #2f7f79 #000000 0 1"
-            widget = patch.add(f"obj 130 {top} hsl 160 18 {ends[0]:g} {ends[1]:g} {looks}")
-            number = patch.after(widget, f"obj 310 {top} {'f' if arguments[0].kind != 'int' else 'i'}")
-            patch.connect(number, 0, formatted)
-            patch.show(router, i, widget, top)
+            front.add(f"obj 130 {top} hsl 300 18 {ends[0]:g} {ends[1]:g} 0 0 {names} empty -2 -8 0 {looks} 0 1")
+            if arguments[0].kind not in ("float", "level"):
+                received = osc.after(received, f"obj 200 {y} i")
         elif kind == "toggle":
-            widget = patch.add(f"obj 130 {top} tgl 18 0 empty empty empty 17 7 0 10 #fcfcfc #2f7f79 #000000 0 1")
-            patch.connect(widget, 0, formatted)
-            patch.show(router, i, widget, top)
+            front.add(f"obj 130 {top} tgl 18 0 {names} empty 17 7 0 {looks} 0 1")
         elif kind == "button":
-            widget = patch.add(f"obj 130 {top} bng 18 250 50 0 empty empty empty 17 7 0 10 #fcfcfc #2f7f79 #000000")
-            patch.connect(widget, 0, formatted)
+            front.add(f"obj 130 {top} bng 18 250 50 0 {names} empty 17 7 0 {looks}")
         else:
-            patch.connect(patch.add(f"listbox 130 {top} 24 0 0 0 - - - 0"), 0, formatted)
+            front.add(f"listbox 130 {top} 36 0 0 0 - \\$0-{name} \\$0-{name}-out 0")
+        osc.connect(received, 0, formatted)
+        if kind in ("fader", "toggle"):  # what comes back is shown, not sent again
+            setter = osc.add(f"msg 640 {y} set \\$1")
+            osc.connect(router, i, setter)
+            osc.after(setter, f"obj 720 {y} s \\$0-{name}")
         top += 27
-    return f"#N canvas 60 60 760 {top + 20} 12;\n" + "\n".join([*patch.objects, *patch.cords]) + "\n"
+    inside = osc.text(f"#N canvas 120 60 900 {340 + 27 * i} osc 0;")
+    front.objects.append(f"{inside}#X restore 20 {top + 10} pd osc;")
+    return front.text(f"#N canvas 60 60 820 {top + 60} 12;")
 
 
-class _Patch:
+def _speak_and_hear(canvas: _Canvas, instance: str, names: list[str]) -> int:
+    """-> the object at whose outlets the values of these come."""
+    start = canvas.add("obj 20 40 loadbang")
+    sender = canvas.after(canvas.after(start, f"msg 20 65 connect 127.0.0.1 {PORT}"), "obj 20 165 netsend -u -b")
+    subscribe = canvas.after(canvas.after(sender, "obj 20 190 sel 1"), f"msg 20 215 {FEEDBACK_PORT}")
+    canvas.after(canvas.after(subscribe, f"obj 20 240 oscformat {ROOT} subscribe"), "obj 20 265 s \\$0-osc")
+    message = canvas.after(canvas.add("obj 200 65 r \\$0-osc"), "obj 200 90 list prepend send")
+    canvas.connect(canvas.after(message, "obj 200 115 list trim"), 0, sender)
+    heard = canvas.add(f"obj 420 40 netreceive -u -b {FEEDBACK_PORT}")
+    for k, text in enumerate(("oscparse", "list trim", f"route {ROOT}", "list split 1")):
+        heard = canvas.after(heard, f"obj 420 {65 + 25 * k} {text}")
+    # [route] takes 1 for a number, and in an address it is a word
+    whose = canvas.after(canvas.after(heard, "obj 420 165 makefilename i%s"), f"obj 420 190 sel i{instance}")
+    rest = canvas.after(whose, "obj 560 190 list append")
+    canvas.connect(heard, 1, rest, 1)
+    return canvas.after(canvas.after(rest, "obj 560 215 list trim"), f"obj 420 250 route {' '.join(names)}")
+
+
+class _Canvas:
     """Objects and cords as a patch file has them."""
 
     def __init__(self) -> None:
@@ -286,8 +296,5 @@ class _Patch:
         self.connect(source, 0, made)
         return made
 
-    def show(self, router: int, outlet: int, widget: int, top: int) -> None:
-        """What comes back is shown and not sent again."""
-        setter = self.add(f"msg 660 {top} set \\$1")
-        self.connect(router, outlet, setter)
-        self.connect(setter, 0, widget)
+    def text(self, head: str) -> str:
+        return "".join(line + "\n" for line in [head, *self.objects, *self.cords])
