@@ -2,8 +2,6 @@
 
 #include "denormals.hpp"
 
-#include <chrono>
-
 #include <pthread.h>
 #include <sched.h>
 
@@ -23,6 +21,8 @@ namespace sopi {
 constexpr int kSpins = 1000, kOffers = 2000;
 // Between jobs: 60 us or so, then sleep.
 constexpr int kIdleSpins = 3000;
+constexpr auto kWindow = std::chrono::milliseconds(100);
+constexpr double kMostBusy = 0.9; // of that
 
 Team::Team(int threads) : size_(threads), here_(new Count[threads])
 {
@@ -39,28 +39,40 @@ Team::~Team()
     for (std::thread &t : threads_) t.join();
 }
 
-// Members run with their caller's priority. But one core is always left to ordinary threads: a real-time engine that is
-// too slow for its model never rests.
+// Members run with their caller's priority: an ordinary one would leave a real-time caller waiting while something
+// unimportant has its core. But where that would be all cores, only while the team rests often enough for the others:
+// a real-time engine that is too slow for its model never does.
 void Team::take_priority() noexcept
 {
     int policy = SCHED_OTHER;
     sched_param p{};
     pthread_getschedparam(pthread_self(), &policy, &p);
     policy &= ~SCHED_RESET_ON_FORK;
-    if (policy == policy_ && p.sched_priority == priority_) return;
+    if (policy == policy_ && p.sched_priority == priority_ && tired_ == was_tired_) return;
     policy_ = policy;
     priority_ = p.sched_priority;
+    was_tired_ = tired_;
     const bool real_time = policy == SCHED_FIFO || policy == SCHED_RR;
     const int cores = static_cast<int>(std::thread::hardware_concurrency());
     for (int i = 1; i < size_; i++) {
-        const bool take = real_time && i + 1 < cores;
+        const bool take = real_time && (i + 1 < cores || !tired_);
         const sched_param given{take ? priority_ : 0};
         pthread_setschedparam(threads_[i - 1].native_handle(), take ? policy : SCHED_OTHER, &given);
     }
 }
 
+void Team::note_work(Clock::time_point began, Clock::time_point ended) noexcept
+{
+    busy_ += ended - began;
+    if (ended - since_ < kWindow) return;
+    tired_ = busy_ > kMostBusy * (ended - since_);
+    busy_ = {};
+    since_ = ended;
+}
+
 void Team::run(const void *work, Call call) noexcept
 {
+    const auto began = Clock::now();
     take_priority();
     work_ = work;
     call_ = call;
@@ -71,6 +83,7 @@ void Team::run(const void *work, Call call) noexcept
     }
     call(work, 0);
     meet(0);
+    note_work(began, Clock::now());
 }
 
 void Team::wait_for(int other, uint32_t count) noexcept

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -43,12 +44,14 @@ public:
     }
 
 private:
+    using Clock = std::chrono::steady_clock;
     using Call = void (*)(const void *, int member);
     struct alignas(64) Count {
         std::atomic<uint32_t> count{0};
     };
     void run(const void *work, Call call) noexcept;
     void take_priority() noexcept;
+    void note_work(Clock::time_point began, Clock::time_point ended) noexcept;
     void wait_for(int other, uint32_t count) noexcept;
     void member(int index);
 
@@ -63,6 +66,9 @@ private:
     std::condition_variable changed_;
     std::vector<std::thread> threads_;
     int policy_ = -1, priority_ = 0; // of the caller of the last run
+    Clock::time_point since_{};
+    Clock::duration busy_{}; // since then
+    bool tired_ = true, was_tired_ = true;
 };
 
 } // namespace sopi
