@@ -22,7 +22,8 @@ def add(parser: Any, kind: type, helps: dict[str, str] | None = None, without: t
         default = field.default
         if field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()
-        if default not in (None, "", [], False):
+        # with helps of its own a command has other defaults, too
+        if not helps and default not in (None, "", [], False):
             shown = " ".join(map(str, default)) if isinstance(default, list) else default
             text += f"; default {shown}"
         text = text.replace("%", "%%")

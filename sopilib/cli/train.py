@@ -51,7 +51,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--config", type=Path, metavar="JSON", help="values of the options below, or a *.config.json of the course"
     )
     parser.add_argument("--from", dest="start", metavar="MODEL", help="go on training this model, of any system")
-    options.add(parser.add_argument_group("model"), Config, MODEL_OPTIONS)
+    options.add(parser.add_argument_group("model (default: the preset's)"), Config, MODEL_OPTIONS)
     options.add(parser.add_argument_group("training"), Settings)
     options.add(parser.add_argument_group("sound"), Preparation, without=("sample_rate",))
     parser.set_defaults(run=run)
