@@ -1,11 +1,13 @@
 """What a performer does with a running model: each gesture, by its message, heard in the sound."""
 
 import math
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from stream_host import in_real_time
 from test_live import lines, make, models, wait_for  # noqa: F401  # fixtures
 
 import sopilib
@@ -561,3 +563,48 @@ def test_recordings_have_names_and_never_replace_a_file(make, tmp_path):  # noqa
     assert "File exists" in second
     assert third.startswith("record /nonexistent/solo: No such file")
     assert len(soundfile.read(tmp_path / "recordings" / "solo.wav")[0]) == 4000
+
+
+# ---------------------------------------------------------------- all of it
+
+
+def test_gestures_on_stage_are_those_of_a_rendering_bit_for_bit(make):  # noqa: F811
+    rate, seconds = 48000, 1.6
+    incoming = np.zeros((2, int(rate * seconds)), np.float32)
+    incoming[0] = voice_of(incoming.shape[1], rate)
+    incoming[1, 60000:] = 0.6
+
+    def take(freewheel):
+        performer, told = make(rate=rate, freewheel=freewheel, latency=0.05)
+        performer.handle("load", "one")
+        wait_for(lambda: performer.state.model)
+        messages = [
+            (2000, "generate"),
+            (9017, "listen", 1, "input"),
+            (24011, "listen", 0),
+            (30000, "freeze", 90),
+            (36000, "freeze", 0),
+            (40000, "rate", 1.4, 200),
+            (44000, "snapshot", "store", 1),
+            (52000, "kick", 0.5),
+            (56000, "temperature", "env", "[0.5", "1.5]", "[0.2]", "[3]"),
+            (64000, "snapshot", "recall", 1),
+        ]
+        parts, began = [], time.monotonic()
+        for at in range(0, incoming.shape[1], 64):
+            while messages and messages[0][0] < at + 64:
+                t, *message = messages.pop(0)
+                assert performer.handle(*message, t=t), told
+            parts.append(performer.read(64, incoming[:, at : at + 64]))
+            if not freewheel:
+                time.sleep(max(0, (at + 64) / rate - (time.monotonic() - began)))
+        return np.concatenate(parts, 1), performer.stream.stats()
+
+    rendered, _ = take(True)
+
+    def attempt():
+        heard, stats = take(False)
+        assert stats["underruns"] == stats["late"] == 0
+        assert np.array_equal(heard, rendered)
+
+    in_real_time(attempt)

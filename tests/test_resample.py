@@ -102,3 +102,20 @@ def test_the_split_into_blocks_changes_nothing(pieces, rates):
     noise = in_band_noise(3000, rates[0], rates[0] / 2)
     whole, split = resample(noise, *rates, (1,)), resample(noise, *rates, pieces)
     assert np.array_equal(whole[: len(split)], split)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(1, 200), min_size=1, max_size=5))
+def test_a_rate_that_moves_is_the_same_for_any_split(pieces):
+    noise = in_band_noise(9000, 16000, 7000)
+    rates = np.linspace(0.3, 3.9, 6000)
+
+    def play(pieces):
+        resampler, out, turn, at = Resampler(16000, 48000), [], 0, 0
+        while at < len(rates):
+            n = pieces[turn % len(pieces)]
+            out.append(resampler.vary(noise[resampler.samples :], rates[at : at + n]))
+            at, turn = at + n, turn + 1
+        return np.concatenate(out)
+
+    assert np.array_equal(play([1]), play(pieces))

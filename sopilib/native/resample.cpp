@@ -117,7 +117,11 @@ void Resampler::restart() noexcept
 
 void Resampler::vary(std::shared_ptr<const Filter> filter) noexcept
 {
-    if (!between_) position_ = double(int64_t(frames_ * down_) - int64_t(samples_ * up_)) / double(up_) + 1;
+    if (!between_) {
+        const uint64_t at = frames_ * down_;
+        whole_ = int(int64_t(at / up_) - int64_t(samples_));
+        part_ = double(at % up_) / double(up_);
+    }
     between_ = std::move(filter);
 }
 
@@ -125,13 +129,16 @@ int Resampler::plan(int n, const double *rate) noexcept
 {
     planned_ = n;
     takes_ = 0;
-    double position = position_;
+    int whole = whole_;
+    double part = part_;
     for (int k = 0; k < n; k++) {
         if (between_) {
-            const double whole = std::floor(position);
-            newest_[k] = int(whole) - 1;
-            phase_[k] = (position - whole) * between_->up;
-            position += (rate ? rate[k] : 1.0) * double(down_) / double(up_);
+            newest_[k] = whole;
+            phase_[k] = part * between_->up;
+            part += (rate ? rate[k] : 1.0) * double(down_) / double(up_);
+            const double samples = std::floor(part);
+            whole += int(samples);
+            part -= samples;
         } else {
             const uint64_t at = (frames_ + k) * down_; // the frame's newest sample is floor(at / up)
             newest_[k] = int(int64_t(at / up_) - int64_t(samples_));
@@ -139,7 +146,8 @@ int Resampler::plan(int n, const double *rate) noexcept
         }
         while (takes_ <= newest_[k]) heard_[takes_++] = k;
     }
-    planned_position_ = position;
+    planned_whole_ = whole;
+    planned_part_ = part;
     return takes_;
 }
 
@@ -166,7 +174,8 @@ void Resampler::process(const float *in, int stride, float *const *out) noexcept
     }
     samples_ += takes_;
     frames_ += planned_;
-    position_ = planned_position_ - takes_;
+    whole_ = planned_whole_ - takes_;
+    part_ = planned_part_;
 }
 
 } // namespace sopi

@@ -66,9 +66,11 @@ private:
     int taps_, room_;          // room_: samples a channel of past_ holds
     std::vector<float> past_;  // [channels][room_]: the last `taps` samples, then the new ones
     uint64_t samples_ = 0, frames_ = 0;
-    double position_ = 0;      // of the next frame, in samples after `samples_ - 1`, when it varies
+    // When it varies: the next frame's newest sample, counted from samples_, and how far the frame is past it. Kept apart,
+    // so that sums round alike however the frames are split.
+    int whole_ = 0, planned_whole_ = 0;
+    double part_ = 0, planned_part_ = 0;
     int planned_ = 0, takes_ = 0;
-    double planned_position_ = 0;
     std::vector<int> newest_;  // [planned_]: its newest sample, counted from samples_
     std::vector<double> phase_; // [planned_]: row of the filter's phases
     std::vector<int> heard_;   // [takes_]
