@@ -36,12 +36,12 @@ def engine_of(name="one", voices=1, seed=0):
 
 def course_env(levels, times, curves, t):
     """What the course's Env is at t: k' = (1 - e^(ck)) / (1 - e^c) of the way, linear below |c| = 0.001."""
-    for level, target, time, curve in zip(levels, levels[1:], times, curves):
-        if t < time:
-            k = t / time
+    for level, target, seconds, curve in zip(levels, levels[1:], times, curves):
+        if t < seconds:
+            k = t / seconds
             k = k if abs(curve) < 0.001 else (1 - math.exp(curve * k)) / (1 - math.exp(curve))
             return (1 - k) * level + k * target
-        t -= time
+        t -= seconds
     return levels[-1]
 
 
