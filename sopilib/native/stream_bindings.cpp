@@ -280,7 +280,9 @@ public:
     nb::ndarray<nb::numpy, float> heard(uint64_t end, uint64_t n) const
     {
         const sopi_ring *r = stream_->input();
-        const uint64_t last = std::min(end, sopi_load(&r->write)), oldest = sopi_load(&r->write) > r->capacity / 2 ? sopi_load(&r->write) - r->capacity / 2 : 0;
+        // what is about to be written over is left out
+        const uint64_t written = sopi_load(&r->write), kept = r->capacity - r->capacity / 8;
+        const uint64_t last = std::min(end, written), oldest = written > kept ? written - kept : 0;
         const uint64_t first = std::max(oldest, last > n ? last - n : 0), frames = last > first ? last - first : 0;
         float *data;
         const auto made = new_array(&data, frames);
