@@ -27,13 +27,12 @@ def add(parser: Any, kind: type, helps: dict[str, str] | None = None, without: t
             shown = " ".join(map(str, default)) if isinstance(default, list) else default
             text += f"; default {shown}"
         text = text.replace("%", "%%")
-        if of is bool:
+        element = next((a for a in get_args(of) if a is not type(None)), of)
+        if element is bool:
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
-        elif element := [a for a in get_args(of) if a is not type(None)]:
-            many = getattr(of, "__origin__", None) is list
-            parser.add_argument(flag, type=element[0], nargs="*" if many else None, default=None, help=text)
         else:
-            parser.add_argument(flag, type=of, default=None, help=text)
+            many = getattr(of, "__origin__", None) is list
+            parser.add_argument(flag, type=element, nargs="*" if many else None, default=None, help=text)
 
 
 def given(args: argparse.Namespace, kind: type) -> dict[str, Any]:
