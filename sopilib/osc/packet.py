@@ -1,7 +1,8 @@
 """OSC 1.0 packets (with the types of 1.1), read strictly and within bounds, and written.
 
 A packet is a message or a bundle; bundles hold messages and bundles. Whatever breaks the format raises SopiError, so
-that half a packet never takes effect. https://opensoundcontrol.stanford.edu/spec-1_0.html
+that half a packet never takes effect; that, and 20,000 messages a second beside the sound, is why python-osc writes
+packets here but doesn't read them. https://opensoundcontrol.stanford.edu/spec-1_0.html
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import struct
 from functools import lru_cache
 from typing import Any, NamedTuple
+
+from pythonosc.osc_message_builder import OscMessageBuilder
 
 from sopilib.errors import SopiError
 
@@ -47,21 +50,11 @@ def decode(packet: bytes) -> list[Message]:
 
 def encode(address: str, *values: Any) -> bytes:
     """A message of ints, floats, bools and strings. An int is written with as many bits as it needs."""
-    tags, data = ",", b""
+    builder = OscMessageBuilder(address)
     for value in values:
-        if isinstance(value, bool):
-            tags += "T" if value else "F"
-        elif isinstance(value, int) and -(2**63) <= value < 2**63:
-            tag = "i" if -(2**31) <= value < 2**31 else "h"
-            tags += tag
-            data += struct.pack(">" + NUMBERS[tag], value)
-        elif isinstance(value, float):
-            tags += "f"
-            data += struct.pack(">f", value)
-        else:
-            tags += "s"
-            data += _padded(str(value))
-    return _padded(address) + _padded(tags) + data
+        number = isinstance(value, float) or (isinstance(value, int) and -(2**63) <= value < 2**63)
+        builder.add_arg(value if number else str(value).encode("utf-8", "replace").replace(b"\0", b"").decode())
+    return builder.build().dgram
 
 
 def ntp_to_unix_ns(ntp: int) -> int:
@@ -71,11 +64,6 @@ def ntp_to_unix_ns(ntp: int) -> int:
 
 def unix_ns_to_ntp(ns: int) -> int:
     return (NTP_TO_UNIX << 32) + ((ns << 32) + 500_000_000) // 1_000_000_000
-
-
-def _padded(text: str) -> bytes:
-    data = text.encode("utf-8", "replace").replace(b"\0", b"") + b"\0"
-    return data + bytes(-len(data) % 4)
 
 
 def _element(packet: bytes, begin: int, end: int, time: int | None, depth: int, messages: list[Message]) -> None:
