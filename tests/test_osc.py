@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import zeroconf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from osc_client import Controller, example, message
@@ -644,7 +645,6 @@ def test_osc_works_where_oscquery_cannot_have_its_port(stage):
 
 
 def test_zeroconf_says_where_it_is(stage):
-    zeroconf = pytest.importorskip("zeroconf")
     found = {}
     browser = zeroconf.Zeroconf(interfaces=["127.0.0.1"])
     announced = Server(stage.instances, 0, announce=True)

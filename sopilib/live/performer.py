@@ -93,6 +93,17 @@ LASTING = (
 """The settings that are worth remembering with a patch, in the order in which they are restored."""
 
 
+@dataclass
+class _Opened:
+    """A model that is ready to play."""
+
+    engine: Engine
+    speed: float
+    """times real time"""
+    assumed: list[str]
+    """what its file didn't say"""
+
+
 class Performer:
     """One instrument: a stream, the model it plays, and the messages that steer it.
 
@@ -325,20 +336,22 @@ class Performer:
         self._run(self._load2, self._load2_job, model, path, t)
 
     def _load2(self, job: int, wanted: str, path: str | Path, t: int) -> None:
-        try:
-            model = checkpoint.load(path)
-            engine = Engine(model, self.state.voices, self.backend, self.precision, self.threads)
-            _warm_up(engine)
-        except (SopiError, OSError, MemoryError) as e:
-            self._tell("error", f"load2 {wanted}: {str(e) or type(e).__name__}")
-            return
+        def stale() -> bool:
+            return self._closed or job != self._load2_job
+
+        opened = self._open(path, stale)
         with self._lock:
-            if self._closed or job != self._load2_job:
+            if stale() or opened is None:
                 return
-            self._second = engine if engine.voices == self.state.voices else engine.clone(self.state.voices)
+            if isinstance(opened, str):
+                self._tell("error", f"load2 {wanted}: {opened}")
+                return
+            self._second = self._of_voices(opened.engine)
             self.state.model2 = wanted
             self._play_both(t if self.freewheel else self.now)
+            model = opened.engine.model
             self._tell("loaded2", model.name, model.config.sample_rate)
+            self._tell_assumed(opened)
 
     def do_blend(self, t: int, share: float, ms: float) -> None:
         if self._second is None:
@@ -598,43 +611,53 @@ class Performer:
 
         threading.Thread(target=run, daemon=True, name=f"{self.name}-{work.__name__.strip('_')}").start()
 
-    def _load(self, job: int, wanted: str, path: str | Path, t: int) -> None:
-        """Everything that takes time before the lock is taken: file, engine, first touch of all weights."""
-
-        def stale() -> bool:
-            return self._closed or job != self._load_job
-
+    def _open(self, path: str | Path, stale: Callable[[], bool]) -> _Opened | str | None:
+        """Everything that takes time before the lock is taken: file, engine, first touch of all weights. Else what went
+        wrong, or None if it is wanted no more."""
         assumed: list[str] = []
         try:
             model = checkpoint.load(path, warn=assumed.append)
             if stale():
-                return
+                return None
             engine = Engine(model, self.state.voices, self.backend, self.precision, self.threads)
-            speed = _warm_up(engine)
-            failure = None
+            return _Opened(engine, _warm_up(engine), assumed)
         except (SopiError, OSError, MemoryError) as e:
-            failure = str(e) or type(e).__name__
+            return str(e) or type(e).__name__
         except Exception as e:
             traceback.print_exc()
-            failure = f"{type(e).__name__}: {e}"
+            return f"{type(e).__name__}: {e}"
+
+    def _of_voices(self, engine: Engine) -> Engine:
+        """For as many as there are now: that may have changed while it was made."""
+        return engine if engine.voices == self.state.voices else engine.clone(self.state.voices)
+
+    def _tell_assumed(self, opened: _Opened) -> None:
+        for text in opened.assumed:
+            self._tell("warning", text)
+
+    def _load(self, job: int, wanted: str, path: str | Path, t: int) -> None:
+        def stale() -> bool:
+            return self._closed or job != self._load_job
+
+        opened = self._open(path, stale)
         with self._lock:
-            if stale():
+            if stale() or opened is None:
                 return
             self._loading = None
             after, self._after_load = self._after_load, None
-            if failure is not None:
-                self._tell("error", f"load {wanted}: {failure}")
+            if isinstance(opened, str):
+                self._tell("error", f"load {wanted}: {opened}")
                 return
-            if engine.voices != self.state.voices:  # there are others now
-                engine = engine.clone(self.state.voices)
-            self._engine = engine
+            engine = self._engine = self._of_voices(opened.engine)
+            model = engine.model
             self.state.model, self.state.sample_rate = wanted, model.config.sample_rate
             self._swap(self._fresh(engine), t)
             self._tell("loaded", model.name, model.config.sample_rate)
-            for text in assumed:
-                self._tell("warning", text)
-            if speed < 1.2:
-                self._tell("warning", f"{model.name} runs at {speed:.2g}x real time here: expect gaps below 1.2x")
+            self._tell_assumed(opened)
+            if opened.speed < 1.2:
+                self._tell(
+                    "warning", f"{model.name} runs at {opened.speed:.2g}x real time here: expect gaps below 1.2x"
+                )
         if after is not None:
             after()
 
