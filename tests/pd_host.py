@@ -51,14 +51,17 @@ class Patch:
         box = self.chain(self.obj("loadbang"), self.obj(f"delay {ms}"), self.msg(message))
         self.connect(box, 0, target, inlet)
 
-    def record(self, path: Path, source: int, ms: float, outlet: int = 0, rate: int = 48000) -> None:
-        """Writes the first `ms` of a signal to a WAV file of 32-bit floats, from logical time 0, every frame of it."""
+    def record(
+        self, path: Path, source: int, ms: float, outlet: int = 0, rate: int = 48000, begin: float = 0, rest: float = 10
+    ) -> None:
+        """Writes `ms` of a signal to a WAV file of 32-bit floats, from logical time `begin`, every frame of it.
+        It does so `rest` ms after they are over."""
         array = f"record-{self.count}"
         self.obj(f"array define {array} {round(ms * rate / 1000)}")
         writer = self.obj(f"tabwrite~ {array}")
         self.connect(source, outlet, writer)
-        self.at(0, "bang", writer)
-        self.at(ms + 10, f"write -wave -bytes 4 {path} {array}", self.obj("soundfiler"))
+        self.at(begin, "bang", writer)
+        self.at(begin + ms + rest, f"write -wave -bytes 4 {path} {array}", self.obj("soundfiler"))
 
     def quit(self, ms: float) -> None:
         self.at(ms, "quit", self.obj("s pd"))

@@ -68,11 +68,7 @@ def test_a_large_model_is_loaded_from_a_cold_file_while_playing_without_gap(tmp_
     patch.at(2000, "generate", box)
     patch.at(3000, "load large", box)
     patch.at(4900, "status", box)
-    patch.obj("array define take 144000")
-    writer = patch.obj("tabwrite~ take")
-    patch.connect(box, 0, writer)
-    patch.at(2000, "bang", writer)
-    patch.at(5100, f"write -wave -bytes 4 {tmp_path}/pd.wav take", patch.obj("soundfiler"))
+    patch.record(tmp_path / "pd.wav", box, 3000, begin=2000, rest=100)
     patch.quit(5400)
     path = patch.write(tmp_path / "patch.pd")
 

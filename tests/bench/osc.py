@@ -97,11 +97,7 @@ def stress(what: str, seconds: float, send: Callable[[int], int], period: int, l
         patch.connect(sound, 0, patch.obj("dac~ 1"))
         patch.at(500, f"osc {port}", box)
         patch.at(START, "seed 1, generate", box)
-        patch.obj(f"array define take {round(seconds * RATE)}")
-        writer = patch.obj("tabwrite~ take")
-        patch.connect(sound, 0, writer)
-        patch.at(START, "bang", writer)
-        patch.at(START + 1000 * seconds + 500, f"write -wave -bytes 4 {folder}/pd.wav take", patch.obj("soundfiler"))
+        patch.record(folder / "pd.wav", sound, 1000 * seconds, begin=START, rest=500)
         patch.quit(START + 1000 * seconds + 1500)
 
         def meanwhile(pid: int) -> None:

@@ -75,11 +75,7 @@ def patch(seconds: float, folder: Path, held: int | None) -> Path:
     p.connect(step, 0, counter, 1)
     p.connect(p.chain(metro, counter, p.obj("expr 0.9 + 0.2 * sin($f1 * 0.13)"), p.msg("temperature $1")), 0, box)
     p.at(START + 1000 * seconds, "stop", metro)
-    p.obj(f"array define take {round(seconds * RATE)}")
-    writer = p.obj("tabwrite~ take")
-    p.connect(box, 0, writer)
-    p.at(START, "bang", writer)
-    p.at(START + 1000 * seconds + 500, f"write -wave -bytes 4 {folder}/pd.wav take", p.obj("soundfiler"))
+    p.record(folder / "pd.wav", box, 1000 * seconds, begin=START, rest=500)
     p.quit(START + 1000 * seconds + 1500)
     if held is not None:
         p.obj(f"pyext gil_hog hog {held}")
