@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ import torch
 import torch.nn.functional as F
 
 import sopilib
-from sopilib import Config, Model, SopiError, cli
+from sopilib import Config, SopiError, cli
+from sopilib.errors import SopiWarning
 from sopilib.model.network import SampleRNN
 from sopilib.score import bits_per_sample
 from sopilib.train.dropout import Dropout
@@ -28,6 +30,7 @@ from sopilib.train.loop import Run
 from sopilib.train.prepare import Dataset, Preparation, prepare
 from sopilib.train.settings import PRESETS, Settings, from_values
 
+FIXTURES = Path(__file__).parent / "fixtures"
 RATE = 8000
 SMALL = [
     "--sample-rate", str(RATE), "--frame-sizes", "4", "16", "--seq-len", "64", "--dim", "16", "--mlp-dim", "16",
@@ -165,19 +168,33 @@ def test_every_preset_is_a_model_and_a_way_to_train() -> None:
     assert (course.rnn_type, how.rnn_dropout, how.batch) == ("lstm", 0.1, 8)
 
 
-def test_training_goes_on_with_an_older_systems_model(tmp_path: Path, sounds: Path) -> None:
-    old = tmp_path / "old.safetensors"
-    model = Model.random(
-        Config(frame_sizes=[4, 16], seq_len=32, dim=16, q_levels=64, sample_relu=[False, True, True, 0])
-    )
-    sopilib.checkpoint.save(model, old)
-    options = ["--steps", 8, "--every", 4, "--batch", 4, "--validation", "0.5s", "--preview-every", 0, "--lr", 0.01]
-    assert train(sounds, "-o", tmp_path / "run", "--from", old, *options) == 0
+@pytest.mark.parametrize(
+    "checkpoint, system",
+    [
+        ("prism/gru_mulaw", "PRiSM"),
+        ("prism/lstm_linear_skip", "PRiSM"),
+        ("theano/2t_dada_lstm_wn_skip_emb_n2_h0F/params_e0_i10_t0.01_tr5.0000_v5.0000_best_protocol2.pkl", "Theano"),
+        ("theano/3t_gru_wn_n2_h0T/params_e0_i10_t0.01_tr5.0000_v5.0000_best_protocol2.pkl", "Theano"),
+        ("deepsound/best-ep2-it32", "deepsound"),
+        ("a2aaron/fx_epoch_0_iter_100_model.pt", "a2aaron"),
+    ],
+)
+def test_training_goes_on_with_an_older_systems_model(
+    checkpoint: str, system: str, tmp_path: Path, sounds: Path
+) -> None:
+    old = FIXTURES / checkpoint
+    with warnings.catch_warnings():  # of what their files don't say
+        warnings.simplefilter("ignore", SopiWarning)
+        before = sopilib.load(old)
+        options = ["--steps", 60, "--every", 60, "--batch", 4, "--validation", "0.5s", "--preview-every", 0]
+        assert train(sounds, "-o", tmp_path / "run", "--from", old, *options, "--lr", 0.01, "--warm-up", 5) == 0
+        assert train(sounds, "-o", tmp_path / "other", "--from", old, "--dim", before.config.dim + 1, *options) == 1
     after = sopilib.load(tmp_path / "run")
-    assert after.about["from"]["name"] == "old"
-    assert after.config.frame_sizes == [4, 16]
-    assert not np.array_equal(after.weights["tier0.rnn0.recurrent"], model.weights["tier0.rnn0.recurrent"])
-    assert train(sounds, "-o", tmp_path / "other", "--from", old, "--dim", 8, *options) == 1
+    assert after.about["from"]["about"]["import"]["from"] == system
+    shape = {**before.config.to_dict(), "seq_len": 0, "emb_size": 0}
+    assert {**after.config.to_dict(), "seq_len": 0, "emb_size": 0} == shape
+    codes = before.encode(np.array(Dataset(tmp_path / "run" / "dataset").audio[: before.config.sample_rate]))
+    assert bits_per_sample(sopilib.Engine(after), codes) < bits_per_sample(sopilib.Engine(before), codes) - 0.3
 
 
 # ------------------------------------------------------------------ stopping and going on
