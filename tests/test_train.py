@@ -7,7 +7,8 @@ import json
 import multiprocessing
 import os
 import signal
-import socket
+import subprocess
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -248,28 +249,11 @@ def test_ctrl_c_saves_and_the_run_alone_is_enough_to_go_on(sounds: Path, tmp_pat
     same_model(stopped, straight)
 
 
-def one_of_two(rank: int, port: int, *args: object) -> None:
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    raise SystemExit(train(*args))
-
-
 def test_two_processes_train_as_one_with_the_joint_batch(sounds: Path, tmp_path: Path) -> None:
-    options = ["--steps", 12, "--every", 4, "--rnn-dropout", 0.2, *SMALL]
+    options = [str(o) for o in ("--steps", 12, "--every", 4, "--rnn-dropout", 0.2, *SMALL)]
     assert train(sounds, "-o", tmp_path / "one", *options) == 0
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["sopilib.train.loop", "sopilib.cli", "matplotlib.pyplot"])
-    both = [
-        context.Process(target=one_of_two, args=(rank, port, sounds, "-o", tmp_path / "two", *options))
-        for rank in range(2)
-    ]
-    for process in both:
-        process.start()
-    for process in both:
-        process.join()
-    assert [p.exitcode for p in both] == [0, 0]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    subprocess.run([*torchrun, "-m", "sopilib.train", sounds, "-o", tmp_path / "two", *options], check=True)
     for one, two in zip(curves(tmp_path / "one"), curves(tmp_path / "two"), strict=True):
         assert float(two["train_bits"]) == pytest.approx(float(one["train_bits"]), abs=1e-5)
         if one["held_out_bits"]:
