@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,8 +49,19 @@ def _generate(model: Model, seconds: float, temperature: float, seed: int) -> np
     return np.concatenate(list(render.blocks(engine, seconds, temperature, seed)), axis=1)[0]
 
 
+def _trained(t: dict[str, Any]) -> str:
+    each = t["samples_seen"] // (t["steps"] * t["batch"])
+    return (
+        f"{t['steps']} steps of {t['batch']} x {each} samples, {t['samples_seen'] / 1e6:.0f} M in all, "
+        f"in {t['seconds'] / 60:.0f} minutes"
+    )
+
+
 def _card(model: Model, name: str, about: str, licence: str, lines: list[str], retrain: str) -> str:
-    t, c = model.about["training"], model.config
+    t = model.about["training"]
+    origin = model.about.get("from", {})
+    before = origin.get("about", {}).get("training")
+    went_on = [f"It went on from `{origin['name']}`, {_trained(before)}."] if before else []
     return "\n".join(
         [
             f"# {name}",
@@ -60,12 +72,14 @@ def _card(model: Model, name: str, about: str, licence: str, lines: list[str], r
             "",
             f"![Above: the recordings. Below: the model.]({name}.png)",
             "",
-            f"Hear it: `{name}.flac`, ten seconds at temperature {LISTEN}, seed 1. Play it: `make play`.",
+            f"Hear it: `{name}.flac`, ten seconds at temperature {LISTEN}, seed 1. "
+            "Play it: `make play`, and choose it in the list.",
             "",
             "## Figures",
             "",
-            f"{t['steps']} steps of {t['batch']} x {c.seq_len} samples, {t['samples_seen'] / 1e6:.0f} M in all,",
-            f"in {t['seconds'] / 60:.0f} minutes. {t['held_out_seconds']:g} s of the recordings are held out.",
+            f"Training: {_trained(t)}.",
+            *went_on,
+            f"{t['held_out_seconds']:g} s of the recordings are held out.",
             "",
             *lines,
             "",
