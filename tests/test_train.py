@@ -191,6 +191,7 @@ def test_training_goes_on_with_an_older_systems_model(
         assert train(sounds, "-o", tmp_path / "run", "--from", old, *options, "--lr", 0.01, "--warm-up", 5) == 0
         assert train(sounds, "-o", tmp_path / "other", "--from", old, "--dim", before.config.dim + 1, *options) == 1
     after = sopilib.load(tmp_path / "run")
+    assert after.about["from"]["name"] == before.name
     assert after.about["from"]["about"]["import"]["from"] == system
     shape = {**before.config.to_dict(), "seq_len": 0, "emb_size": 0}
     assert {**after.config.to_dict(), "seq_len": 0, "emb_size": 0} == shape

@@ -33,17 +33,13 @@ HIGH_PASS = butter(2, 28, "high", fs=RATE, output="sos")
 
 def notes(score):
     """Sorted (onset, duration, pitch, velocity): quarter notes, MIDI number, 0 to 1. Repeats expanded, ties merged."""
-    try:
-        score = score.expandRepeats()
-    except Exception:  # a score whose repeats music21 can't follow is played once
-        pass
     found = []
-    for number, part in enumerate(score.parts):
+    for part in score.expandRepeats().parts:
         for e in part.stripTies().flatten().notes:
             if not e.duration.isGrace:
                 velocity = e.volume.getRealized()
-                found += [(float(e.offset), float(e.quarterLength), p.midi, velocity, number) for p in e.pitches]
-    return [n[:4] for n in sorted(found)]
+                found += [(float(e.offset), float(e.quarterLength), p.midi, velocity) for p in e.pitches]
+    return sorted(found)
 
 
 def smooth_walk(rng, n):
