@@ -49,7 +49,7 @@ std::shared_ptr<Weights> make_weights(const Shape &s, Form frames, Form samples)
     w.dim = s.dim, w.width = s.width, w.levels = s.levels, w.silence = s.levels / 2, w.sample_rate = 16000;
     w.lstm = s.lstm, w.skip = s.skip, w.reset_after = s.reset_after, w.gates = s.lstm ? 4 : 3;
     w.sum_relu = true, w.quantised = samples != Form::f32;
-    w.frame_scale = 4.0f / static_cast<float>(s.levels), w.frame_offset = -2;
+    for (int i = 0; i < s.levels; i++) w.seen.push_back(4.0f / static_cast<float>(s.levels) * static_cast<float>(i) - 2);
     Numbers numbers;
     const auto matrix = [&](int gates, int units, int columns, Form form) {
         const auto values = numbers.take(static_cast<size_t>(gates) * units * columns, 0.2f);

@@ -35,6 +35,7 @@ SHAPES = {
     "features": Config(frame_sizes=[4, 8], dim=32, features=3),
     "sample-level-all-linear": Config(frame_sizes=[1, 4], dim=32, mlp_dim=50, sample_relu=[False, False, False]),
     "frame-of-a-sample": Config(frame_sizes=[1, 2, 10], dim=20, mlp_dim=16, num_rnn_layers=2),
+    "frames-of-audio": Config(frame_sizes=[4, 16], dim=32, mlp_dim=24, frame_input="audio"),
     "three-sample-layers": Config(frame_sizes=[4, 8], dim=32, sample_relu=[False, True, True, False]),
 }
 

@@ -40,6 +40,8 @@ def test_known_failures_are_named_and_music_is_none() -> None:
     assert failures(noise, RATE) == ["noise"]
     assert failures(melody(2) + 0.1, RATE) == ["a DC offset"]
     assert failures(noise, RATE, real=noise[::-1]) == []
+    rumble = np.convolve(noise, np.ones(16) / 16, "same")
+    assert failures(rumble, RATE, real=melody(2)) == ["no pitch"]
 
 
 def test_comparing_tells_the_same_kind_of_sound_from_another() -> None:
@@ -51,6 +53,8 @@ def test_comparing_tells_the_same_kind_of_sound_from_another() -> None:
     assert near.change_db < compare(steady, real, RATE).change_db
     assert compare(soft, real, RATE).level_db == pytest.approx(-12, abs=1)
     assert compare(soft, real, RATE).loudness_db > near.loudness_db + 6
+    rumble = np.convolve(np.random.default_rng(0).uniform(-0.5, 0.5, len(real)), np.ones(16) / 16, "same")
+    assert abs(near.tones_db) < 1 and compare(rumble, real, RATE).tones_db < -5
     gaps = np.where(np.arange(len(same)) % RATE < RATE // 2, same, 0).astype(np.float32)
     assert compare(gaps, real, RATE).silence == pytest.approx(0.5, abs=0.05)
 
@@ -76,7 +80,7 @@ def test_score_compares_what_a_model_makes(model: Path, tmp_path: Path, capsys: 
     assert [r["sound"] for r in rows] == ["temperature 0.9", "temperature 1"]
     assert cli.main(["score", str(model), str(tmp_path / "a.wav"), "--generated", str(tmp_path / "a.wav")]) == 0
     said = capsys.readouterr().out
-    assert "a.wav: spectrum db 0, movement db 0, level db 0" in said
+    assert "a.wav: spectrum db 0, movement db 0, tones db 0, level db 0" in said
 
 
 def test_tuning_finds_a_table_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

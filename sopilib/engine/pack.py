@@ -8,6 +8,7 @@ import dataclasses
 import numpy as np
 
 from sopilib.model import Config, Model, shapes
+from sopilib.model.quantise import frame_table
 
 Weights = dict[str, np.ndarray]
 LARGE = 1 << 20
@@ -79,5 +80,6 @@ def native_weights(model: Model, precision: str) -> object:
 
     config, folded = fold_sample_level(model.config, fold_input(model.config, model.weights))
     arrays = {k: np.ascontiguousarray(w, np.float32) for k, w in folded.items()}
+    arrays["seen"] = frame_table(model.config)
     arrays["decode"] = model.decode_table
     return _native.make_weights({**config.to_dict(), "q_zero": config.q_zero}, arrays, precision)

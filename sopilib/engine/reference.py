@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sopilib.model import Model
+from sopilib.model.quantise import frame_table
 
 GAMMA, MASK = 0x9E3779B97F4A7C15, (1 << 64) - 1
 
@@ -55,6 +56,7 @@ class ReferenceEngine:
     def __init__(self, model: Model, voices: int, device: str = "cpu") -> None:
         self.model, self.config, self.voices, self.device = model, model.config, voices, device
         self.w = {name: torch.tensor(w, dtype=torch.float32, device=device) for name, w in model.weights.items()}
+        self.seen = torch.from_numpy(frame_table(model.config)).to(device)
         self.reset(0)
 
     def clone(self, voices: int) -> ReferenceEngine:
@@ -85,7 +87,7 @@ class ReferenceEngine:
     def run_tier(self, i: int) -> Tensor:
         c, w = self.config, self.w
         n = c.frame_sizes[i]
-        x = self.history[:, -n:].float() * c.frame_scale + c.frame_offset  # [B, n]
+        x = self.seen[self.history[:, -n:]]  # [B, n]
         if c.has_input_layer(i):
             x = F.linear(x, w[f"tier{i}.input.weight"], w[f"tier{i}.input.bias"])  # [B, D]
         if i == 0 and c.features:

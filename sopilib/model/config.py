@@ -12,6 +12,7 @@ from sopilib.model.quantise import QUANTISERS
 
 RNN_TYPES = ("gru", "lstm")
 SKIP_STYLES = ("output", "full")
+FRAME_INPUTS = ("code", "audio")
 _LARGEST = {
     "seq_len": 1 << 20,
     "dim": 1 << 14,
@@ -61,9 +62,13 @@ class Config:
     straight into its RNN (Theano, a2aaron)."""
     features: int = 0
     """Conditioning features per sample, such as loudness; the lowest tier hears their mean over the frame ahead."""
+    frame_input: str = "code"
+    """What a frame tier sees of a sample, u: "code", as the older systems do, or "audio", twice the sample. They differ
+    where the levels are not even: of mu-law codes an RNN can't tell a sum of tones as easily as of audio."""
     frame_scale: float = 0.0
     frame_offset: float = -2.0
-    """The RNN sees a code q as u = frame_scale * q + frame_offset. Scale 0: 4 / q_levels, so that u is in [-2, 2)."""
+    """With `frame_input` "code", u = frame_scale * code + frame_offset. Scale 0: 4 / q_levels, so that u is in
+    [-2, 2)."""
     sample_relu: list[bool] = field(default_factory=lambda: [True, True, False])
     """ReLU after the sum of tables and conditioning, then after each layer of the sample level. No layers: the sum is
     the logits."""
@@ -112,6 +117,10 @@ class Config:
             f"q_offset is {self.q_offset!r}, no offset",
         )
         need(self.skip_style in SKIP_STYLES, f"skip_style is {self.skip_style!r}, expected {' or '.join(SKIP_STYLES)}")
+        need(
+            self.frame_input in FRAME_INPUTS,
+            f"frame_input is {self.frame_input!r}, expected {' or '.join(FRAME_INPUTS)}",
+        )
         need(
             isinstance(self.features, int) and 0 <= self.features <= _MOST_FEATURES,
             f"features is {self.features!r}, expected a whole number from 0 to {_MOST_FEATURES}",

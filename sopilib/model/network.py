@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from sopilib.model import recurrence, sample_level
 from sopilib.model.config import Config
+from sopilib.model.quantise import frame_table
 from sopilib.model.weights import Model, shapes
 
 PARTS = ("weight", "bias")
@@ -53,6 +54,9 @@ class SampleRNN(nn.Module):
     `precision` is the type of matrix products; parameters, state and loss stay float32.
     """
 
+    seen: Tensor
+    """float32 [q]: what a frame tier sees of each code"""
+
     def __init__(
         self,
         config: Config,
@@ -64,6 +68,7 @@ class SampleRNN(nn.Module):
     ) -> None:
         super().__init__()
         self.config, self.precision = config, precision
+        self.register_buffer("seen", torch.from_numpy(frame_table(config)), persistent=False)
         generator = torch.Generator().manual_seed(seed)
         self.weights = nn.ParameterDict()
         for name, shape in shapes(config).items():
@@ -159,7 +164,7 @@ class SampleRNN(nn.Module):
         for i in reversed(range(len(c.frame_sizes))):
             n = c.frame_sizes[i]
             frames = codes[:, c.lookback - n : codes.shape[1] - n].reshape(batch, -1, n).transpose(0, 1)
-            x = frames.float() * c.frame_scale + c.frame_offset
+            x = self.seen[frames]
             if c.has_input_layer(i):
                 x = self._linear(x, self.weight(f"tier{i}.input.weight"), self.weight(f"tier{i}.input.bias"))
             if i == 0 and features is not None:

@@ -134,3 +134,12 @@ def encode(audio: object, config: Config) -> Codes:
 def decode_table(config: Config) -> Floats:
     """float32 [q_levels]: the audio value of each code."""
     return QUANTISERS[config.q_type][1](np.arange(config.q_levels, dtype=np.float64), config).astype(np.float32)
+
+
+def frame_table(config: Config) -> Floats:
+    """float32 [q_levels]: what a frame tier sees of each code."""
+    if config.frame_input == "audio":
+        return 2 * decode_table(config)
+    return np.arange(config.q_levels, dtype=np.float32) * np.float32(config.frame_scale) + np.float32(
+        config.frame_offset
+    )

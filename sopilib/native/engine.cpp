@@ -300,7 +300,7 @@ void Worker::hear(int tier, const float *features, int64_t features_stride) noex
             for (int j = mine.columns; j < known; j += kColumns) {
                 float u[kColumns];
                 const int count = std::min(kColumns, known - j);
-                for (int i = 0; i < count; i++) u[i] = w_.frame_scale * static_cast<float>(codes[j + i]) + w_.frame_offset;
+                for (int i = 0; i < count; i++) u[i] = w_.seen[static_cast<size_t>(codes[j + i])];
                 add(j, u, count);
             }
             if (with_features) add(t.frame, features + v * features_stride, w_.features);

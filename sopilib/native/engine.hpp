@@ -45,10 +45,10 @@ struct SampleLayer {
 struct Weights {
     int dim = 0, width = 0, levels = 0, silence = 0, gates = 0, sample_rate = 0, features = 0;
     bool lstm = false, skip = false, reset_after = true, sum_relu = false, quantised = false;
-    float frame_scale = 0, frame_offset = 0;
     std::vector<Tier> tiers; // smallest frames first
     Tables tables{};         // [f][q][W]
     std::vector<SampleLayer> sample; // may be empty: then W = q
+    Vec<float> seen;         // [q]: by the frame tiers, of each code
     Vec<float> decode;       // [q]
     Arena arena;             // of matrices and tables
 

@@ -110,8 +110,6 @@ std::shared_ptr<Weights> make_weights(const nb::dict &config, const nb::dict &we
     w.gates = w.lstm ? 4 : 3;
     w.skip = nb::cast<bool>(get("skip_conn"));
     w.reset_after = nb::cast<bool>(get("gru_reset_after"));
-    w.frame_scale = nb::cast<float>(get("frame_scale"));
-    w.frame_offset = nb::cast<float>(get("frame_offset"));
     w.quantised = precision != "f32";
     const Form samples = w.quantised ? Form::i8 : Form::f32, frames = precision == "int4" ? Form::i4 : samples;
     const auto sizes = nb::cast<std::vector<int>>(get("frame_sizes"));
@@ -130,6 +128,7 @@ std::shared_ptr<Weights> make_weights(const nb::dict &config, const nb::dict &we
         const std::string name = "sample.layer" + std::to_string(k);
         w.sample.push_back({read.matrix(w.arena, name + ".weight", 1, samples), read.vector(name + ".bias"), relu[k + 1]});
     }
+    w.seen = read.vector("seen");
     w.decode = read.vector("decode");
     w.note_size();
     return out;

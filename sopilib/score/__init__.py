@@ -1,6 +1,15 @@
 """How well a model predicts, and how close a sound is to another: numbers to listen with."""
 
 from sopilib.score.likelihood import Likelihood, bits_per_sample, likelihood
-from sopilib.score.sound import compare, describe, failures, log_mel_distance
+from sopilib.score.sound import compare, describe, failures, log_mel_distance, tones
 
-__all__ = ["Likelihood", "bits_per_sample", "compare", "describe", "failures", "likelihood", "log_mel_distance"]
+__all__ = [
+    "Likelihood",
+    "bits_per_sample",
+    "compare",
+    "describe",
+    "failures",
+    "likelihood",
+    "log_mel_distance",
+    "tones",
+]

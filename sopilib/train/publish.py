@@ -17,7 +17,7 @@ import numpy as np
 
 from sopilib import Engine, Model, checkpoint, render, sound
 from sopilib.errors import SopiError
-from sopilib.score import describe, likelihood, log_mel_distance
+from sopilib.score import describe, likelihood, log_mel_distance, tones
 from sopilib.train.pictures import spectrograms
 from sopilib.train.prepare import Dataset, find_audio
 
@@ -136,8 +136,8 @@ def main(argv: list[str] | None = None) -> int:
             f"{bits['int4']:.3f} in int4;",
             f"{_bits(played, held_out):.3f} in {played.precision}, as it plays, from this {args.precision} file.",
             "",
-            "| 30 s each | level | peak | DC | longest silence | spectrum, distance to the recordings |",
-            "|---|---|---|---|---|---|",
+            "| 30 s each | level | peak | DC | longest silence | tones | spectrum, distance to the recordings |",
+            "|---|---|---|---|---|---|---|",
         ]
         others = {
             Path(o).name: np.concatenate([sound.read_audio(f, rate) for f in find_audio([o])]) for o in args.others
@@ -149,7 +149,7 @@ def main(argv: list[str] | None = None) -> int:
             distances += [f"{log_mel_distance(audio, x, rate):.1f} to {k}" for k, x in others.items()]
             lines.append(
                 f"| {title} | {d.rms_db:.1f} dB | {d.peak_db:.1f} dB | {d.dc:.1e} | {d.longest_silence:.2f} s "
-                f"| {', '.join(distances)} |"
+                f"| {tones(audio, rate):.1f} dB | {', '.join(distances)} |"
             )
         ten = sounds[f"temperature {LISTEN}"][: 10 * rate]
         sound.write_audio(args.output / f"{name}.flac", [ten[None]], rate)

@@ -103,7 +103,7 @@ class Settings:
 
 _PRISM = {"frame_sizes": [16, 64], "dim": 1024, "num_rnn_layers": 4, "sample_relu": [False, True, True, False]}
 _PRISM_TRAINING = {"lr": 1e-3, "schedule": "constant", "warm_up": 0, "clip": 5.0, "batch": 128, "learn_initial": False}
-_LIVE = {"frame_sizes": [16, 64], "rnn_type": "gru", "emb_size": 64}
+_LIVE = {"frame_sizes": [16, 64], "frame_input": "audio", "rnn_type": "gru", "emb_size": 64}
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "live-small": (
         "plays in real time on anything, also several at once",
