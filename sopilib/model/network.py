@@ -51,7 +51,9 @@ class SampleRNN(nn.Module):
     `w.gain` * `w` / |w|, the norm per output (Theano's and PyTorch's old weight norm); `to_model` folds both.
 
     `learn_initial` False keeps the initial states as they are: zero, or those of the model that is trained on.
-    `precision` is the type of matrix products; parameters, state and loss stay float32.
+    `precision` is the type of matrix products; parameters, state and loss stay float32. The layer that gives the logits
+    is used, and comes out, as the engine has it in 8 bits: its rounding, unlike the others', can be heard, and here it
+    is learnt around.
     """
 
     seen: Tensor
@@ -95,8 +97,8 @@ class SampleRNN(nn.Module):
         key = name.replace(".", "/")
         w = self.weights[key]
         if key + "/gain" in self.weights:
-            return w * (self.weights[key + "/gain"] / _norm(key, w))
-        return w
+            w = w * (self.weights[key + "/gain"] / _norm(key, w))
+        return _eight_bits(w) if name == f"sample.layer{len(self.config.sample_relu) - 2}.weight" else w
 
     def tables(self) -> Tensor:
         """[f, q, W]: what each of the codes before adds to the sample level."""
@@ -292,6 +294,12 @@ def _embedding(q: int, width: int, generator: torch.Generator) -> Tensor:
     out = 0.3 * torch.randn(q, width, generator=generator)
     out[:, : waves.shape[1]] += waves
     return out
+
+
+def _eight_bits(w: Tensor) -> Tensor:
+    """w [out, in] rounded as the engine does, 127 steps to the largest of an output. Its gradient is that of w."""
+    step = w.detach().abs().amax(1, keepdim=True).clamp_min(1e-30) / 127
+    return w + ((w / step).round() * step - w).detach()
 
 
 def _norm(name: str, w: Tensor) -> Tensor:
