@@ -132,6 +132,17 @@ def test_the_fast_loss_and_its_gradients_are_those_of_the_plain_network(
     assert correct == (logits.argmax(2) == codes[:, 16:])[counted].sum()
 
 
+@pytest.mark.parametrize("weight_norm", [False, True])
+def test_the_layer_that_gives_the_logits_learns_as_8_bits_hold_it(weight_norm: bool) -> None:
+    config = Config(frame_sizes=[4], dim=8, mlp_dim=12, q_levels=16)
+    network = SampleRNN(config, 1, weight_norm=weight_norm)
+    network.loss(torch.randint(0, 16, (1, 24)))[0].backward()
+    assert network.weights["sample/layer1/weight"].grad.abs().max() > 0
+    weight = network.to_model().weights["sample.layer1.weight"]
+    steps = weight / (np.abs(weight).max(axis=1, keepdims=True) / 127)
+    np.testing.assert_allclose(steps, np.rint(steps), atol=1e-3)
+
+
 def test_weight_norm_and_a_fixed_start_are_part_of_the_model_that_comes_out() -> None:
     config = Config(frame_sizes=[4], dim=8, q_levels=16, rnn_type="lstm", emb_size=4)
     network = SampleRNN(config, 1, weight_norm=True, learn_initial=False, forget_bias=3.0)
