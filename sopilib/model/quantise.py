@@ -140,6 +140,5 @@ def frame_table(config: Config) -> Floats:
     """float32 [q_levels]: what a frame tier sees of each code."""
     if config.frame_input == "audio":
         return 2 * decode_table(config)
-    return np.arange(config.q_levels, dtype=np.float32) * np.float32(config.frame_scale) + np.float32(
-        config.frame_offset
-    )
+    codes = np.arange(config.q_levels, dtype=np.float32)
+    return codes * np.float32(config.frame_scale) + np.float32(config.frame_offset)
