@@ -135,7 +135,7 @@ def test_the_fast_loss_and_its_gradients_are_those_of_the_plain_network(
 @pytest.mark.parametrize("weight_norm", [False, True])
 def test_the_layer_that_gives_the_logits_learns_as_8_bits_hold_it(weight_norm: bool) -> None:
     config = Config(frame_sizes=[4], dim=8, mlp_dim=12, q_levels=16)
-    network = SampleRNN(config, 1, weight_norm=weight_norm)
+    network = SampleRNN(config, 1, weight_norm=weight_norm, rounded=True)
     network.loss(torch.randint(0, 16, (1, 24)))[0].backward()
     assert network.weights["sample/layer1/weight"].grad.abs().max() > 0
     weight = network.to_model().weights["sample.layer1.weight"]

@@ -51,9 +51,9 @@ class SampleRNN(nn.Module):
     `w.gain` * `w` / |w|, the norm per output (Theano's and PyTorch's old weight norm); `to_model` folds both.
 
     `learn_initial` False keeps the initial states as they are: zero, or those of the model that is trained on.
-    `precision` is the type of matrix products; parameters, state and loss stay float32. The layer that gives the logits
-    is used, and comes out, as the engine has it in 8 bits: its rounding, unlike the others', can be heard, and here it
-    is learnt around.
+    `precision` is the type of matrix products; parameters, state and loss stay float32.
+    `rounded`: the layer that gives the logits is used, and comes out, as the engine has it in 8 bits, whose rounding
+    costs more there than anywhere else; so it is learnt around.
     """
 
     seen: Tensor
@@ -67,9 +67,11 @@ class SampleRNN(nn.Module):
         learn_initial: bool = True,
         forget_bias: float = 1.0,
         precision: torch.dtype = torch.float32,
+        rounded: bool = False,
     ) -> None:
         super().__init__()
         self.config, self.precision = config, precision
+        self.rounded = f"sample.layer{len(config.sample_relu) - 2}.weight" if rounded else None
         self.register_buffer("seen", torch.from_numpy(frame_table(config)), persistent=False)
         generator = torch.Generator().manual_seed(seed)
         self.weights = nn.ParameterDict()
@@ -98,7 +100,7 @@ class SampleRNN(nn.Module):
         w = self.weights[key]
         if key + "/gain" in self.weights:
             w = w * (self.weights[key + "/gain"] / _norm(key, w))
-        return _eight_bits(w) if name == f"sample.layer{len(self.config.sample_relu) - 2}.weight" else w
+        return _eight_bits(w) if name == self.rounded else w
 
     def tables(self) -> Tensor:
         """[f, q, W]: what each of the codes before adds to the sample level."""

@@ -134,6 +134,7 @@ class Run:
             dataset, config, settings.batch, round(settings.excerpt * config.sample_rate), settings.seed, self.mine
         )
         options: dict[str, Any] = {
+            "rounded": True,
             "weight_norm": settings.weight_norm,
             "learn_initial": settings.learn_initial,
             "precision": machine.TYPES[settings.precision],
