@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,18 @@ def describe(audio: np.ndarray, sample_rate: int) -> Description:
     )
 
 
+def _windows(audio: np.ndarray, size: int) -> np.ndarray:
+    """[frames, size]: each half over the one before. A view."""
+    return np.lib.stride_tricks.sliding_window_view(audio, size)[:: max(1, size // 2)]
+
+
+def _power(windows: np.ndarray) -> Iterator[np.ndarray]:
+    """[frames, size] -> their Hann power spectra [some frames, size // 2 + 1], not all at once: a corpus is large."""
+    shape = np.hanning(windows.shape[1])
+    for at in range(0, len(windows), 1024):
+        yield np.abs(np.fft.rfft(windows[at : at + 1024] * shape)) ** 2
+
+
 def log_mel(audio: np.ndarray, sample_rate: int, bands: int = 40) -> np.ndarray:
     """[bands]: long-term mel spectrum in dB, triangular bands from 40 Hz to Nyquist."""
     return 10 * np.log10(_mel_power(audio, sample_rate, bands).mean(axis=0) + 1e-12)
@@ -45,7 +58,7 @@ def log_mel(audio: np.ndarray, sample_rate: int, bands: int = 40) -> np.ndarray:
 
 def _mel_power(audio: np.ndarray, sample_rate: int, bands: int) -> np.ndarray:
     """[frames, bands]: of 1024-point Hann windows, every 512 samples."""
-    size, hop = 1024, 512
+    size = 1024
     if len(audio) < size:
         raise SopiError(f"a sound of {len(audio)} samples, expected at least {size} to compare spectra")
 
@@ -60,11 +73,7 @@ def _mel_power(audio: np.ndarray, sample_rate: int, bands: int) -> np.ndarray:
     # a band narrower than a bin takes the nearest one
     weights[np.arange(bands), np.abs(hz - points[1:-1, None]).argmin(axis=1)] += 1e-3
     weights /= weights.sum(axis=1, keepdims=True)
-    windows = np.lib.stride_tricks.sliding_window_view(audio, size)[::hop]
-    out, shape = np.empty((len(windows), bands)), np.hanning(size)
-    for at in range(0, len(windows), 4096):
-        out[at : at + 4096] = np.abs(np.fft.rfft(windows[at : at + 4096] * shape)) ** 2 @ weights.T
-    return out
+    return np.concatenate([power @ weights.T for power in _power(_windows(audio, size))])
 
 
 def log_mel_distance(a: np.ndarray, b: np.ndarray, sample_rate: int) -> float:
@@ -83,15 +92,15 @@ def tones(audio: np.ndarray, sample_rate: int) -> float:
         raise SopiError(f"a sound of {len(audio)} samples, expected at least {size} to tell tones from noise")
     hz = np.fft.rfftfreq(size, 1 / sample_rate)
     bands = [(hz >= low) & (hz < low + 200) for low in range(100, max(101, min(2100, sample_rate // 2 - 199)), 200)]
-    windows, shape = np.lib.stride_tricks.sliding_window_view(audio, size)[:: size // 2], np.hanning(size)
+    windows = _windows(audio, size)
     windows = windows[windows.std(axis=1) > 10 ** (SILENCE_DB / 20)]
     if not len(windows):
         return 0.0
     total = 0.0
-    for at in range(0, len(windows), 1024):
-        power = np.abs(np.fft.rfft(windows[at : at + 1024] * shape)) ** 2 + 1e-9
-        mean = np.stack([power[:, b].mean(axis=1) for b in bands])
-        apart = 10 * np.log10(mean) - np.stack([10 * np.log10(power[:, b]).mean(axis=1) for b in bands])
+    for power in _power(windows):
+        of_bands = [power[:, b] + 1e-9 for b in bands]
+        mean = np.stack([p.mean(axis=1) for p in of_bands])
+        apart = 10 * np.log10(mean) - np.stack([10 * np.log10(p).mean(axis=1) for p in of_bands])
         total += float((apart * np.sqrt(mean)).sum(axis=0) @ (1 / np.sqrt(mean).sum(axis=0)))
     return total / len(windows) - 2.5
 
@@ -153,10 +162,12 @@ def failures(audio: np.ndarray, sample_rate: int, real: np.ndarray | None = None
     found = _failures(audio, sample_rate)
     if real is None:
         return found
-    found = [f for f in found if f not in _failures(real, sample_rate)]
-    if not found and min(len(audio), len(real)) > sample_rate / 4 and (wanted := tones(real, sample_rate)) > 3:
-        found += ["no pitch"] if tones(audio, sample_rate) < wanted / 4 else []
-    return found
+    theirs = _failures(real, sample_rate)
+    found = [f for f in found if f not in theirs]
+    if found or min(len(audio), len(real)) <= sample_rate / 4:
+        return found
+    wanted = tones(real, sample_rate)
+    return ["no pitch"] if wanted > 3 and tones(audio, sample_rate) < wanted / 4 else []
 
 
 def _failures(audio: np.ndarray, sample_rate: int) -> list[str]:
@@ -166,9 +177,7 @@ def _failures(audio: np.ndarray, sample_rate: int) -> list[str]:
     centred = audio.astype(np.float64) - d.dc
     if _db(float(centred.std())) < -55 or d.longest_silence > 0.8 * len(audio) / sample_rate:
         return [*out, "silence"]
-    size = min(1024, len(audio))
-    frames = np.lib.stride_tricks.sliding_window_view(centred, size)[:: max(1, size // 2)] * np.hanning(size)
-    power = np.abs(np.fft.rfft(frames)) ** 2 + 1e-12
+    power = np.concatenate(list(_power(_windows(centred, min(1024, len(audio)))))) + 1e-12
     whole = power.mean(axis=0)
     loudest = int(whole.argmax())
     # one line of the spectrum, and always the same one
