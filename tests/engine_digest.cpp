@@ -1,7 +1,7 @@
 // Prints what engines with made-up weights generate, one line a shape, precision and instruction set: the set's name, a
 // hash of the logits, a hash of the codes. Every line but for the set's name should be the same on every processor.
 // Plain C++, for processors that this machine only emulates (test_other_processors.py).
-#include "engine.hpp"
+#include "engine/engine.hpp"
 
 #include <cstdio>
 #include <cstring>

@@ -9,7 +9,10 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 NATIVE = HERE.parent / "sopilib" / "native"
-SOURCES = ["engine.cpp", "kernel_plain.cpp", "pack.cpp", "team.cpp"]
+SOURCES = [
+    *(f"engine/{name}.cpp" for name in ("engine", "state", "weights", "worker")),
+    *("kernel_plain.cpp", "pack.cpp", "platform/linux.cpp", "platform/processor.cpp", "team.cpp"),
+]
 FLAGS = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 PROCESSORS = {
     "here": (["g++"], []),

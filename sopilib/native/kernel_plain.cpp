@@ -1,15 +1,9 @@
 // Any processor.
 #include "kernel.hpp"
+#include "platform/platform.hpp"
 
 #include <cstddef>
 #include <cstring>
-
-#if defined(SOPI_X86)
-#include <cpuid.h>
-#elif defined(SOPI_ARM)
-#include <asm/hwcap.h>
-#include <sys/auxv.h>
-#endif
 
 namespace sopi {
 namespace {
@@ -96,30 +90,19 @@ inline Ints dot_low(const Ints &sum, const Bytes &w, const int8_t *x) { return d
 
 const Kernels kernels_plain = table("plain");
 
-#ifdef SOPI_X86
-// GCC before 13 has no name for it.
-static bool has_avx_vnni() noexcept
-{
-    unsigned a, b, c, d;
-    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4);
-}
-#endif
-
 const Kernels *find_kernels(const char *name) noexcept
 {
-    const auto wanted = [name](const char *s, bool here) { return here && (std::strcmp(name, s) == 0 || std::strcmp(name, "auto") == 0); };
+    [[maybe_unused]] const platform::Processor here = platform::processor();
+    const auto wanted = [name](const char *set, bool has_it) {
+        return has_it && (std::strcmp(name, set) == 0 || std::strcmp(name, "auto") == 0);
+    };
 #ifdef SOPI_X86
-    __builtin_cpu_init();
-    const bool avx2 = __builtin_cpu_supports("avx2");
-    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-                        __builtin_cpu_supports("avx512vnni");
-    if (wanted("avx512", avx512)) return &kernels_avx512;
-    if (wanted("avx_vnni", avx2 && has_avx_vnni())) return &kernels_avx_vnni;
-    if (wanted("avx2", avx2)) return &kernels_avx2;
+    if (wanted("avx512", here.avx512)) return &kernels_avx512;
+    if (wanted("avx_vnni", here.avx_vnni)) return &kernels_avx_vnni;
+    if (wanted("avx2", here.avx2)) return &kernels_avx2;
 #endif
 #ifdef SOPI_ARM
-    if (wanted("neon", getauxval(AT_HWCAP) & HWCAP_ASIMDDP)) return &kernels_neon;
+    if (wanted("neon", here.neon_dot)) return &kernels_neon;
 #endif
     return wanted("plain", true) ? &kernels_plain : nullptr;
 }

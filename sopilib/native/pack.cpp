@@ -5,23 +5,17 @@
 #include <cstring>
 #include <thread>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 namespace sopi {
 
 void *Arena::take_bytes(size_t n)
 {
     n = (n + 63) / 64 * 64;
     if (n > left_) {
-        left_ = std::max(n, 4 * kPage);
-        left_ = (left_ + kPage - 1) / kPage * kPage;
-        slabs_.emplace_back(::operator new(left_, std::align_val_t(kPage)));
+        constexpr size_t page = platform::kPage;
+        const size_t room = (std::max(n, 4 * page) + page - 1) / page * page;
+        slabs_.emplace_back(platform::take_pages(room));
         next_ = static_cast<char *>(slabs_.back().get());
-#if defined(__linux__)
-        madvise(next_, left_, MADV_HUGEPAGE);
-#endif
+        left_ = room;
     }
     void *out = next_;
     next_ += n;

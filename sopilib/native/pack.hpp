@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernel.hpp"
+#include "platform/platform.hpp"
 
 #include <cstddef>
 #include <memory>
@@ -35,9 +36,8 @@ public:
 
 private:
     struct Free {
-        void operator()(void *p) const noexcept { ::operator delete(p, std::align_val_t(kPage)); }
+        void operator()(void *pages) const noexcept { platform::give_pages(pages); }
     };
-    static constexpr size_t kPage = size_t(2) << 20;
     void *take_bytes(size_t n);
 
     std::vector<std::unique_ptr<void, Free>> slabs_;

@@ -2,8 +2,7 @@
 
 #include "denormals.hpp"
 
-#include <pthread.h>
-#include <sched.h>
+#include <exception>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -21,12 +20,19 @@ namespace sopi {
 constexpr int kSpins = 1000, kOffers = 2000;
 // Between jobs: 60 us or so, then sleep.
 constexpr int kIdleSpins = 3000;
-constexpr auto kWindow = std::chrono::milliseconds(100);
+constexpr int64_t kWindow = 100000000; // ns
 constexpr double kMostBusy = 0.9; // of that
+constexpr int64_t kNap = 20000; // ns
 
-Team::Team(int threads) : size_(threads), here_(new Count[threads])
+Team::Team(int threads) : here_(new Count[threads])
 {
-    for (int i = 1; i < size_; i++) threads_.emplace_back([this, i] { member(i); });
+    platform::inherit_priority(mutex_);
+    threads_.reserve(threads);
+    try {
+        for (; size_ < threads; size_++) threads_.emplace_back([this, i = size_] { member(i); });
+    } catch (const std::exception &) {
+        // The system gives no more threads, so that those that there are do all of the work.
+    }
 }
 
 Team::~Team()
@@ -44,35 +50,29 @@ Team::~Team()
 // a real-time engine that is too slow for its model never does.
 void Team::take_priority() noexcept
 {
-    int policy = SCHED_OTHER;
-    sched_param p{};
-    pthread_getschedparam(pthread_self(), &policy, &p);
-    policy &= ~SCHED_RESET_ON_FORK;
-    if (policy == policy_ && p.sched_priority == priority_ && tired_ == was_tired_) return;
-    policy_ = policy;
-    priority_ = p.sched_priority;
+    const platform::Priority mine = platform::priority();
+    if (mine == priority_ && tired_ == was_tired_) return;
+    priority_ = mine;
     was_tired_ = tired_;
-    const bool real_time = policy == SCHED_FIFO || policy == SCHED_RR;
     const int cores = static_cast<int>(std::thread::hardware_concurrency());
     for (int i = 1; i < size_; i++) {
-        const bool take = real_time && (i + 1 < cores || !tired_);
-        const sched_param given{take ? priority_ : 0};
-        pthread_setschedparam(threads_[i - 1].native_handle(), take ? policy : SCHED_OTHER, &given);
+        const bool take = mine.real_time && (i + 1 < cores || !tired_);
+        platform::set_priority(threads_[i - 1], take ? mine : platform::ordinary());
     }
 }
 
-void Team::note_work(Clock::time_point began, Clock::time_point ended) noexcept
+void Team::note_work(int64_t began, int64_t ended) noexcept
 {
     busy_ += ended - began;
     if (ended - since_ < kWindow) return;
-    tired_ = busy_ > kMostBusy * (ended - since_);
-    busy_ = {};
+    tired_ = static_cast<double>(busy_) > kMostBusy * static_cast<double>(ended - since_);
+    busy_ = 0;
     since_ = ended;
 }
 
 void Team::run(const void *work, Call call) noexcept
 {
-    const auto began = Clock::now();
+    const int64_t began = platform::now_ns();
     take_priority();
     work_ = work;
     call_ = call;
@@ -83,7 +83,7 @@ void Team::run(const void *work, Call call) noexcept
     }
     call(work, 0);
     meet(0);
-    note_work(began, Clock::now());
+    note_work(began, platform::now_ns());
 }
 
 void Team::wait_for(int other, uint32_t count) noexcept
@@ -92,7 +92,7 @@ void Team::wait_for(int other, uint32_t count) noexcept
         if (spins < kSpins) pause();
         else if (spins < kSpins + kOffers) std::this_thread::yield();
         // a real-time member that only yields would keep an ordinary one from its core for ever
-        else std::this_thread::sleep_for(std::chrono::microseconds(20));
+        else platform::sleep_ns(kNap);
 }
 
 void Team::member(int index)

@@ -2,13 +2,15 @@
 // at points that all of them pass.
 #pragma once
 
+#include "platform/platform.hpp"
+
 #include <atomic>
-#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 namespace sopi {
@@ -44,18 +46,17 @@ public:
     }
 
 private:
-    using Clock = std::chrono::steady_clock;
     using Call = void (*)(const void *, int member);
     struct alignas(64) Count {
         std::atomic<uint32_t> count{0};
     };
     void run(const void *work, Call call) noexcept;
     void take_priority() noexcept;
-    void note_work(Clock::time_point began, Clock::time_point ended) noexcept;
+    void note_work(int64_t began, int64_t ended) noexcept;
     void wait_for(int other, uint32_t count) noexcept;
     void member(int index);
 
-    const int size_;
+    int size_ = 1;
     std::unique_ptr<Count[]> here_;
     alignas(64) std::atomic<uint32_t> job_{0};
     std::atomic<int> asleep_{0};
@@ -65,9 +66,8 @@ private:
     std::mutex mutex_;
     std::condition_variable changed_;
     std::vector<std::thread> threads_;
-    int policy_ = -1, priority_ = 0; // of the caller of the last run
-    Clock::time_point since_{};
-    Clock::duration busy_{}; // since then
+    platform::Priority priority_{false, -1, 0}; // of the caller of the last run: none yet
+    int64_t since_ = 0, busy_ = 0; // ns; busy_: since then
     bool tired_ = true, was_tired_ = true;
 };
 

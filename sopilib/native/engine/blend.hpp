@@ -1,7 +1,7 @@
 // Two engines that write one music: each code is drawn from their logits, blended, and both hear it.
 #pragma once
 
-#include "engine.hpp"
+#include "engine/engine.hpp"
 
 #include <memory>
 #include <vector>

@@ -1,6 +1,6 @@
 // The engine as Python sees it: arrays in, arrays out, the GIL released for the whole of every call that computes.
-#include "blend.hpp"
-#include "engine.hpp"
+#include "engine/blend.hpp"
+#include "engine/engine.hpp"
 #include "new_array.hpp"
 
 #include <nanobind/nanobind.h>

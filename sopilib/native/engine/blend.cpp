@@ -1,4 +1,4 @@
-#include "blend.hpp"
+#include "engine/blend.hpp"
 
 #include <algorithm>
 #include <numeric>

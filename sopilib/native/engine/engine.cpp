@@ -1,0 +1,135 @@
+#include "engine/engine.hpp"
+
+#include "denormals.hpp"
+#include "engine/worker.hpp"
+#include "team.hpp"
+
+#include <algorithm>
+
+namespace sopi {
+
+NativeEngine::NativeEngine(std::shared_ptr<const Weights> weights, int voices, int threads, const Kernels *kernels)
+    : w_(std::move(weights)), k_(kernels), voices_(voices), team_(std::make_unique<Team>(threads))
+{
+    const Weights &w = *w_;
+    states_.resize(voices_);
+    for (Voice &v : states_) v.history.resize(2 * static_cast<size_t>(w.lookback()));
+    const auto each = [this](int n) { return Vec<float>(static_cast<size_t>(n) * voices_); };
+    const int d = w.units();
+    gates_ = w.gates * d;
+    widest_ = padded(std::max(w.width, w.levels), kChunk);
+    for (const Tier &t : w.tiers) {
+        TierState state;
+        for (const Layer &layer : t.layers) {
+            state.h.push_back(each(d));
+            state.c.push_back(each(w.lstm ? d : 0));
+            state.recurrent.push_back(each(gates_));
+            state.frame.push_back(each(layer.frame.empty() ? 0 : gates_));
+            state.conditioned.push_back(each(layer.condition ? gates_ : 0));
+        }
+        state.output = each(d);
+        state.condition = each(d);
+        tiers_.push_back(std::move(state));
+    }
+    gates_x_ = each(gates_);
+    for (Vec<float> *v : {&reset_h_, &reset_n_}) *v = each(d);
+    for (Vec<float> *v : {&conditioning_, &level_a_, &level_b_, &logits_}) *v = each(widest_);
+    for (int i = 0; i < team_->size(); i++) workers_.push_back(std::make_unique<Worker>(*this, i));
+    reset(0);
+}
+
+NativeEngine::~NativeEngine() = default;
+
+std::shared_ptr<NativeEngine> NativeEngine::clone(int voices) const
+{
+    return std::make_shared<NativeEngine>(w_, voices, threads(), k_);
+}
+
+int NativeEngine::threads() const noexcept { return team_->size(); }
+
+void NativeEngine::reset(uint64_t seed)
+{
+    position_ = 0;
+    for (int v = 0; v < voices_; v++) reset_voice(v, seed);
+}
+
+void NativeEngine::reset_voice(int voice, uint64_t seed)
+{
+    const Weights &w = *w_;
+    Voice &v = states_[voice];
+    std::fill(v.history.begin(), v.history.end(), w.silence);
+    v.seed = seed;
+    v.drawn = 0;
+    for (size_t t = 0; t < w.tiers.size(); t++) {
+        for (size_t l = 0; l < w.tiers[t].layers.size(); l++) {
+            const float *from = w.tiers[t].layers[l].initial.data();
+            each_of(t, l, voice, [&](float *x) {
+                std::copy_n(from, w.dim, x);
+                from += w.dim;
+            });
+        }
+        std::fill_n(output(t, voice), w.dim, 0.0f);
+    }
+    state_changed();
+}
+
+void NativeEngine::set_history(int voice, const int32_t *codes) noexcept
+{
+    const int lookback = w_->lookback();
+    for (int i = 0; i < lookback; i++) {
+        int32_t *history = states_[voice].history.data() + (position_ + i) % lookback;
+        history[0] = history[lookback] = codes[i];
+    }
+    state_changed();
+}
+
+void NativeEngine::replace_history(const int32_t *codes, int64_t stride)
+{
+    position_ = 0;
+    for (int v = 0; v < voices_; v++) set_history(v, codes + v * stride);
+}
+
+float *NativeEngine::output(int tier, int voice) noexcept
+{
+    return tiers_[tier].output.data() + static_cast<size_t>(voice) * w_->units();
+}
+
+// ---------------------------------------------------------------- playing
+
+template <typename Work> void NativeEngine::together(Work &&work) noexcept
+{
+    const DenormalsFlushed flushed;
+    team_->run([&](int member) {
+        workers_[member]->begin();
+        work(*workers_[member]);
+    });
+    position_ = workers_[0]->position();
+    stale_ = false;
+}
+
+void NativeEngine::generate(int32_t *codes, int64_t n, const Controls &controls)
+{
+    together([=](Worker &w) { w.generate(codes, n, controls); });
+}
+
+void NativeEngine::prime(const int32_t *codes, int64_t n, const float *features)
+{
+    together([=](Worker &w) { w.prime(codes, n, features); });
+}
+
+void NativeEngine::teacher_force(const int32_t *codes, int64_t stride, int64_t n, const float *features, float *logits)
+{
+    together([=](Worker &w) { w.teacher_force(codes, stride, n, features, logits); });
+}
+
+void NativeEngine::look_ahead(const float *features)
+{
+    together([=](Worker &w) { w.predict(features, w_->features); });
+}
+
+void NativeEngine::consume(const int32_t *codes)
+{
+    together([=](Worker &w) { w.consume(codes); });
+}
+
+} // namespace sopi

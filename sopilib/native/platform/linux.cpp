@@ -1,0 +1,107 @@
+// Linux.
+#include "platform/platform.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
+namespace sopi::platform {
+
+// ---------------------------------------------------------------- time
+
+constexpr int64_t kSecond = 1000000000; // ns
+
+int64_t now_ns() noexcept
+{
+    timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return static_cast<int64_t>(t.tv_sec) * kSecond + t.tv_nsec;
+}
+
+void sleep_ns(int64_t ns) noexcept
+{
+    if (ns <= 0) return;
+    const timespec t{static_cast<time_t>(ns / kSecond), static_cast<long>(ns % kSecond)};
+    nanosleep(&t, nullptr);
+}
+
+// ---------------------------------------------------------------- threads
+
+void name_thread(const char *name) noexcept
+{
+    char kept[16] = {}; // the most that the kernel takes
+    std::strncpy(kept, name, sizeof kept - 1);
+    pthread_setname_np(pthread_self(), kept);
+}
+
+Priority ordinary() noexcept { return {false, SCHED_OTHER, 0}; }
+
+Priority priority() noexcept
+{
+    int policy = SCHED_OTHER;
+    sched_param p{};
+    pthread_getschedparam(pthread_self(), &policy, &p);
+    policy &= ~SCHED_RESET_ON_FORK;
+    return {policy == SCHED_FIFO || policy == SCHED_RR, policy, p.sched_priority};
+}
+
+Priority below(const Priority &given) noexcept
+{
+    if (!given.real_time) return ordinary();
+    return {true, SCHED_FIFO, std::max(sched_get_priority_min(SCHED_FIFO), given.level - 1)};
+}
+
+static void set_priority(pthread_t thread, const Priority &wanted) noexcept
+{
+    const sched_param p{wanted.level};
+    pthread_setschedparam(thread, wanted.policy, &p);
+}
+
+void set_priority(const Priority &wanted) noexcept { set_priority(pthread_self(), wanted); }
+
+void set_priority(std::thread &thread, const Priority &wanted) noexcept { set_priority(thread.native_handle(), wanted); }
+
+void inherit_priority(std::mutex &mutex) noexcept
+{
+    pthread_mutexattr_t how;
+    if (pthread_mutexattr_init(&how) != 0) return;
+    if (pthread_mutexattr_setprotocol(&how, PTHREAD_PRIO_INHERIT) == 0) pthread_mutex_init(mutex.native_handle(), &how);
+    pthread_mutexattr_destroy(&how);
+}
+
+int64_t process() noexcept { return getpid(); }
+
+// ---------------------------------------------------------------- memory
+
+void *take_pages(size_t bytes)
+{
+    void *pages = ::operator new(bytes, std::align_val_t(kPage));
+    madvise(pages, bytes, MADV_HUGEPAGE);
+    return pages;
+}
+
+void give_pages(void *pages) noexcept { ::operator delete(pages, std::align_val_t(kPage)); }
+
+// ---------------------------------------------------------------- processor
+
+#if defined(__aarch64__)
+Processor processor() noexcept
+{
+    Processor here;
+    here.neon_dot = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+    return here;
+}
+#endif
+
+} // namespace sopi::platform
