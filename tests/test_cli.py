@@ -115,27 +115,29 @@ def test_playing_needs_no_torch() -> None:
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
 
 
-def test_doctor_finds_everything_here_but_a_sound_card(capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_finds_everything_here_but_a_sound_card(capsys: pytest.CaptureFixture[str], pd_program: str) -> None:
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out
     for part in ("native engine", "Pure Data", "pyext external", "models"):
         assert f"ok       {part}" in said
 
 
-def test_any_pd_finds_the_external_with_our_flags(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_any_pd_finds_the_external_with_our_flags(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], pd_program: str
+) -> None:
     assert main(["pd-flags"]) == 0
     flags = capfd.readouterr().out
     (tmp_path / "mine.pd").write_text(
         "#N canvas 0 0 450 300 12;\n#X obj 20 20 loadbang;\n#X msg 20 50 models;\n#X obj 20 80 samplernn~;\n"
         "#X obj 60 120 print said;\n#X connect 0 0 1 0;\n#X connect 1 0 2 0;\n#X connect 2 1 3 0;\n"
     )
-    command = ["pd", "-nogui", "-noaudio", "-batch", "-stderr", *shlex.split(flags), "-open", "mine.pd"]
+    command = [pd_program, "-nogui", "-noaudio", "-batch", "-stderr", *shlex.split(flags), "-open", "mine.pd"]
     done = subprocess.run([*command, "-send", "pd quit"], cwd=tmp_path, capture_output=True, text=True, timeout=30)
     assert done.returncode == 0
     assert "couldn't create" not in done.stderr
 
 
-def test_play_renders_where_nobody_listens(tmp_path: Path) -> None:
+def test_play_renders_where_nobody_listens(tmp_path: Path, pd_program: str) -> None:
     out = tmp_path / "a folder" / "played.wav"
     assert main(["play", "--render", str(out), "--seconds", "3"]) == 0
     audio, rate = soundfile.read(out)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from instruction_sets import SETS
 
 from sopilib import Config, Engine, Model, SopiError
 from sopilib.model.network import SampleRNN
-from sopilib.native import _native
 
-SETS = [name for name in ("plain", "avx2", "avx_vnni", "avx512", "neon") if _native.instruction_set(name)]
 SHAPES = {
     "gru-3tiers": Config(frame_sizes=[4, 16], dim=40, mlp_dim=24, num_rnn_layers=2),
     "gru-2tiers-output-skips": Config(frame_sizes=[8], dim=36, num_rnn_layers=2, skip_conn=True),

@@ -7,18 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from performing import lines, wait_for
 from stream_host import in_real_time
-from test_live import lines, make, models, wait_for  # noqa: F401  # fixtures
+from stream_player import Playing, Sine, render, start
 
 import sopilib
-from sopilib.native._native import Envelope, TrapDetector
+from sopilib.native._native import Envelope, PySource, TrapDetector
 
 FIXTURES = Path(__file__).parent / "fixtures"
 LATENCY = 320  # frames of 20 ms at 16 kHz
 FADE = 80
 
 
-def playing(make, *messages, rate=16000, **options):  # noqa: F811
+def playing(make, *messages, rate=16000, **options):
     performer, told = make(rate=rate, **options)
     for message in (("load", "one"), *messages, ("generate",)):
         assert performer.handle(*message), told
@@ -75,7 +76,7 @@ ENV = "Env([0.5,1.5,0.8],[0.05,0.1],[-2,3])"
     ],
     ids=["course", "pd", "escaped"],
 )
-def test_temperature_follows_an_envelope_sample_by_sample(make, words):  # noqa: F811
+def test_temperature_follows_an_envelope_sample_by_sample(make, words):
     performer, told = playing(make)
     performer.read(1000)
     performer.handle("temperature", *words, t=1000)
@@ -101,14 +102,14 @@ def test_temperature_follows_an_envelope_sample_by_sample(make, words):  # noqa:
         (("warm",), "temperature is 'warm', expected a number from 0.01 to 5, or env [levels] [times] [curves]"),
     ],
 )
-def test_a_wrong_envelope_is_one_clear_line(make, words, line):  # noqa: F811
+def test_a_wrong_envelope_is_one_clear_line(make, words, line):
     performer, told = make()
     performer.handle("temperature", *words)
     (error,) = lines(told, "error")
     assert line in error
 
 
-def test_a_temperature_signal_rules_where_it_is_above_zero(make):  # noqa: F811
+def test_a_temperature_signal_rules_where_it_is_above_zero(make):
     signal = np.zeros((2, 8000), np.float32)
     signal[1, 2000:4000] = np.linspace(0.3, 1.7, 2000)
     performer, _ = playing(make)
@@ -120,7 +121,7 @@ def test_a_temperature_signal_rules_where_it_is_above_zero(make):  # noqa: F811
 
 
 @pytest.mark.parametrize("message", [("top-k", 5), ("top-p", 0.3), ("min-p", 0.2)])
-def test_what_may_be_drawn_is_limited_from_the_moment_on(make, message):  # noqa: F811
+def test_what_may_be_drawn_is_limited_from_the_moment_on(make, message):
     performer, _ = playing(make)
     performer.read(2000)
     performer.handle(*message, t=2000)
@@ -135,7 +136,7 @@ def test_what_may_be_drawn_is_limited_from_the_moment_on(make, message):  # noqa
 # ---------------------------------------------------------------- voices
 
 
-def test_voices_play_at_their_own_outlets_each_its_own_music(make):  # noqa: F811
+def test_voices_play_at_their_own_outlets_each_its_own_music(make):
     performer, told = playing(make, voices=3)
     out = performer.read(4000)
     made = sopilib.load("one").decode(engine_of(voices=3).generate(4000))
@@ -144,7 +145,7 @@ def test_voices_play_at_their_own_outlets_each_its_own_music(make):  # noqa: F81
     assert lines(told, "voices") == [3]
 
 
-def test_a_voice_has_its_own_temperature_gain_and_seed(make):  # noqa: F811
+def test_a_voice_has_its_own_temperature_gain_and_seed(make):
     def take(*messages):
         performer, told = playing(make, voices=2)
         performer.read(1600)
@@ -169,7 +170,7 @@ def test_a_voice_has_its_own_temperature_gain_and_seed(make):  # noqa: F811
     assert any(np.array_equal(seeded[begins + k + FADE :][:5000], made[FADE : FADE + 5000]) for k in range(17))
 
 
-def test_more_voices_than_outlets_are_mixed_and_panned(make):  # noqa: F811
+def test_more_voices_than_outlets_are_mixed_and_panned(make):
     performer, _ = playing(make, ("voices", 4), outputs=2)
     for voice, pan in enumerate((-1, 1, 0, 0), 1):
         performer.handle("voice", voice, "pan", pan)
@@ -180,7 +181,7 @@ def test_more_voices_than_outlets_are_mixed_and_panned(make):  # noqa: F811
     assert np.allclose(out[1], (voices[1] + both) / 2, atol=1e-6)
 
 
-def test_voices_come_and_go_while_the_others_play_on(make):  # noqa: F811
+def test_voices_come_and_go_while_the_others_play_on(make):
     performer, told = playing(make, voices=1, outputs=2)
     performer.read(3000)
     performer.handle("voices", 2, t=3000)
@@ -193,7 +194,7 @@ def test_voices_come_and_go_while_the_others_play_on(make):  # noqa: F811
     assert lines(told, "error") == ["voice: voice is 3, but there are 2; send voices <number> first"]
 
 
-def test_a_voice_takes_only_messages_that_can_be_meant_for_one(make):  # noqa: F811
+def test_a_voice_takes_only_messages_that_can_be_meant_for_one(make):
     performer, told = playing(make, voices=2)
     performer.handle("voice", 1, "latency", 30)
     assert "latency is for all voices together, expected one of temperature, seed" in lines(told, "error")[0]
@@ -215,7 +216,7 @@ def test_a_voice_takes_only_messages_that_can_be_meant_for_one(make):  # noqa: F
 # ---------------------------------------------------------------- memory
 
 
-def test_a_snapshot_that_is_recalled_goes_on_bit_for_bit(make, tmp_path):  # noqa: F811
+def test_a_snapshot_that_is_recalled_goes_on_bit_for_bit(make, tmp_path):
     performer, told = playing(make, ("seed", 3), folder=tmp_path)
     performer.read(2345)
     performer.handle("snapshot", "store", 1)
@@ -234,7 +235,7 @@ def test_a_snapshot_that_is_recalled_goes_on_bit_for_bit(make, tmp_path):  # noq
     assert not lines(told_other, "error")
 
 
-def test_snapshots_that_do_not_fit_are_told(make, models, tmp_path):  # noqa: F811
+def test_snapshots_that_do_not_fit_are_told(make, models, tmp_path):
     performer, told = playing(make, folder=tmp_path)
     performer.handle("snapshot", "recall", 5)
     assert lines(told, "error") == ["snapshot: nothing is stored in slot 5, expected one of those that are: none"]
@@ -256,7 +257,7 @@ def test_snapshots_that_do_not_fit_are_told(make, models, tmp_path):  # noqa: F8
     assert performer.read(4000)[0][1000:].any()
 
 
-def test_morphing_goes_over_to_a_snapshot_while_the_music_plays_on(make):  # noqa: F811
+def test_morphing_goes_over_to_a_snapshot_while_the_music_plays_on(make):
     def take(*morph):
         performer, told = playing(make)
         performer.read(1000)
@@ -274,7 +275,7 @@ def test_morphing_goes_over_to_a_snapshot_while_the_music_plays_on(make):  # noq
     assert np.array_equal(slow, take(150))
 
 
-def test_a_kick_changes_the_music_from_its_moment_on(make):  # noqa: F811
+def test_a_kick_changes_the_music_from_its_moment_on(make):
     plain = playing(make)[0].read(8000)[0]
     kicked = []
     for strength in (0.5, 0.5, 1):
@@ -289,7 +290,7 @@ def test_a_kick_changes_the_music_from_its_moment_on(make):  # noqa: F811
 # ---------------------------------------------------------------- time
 
 
-def test_freezing_loops_the_last_sound_and_the_music_goes_on_where_it_was(make):  # noqa: F811
+def test_freezing_loops_the_last_sound_and_the_music_goes_on_where_it_was(make):
     performer, told = playing(make, ("temperature", 0.7))
     performer.read(8000)
     performer.handle("freeze", 100, t=8000)
@@ -307,9 +308,7 @@ def test_freezing_loops_the_last_sound_and_the_music_goes_on_where_it_was(make):
     assert lines(told, "freeze") == [100.0, 0.0]
 
 
-def test_freezing_does_not_click(make):  # noqa: F811
-    from test_stream import Playing, PySource, Sine, start
-
+def test_freezing_does_not_click(make):
     commands = [*start(PySource(Sine())), (6000, "freeze", 0.0373), (20000, "freeze", 0.011), (30000, "freeze", 0.0)]
     with Playing() as host:
         out = host.render(40000, commands)[0]
@@ -318,9 +317,7 @@ def test_freezing_does_not_click(make):  # noqa: F811
 
 
 @pytest.mark.parametrize("rate", [0.5, 1.5, 3.0])
-def test_rate_moves_the_pitch(make, rate):  # noqa: F811
-    from test_stream import Playing, PySource, Sine, start
-
+def test_rate_moves_the_pitch(make, rate):
     with Playing() as host:
         out = host.render(48000, [*start(PySource(Sine())), (0, "rate", rate)])[0]
     spectrum = np.abs(np.fft.rfft(out[4800:] * np.hanning(43200)))
@@ -329,15 +326,13 @@ def test_rate_moves_the_pitch(make, rate):  # noqa: F811
 
 
 def test_a_glide_of_the_rate_is_smooth_and_the_same_for_any_block():
-    from test_stream import PySource, Sine, render, start
-
     commands = [(4000, "rate", 2.0, 0.3), (30000, "rate", 0.5, 0.1), (40000, "rate", 1.0, 0.0)]
     takes = [render(60000, [*start(PySource(Sine())), *commands], block=block) for block in (64, 17)]
     assert np.array_equal(*takes)
     assert np.abs(np.diff(takes[0])).max() < 2.2 * Sine.slope / 3 + 0.5 * math.pi / 240 * 0.1
 
 
-def test_fades_are_as_long_as_they_are_told(make):  # noqa: F811
+def test_fades_are_as_long_as_they_are_told(make):
     performer, _ = playing(make, ("fade", 200))
     start = performer.read(9600)[0][LATENCY:]
     assert 0 < np.abs(start[:800]).mean() < 0.5 * np.abs(start[3200:6400]).mean()
@@ -358,7 +353,7 @@ def voice_of(n, rate, seed=1):
 
 
 @pytest.mark.parametrize("meanwhile", ["silence", "input", "old"])
-def test_listening_hears_the_input_up_to_the_very_sample_and_answers_in_time(make, meanwhile):  # noqa: F811
+def test_listening_hears_the_input_up_to_the_very_sample_and_answers_in_time(make, meanwhile):
     begin, end = 3000, 7013
     sound = voice_of(12000, 16000)
     performer, told = playing(make, ("seed", 5))
@@ -383,7 +378,7 @@ def test_listening_hears_the_input_up_to_the_very_sample_and_answers_in_time(mak
         assert np.array_equal(heard, plain[begin + LATENCY + FADE : begins])
 
 
-def test_listening_at_another_rate_is_priming_with_that_sound(make):  # noqa: F811
+def test_listening_at_another_rate_is_priming_with_that_sound(make):
     sound = voice_of(96000, 48000)
     performer, _ = playing(make, rate=48000)
     performer.read(4800)
@@ -400,7 +395,7 @@ def test_listening_at_another_rate_is_priming_with_that_sound(make):  # noqa: F8
     assert np.abs(heard["values"][0, :32] - expected["tier0.rnn0"][0]).max() < 0.1
 
 
-def test_the_last_of_the_input_can_be_a_seed(make):  # noqa: F811
+def test_the_last_of_the_input_can_be_a_seed(make):
     sound = voice_of(32000, 16000)
     performer, told = playing(make)
     performer.read(20000, sound[None, :20000])
@@ -416,7 +411,7 @@ def test_the_last_of_the_input_can_be_a_seed(make):  # noqa: F811
 # ---------------------------------------------------------------- two models
 
 
-def test_two_sounds_are_blended_with_equal_power(make):  # noqa: F811
+def test_two_sounds_are_blended_with_equal_power(make):
     performer, told = playing(make, ("load2", "two"), rate=22050)
     performer.handle("blend", 0.5)
     performer.read(22050)
@@ -438,7 +433,7 @@ def test_two_sounds_are_blended_with_equal_power(make):  # noqa: F811
     assert performer.read(4000)[0].any()
 
 
-def two_like(models):  # noqa: F811
+def two_like(models):
     """A second model of the rate of the first, of another shape."""
     shape = {"frame_sizes": [2, 8, 16], "dim": 24, "mlp_dim": 24, "sample_rate": 16000}
     model = sopilib.Model.random(sopilib.Config(**shape), seed=9)
@@ -446,7 +441,7 @@ def two_like(models):  # noqa: F811
     sopilib.checkpoint.save(model, models / "like" / "like.safetensors")
 
 
-def test_two_models_write_one_music(make, models):  # noqa: F811
+def test_two_models_write_one_music(make, models):
     two_like(models)
     performer, told = playing(make, ("load2", "like"), ("blend-mode", "logits"), ("blend", 0.25), ("seed", 4))
     out = performer.read(3000)[0]
@@ -462,7 +457,7 @@ def test_two_models_write_one_music(make, models):  # noqa: F811
     assert not np.array_equal(out, ends["like"])
 
 
-def test_models_that_cannot_write_one_music_are_mixed_and_it_is_told(make):  # noqa: F811
+def test_models_that_cannot_write_one_music_are_mixed_and_it_is_told(make):
     performer, told = playing(make, ("load2", "two"))
     performer.handle("blend-mode", "logits")
     assert lines(told, "error") == ["blend-mode: logits of one and two: their sample rates differ; use audio"]
@@ -500,7 +495,7 @@ def test_real_music_is_no_trap():
     assert trap_in(sound[: 20 * rate], rate) == ""
 
 
-def quiet_model(models):  # noqa: F811
+def quiet_model(models):
     """One that only ever says silence, at a temperature near 1; far above that, it says more."""
     model = sopilib.Model.random(sopilib.Config(frame_sizes=[4, 16], dim=16, mlp_dim=16), seed=3)
     model.weights["sample.layer1.bias"][model.config.q_zero] += 40
@@ -509,7 +504,7 @@ def quiet_model(models):  # noqa: F811
 
 
 @pytest.mark.parametrize("how", ["warn", "nudge", "reprime"])
-def test_a_guard_tells_of_a_trap_and_does_as_it_is_told(make, models, how):  # noqa: F811
+def test_a_guard_tells_of_a_trap_and_does_as_it_is_told(make, models, how):
     quiet_model(models)
 
     def take(how):
@@ -534,7 +529,7 @@ def test_a_guard_tells_of_a_trap_and_does_as_it_is_told(make, models, how):  # n
 # ---------------------------------------------------------------- recording
 
 
-def test_a_recording_is_what_was_heard_from_start_to_stop(make, tmp_path):  # noqa: F811
+def test_a_recording_is_what_was_heard_from_start_to_stop(make, tmp_path):
     performer, told = playing(make, folder=tmp_path)
     performer.read(1000)
     performer.handle("record", "start")
@@ -549,7 +544,7 @@ def test_a_recording_is_what_was_heard_from_start_to_stop(make, tmp_path):  # no
     assert lines(told, "recorded") == [("recordings/take-001.wav", 12.5)]
 
 
-def test_recordings_have_names_and_never_replace_a_file(make, tmp_path):  # noqa: F811
+def test_recordings_have_names_and_never_replace_a_file(make, tmp_path):
     performer, told = playing(make, folder=tmp_path)
     performer.handle("record", "start", "solo")
     performer.handle("record", "start")
@@ -568,7 +563,7 @@ def test_recordings_have_names_and_never_replace_a_file(make, tmp_path):  # noqa
 # ---------------------------------------------------------------- all of it
 
 
-def test_gestures_on_stage_are_those_of_a_rendering_bit_for_bit(make):  # noqa: F811
+def test_gestures_on_stage_are_those_of_a_rendering_bit_for_bit(make):
     rate, seconds = 48000, 1.6
     incoming = np.zeros((2, int(rate * seconds)), np.float32)
     incoming[0] = voice_of(incoming.shape[1], rate)

@@ -10,54 +10,13 @@ import weakref
 import numpy as np
 import pytest
 import soundfile
+from performing import lines, wait_for
 from stream_host import NativeHost, in_real_time
 
 import sopilib
 from sopilib.live import COMMANDS, STATUS, Performer
 from sopilib.live.commands import parse
 from sopilib.sound import resample
-
-CONFIG = {"frame_sizes": [4, 16], "dim": 32, "mlp_dim": 32}
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    for name, seed, rate in (("one", 1, 16000), ("two", 2, 22050)):
-        model = sopilib.Model.random(sopilib.Config(**CONFIG, sample_rate=rate), seed=seed)
-        (folder / name).mkdir()
-        sopilib.checkpoint.save(model, folder / name / f"{name}.safetensors")
-    return folder
-
-
-@pytest.fixture
-def make(models, monkeypatch):
-    monkeypatch.setenv("SOPI_MODELS", str(models))
-    made = []
-
-    def make_(freewheel=True, rate=48000, **options):
-        told = []
-        performer = Performer(status=lambda *event: told.append(event), freewheel=freewheel, **options)
-        if rate:
-            performer.host(rate, 64)
-        made.append(performer)
-        return performer, told
-
-    yield make_
-    for performer in made:
-        performer.close()
-
-
-def lines(told, kind):
-    return [event[1:] if len(event) != 2 else event[1] for event in told if event[0] == kind]
-
-
-def wait_for(condition, seconds=5.0):
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.005)
-    assert condition()
-
 
 # ---------------------------------------------------------------- the table
 

@@ -4,18 +4,14 @@ tests/bench/realtime.py."""
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent / "bench"))
-
 import numpy as np
+import pytest
 import soundfile
 from pd_host import Patch
 from realtime import compare, heard_after, live, measure
-from stream_host import in_real_time
+from stream_host import cannot_be_judged, in_real_time
 
 
 def may_be_real_time() -> bool:
@@ -27,7 +23,10 @@ def may_be_real_time() -> bool:
     return True
 
 
-pytestmark = pytest.mark.skipif(not may_be_real_time(), reason="this user may not have real-time priority")
+@pytest.fixture(autouse=True)
+def real_time_priority() -> None:
+    if not may_be_real_time():
+        cannot_be_judged("this user may not have real-time priority")
 
 
 @pytest.mark.parametrize("held", [0, 200])

@@ -7,23 +7,11 @@ import pytest
 import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stream_player import resample
 
 from sopilib.native._native import Resampler
 
 RATES = [(16000, 44100), (16000, 48000), (44100, 48000), (48000, 44100), (22050, 44100), (44100, 16000), (48000, 16000)]
-
-
-def resample(samples, model_rate, host_rate, pieces=(64,)):
-    """Streams `samples` through, asking for `pieces` frames at a time in turn."""
-    resampler, out, at, turn = Resampler(model_rate, host_rate), [], 0, 0
-    while True:
-        n = pieces[turn % len(pieces)]
-        turn += 1
-        need = resampler.needed(n)
-        if at + need > len(samples):
-            return np.concatenate(out) if out else np.zeros(0, np.float32)
-        out.append(resampler.process(np.ascontiguousarray(samples[at : at + need], np.float32), n))
-        at += need
 
 
 def in_band_noise(n, rate, highest, seed=0):

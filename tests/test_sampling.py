@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_engine import SETS
+from instruction_sets import SETS
 
 from sopilib import Config, Engine, Model, SopiError
 from sopilib.engine.reference import probabilities

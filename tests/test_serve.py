@@ -79,29 +79,20 @@ def test_two_models_play_into_a_file_until_ctrl_c(tmp_path: Path) -> None:
     assert sound[-rate // 2 :].std() > 0.01
 
 
-def test_it_plays_on_a_sound_card_without_python_in_the_callback(tmp_path: Path) -> None:
+def test_it_plays_on_a_sound_card_without_python_in_the_callback(jack_server: dict[str, str]) -> None:
     """JACK's dummy driver is the card; PortAudio finds it."""
-    server = f"sopi{os.getpid()}"
-    environment = {"JACK_DEFAULT_SERVER": server, "JACK_NO_AUDIO_RESERVATION": "1"}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": {**os.environ, **environment}}
-    jackd = subprocess.Popen(["jackd", "-n", server, "-r", "-d", "dummy", "-r", "48000", "-p", "256"], **quiet)
-    try:
-        subprocess.run(["jack_wait", "-w", "-t", "10", "-s", server], check=True, **quiet)
-        port = free_port()
-        words = ("small", "--osc", str(port), "--audio", "device", "system", "--generate", "--latency", "50")
-        with serve(*words, environment=environment) as process:
-            controller = Controller(port)
-            listed = subprocess.run(["jack_lsp"], capture_output=True, text=True, env=quiet["env"]).stdout
-            assert "PortAudio" in listed
-            controller.send("/samplernn/subscribe")
-            end = time.monotonic() + 10
-            while not any(a == "/samplernn/1/level" and v[0] > -60 for a, v in controller.heard(0.2)):
-                assert time.monotonic() < end, "it does not sound"
-            controller.close()
-            interrupt(process)
-    finally:
-        jackd.terminate()
-        jackd.wait()
+    port = free_port()
+    words = ("small", "--osc", str(port), "--audio", "device", "system", "--generate", "--latency", "50")
+    with serve(*words, environment=jack_server) as process:
+        controller = Controller(port)
+        listed = subprocess.run(["jack_lsp"], capture_output=True, text=True, env=jack_server).stdout
+        assert "PortAudio" in listed
+        controller.send("/samplernn/subscribe")
+        end = time.monotonic() + 10
+        while not any(a == "/samplernn/1/level" and v[0] > -60 for a, v in controller.heard(0.2)):
+            assert time.monotonic() < end, "it does not sound"
+        controller.close()
+        interrupt(process)
 
 
 @pytest.mark.parametrize(

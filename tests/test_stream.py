@@ -10,98 +10,10 @@ import time
 import numpy as np
 import pytest
 from stream_host import in_real_time
-from test_resample import resample
+from stream_player import MODEL, Playing, Sine, Stalling, engine, fade_in, render, resample, start
 
 from sopilib import Config, Engine, Model
 from sopilib.native._native import PySource, Stream
-
-MODEL = Model.random(Config(frame_sizes=[4, 16], dim=32, mlp_dim=32, q_levels=256, sample_rate=16000), seed=1)
-ENGINE = Engine(MODEL, precision="int8")
-
-
-def engine(seed=0):
-    fresh = ENGINE.clone()
-    fresh.reset(seed)
-    return fresh
-
-
-class Sine:
-    """An engine whose music is a quiet 150 Hz tone: a click would stick out of it."""
-
-    model = Model.random(Config(frame_sizes=[4], dim=8, mlp_dim=8, q_type="linear", q_levels=4096), seed=0)
-    voices = 1
-    slope = 0.5 * 2 * math.pi * 150 / 16000  # the largest step from one sample to the next, at 16 kHz
-
-    def __init__(self):
-        self.at = 0
-
-    def reset(self, seed):
-        self.at = 37 * seed
-
-    def generate(self, n, temperature, **sampling):
-        time_ = np.arange(self.at, self.at + n) / 16000
-        self.at += n
-        return self.model.encode(0.5 * np.sin(2 * np.pi * 150 * time_))[None]
-
-
-class Stalling:
-    """A real engine on a bad day: before call number k it sleeps stalls[k] seconds."""
-
-    def __init__(self, inner, stalls):
-        self.inner, self.stalls, self.calls = inner, stalls, 0
-        self.model, self.voices = inner.model, inner.voices
-
-    def reset(self, seed):
-        self.inner.reset(seed)
-
-    def generate(self, n, temperature, **sampling):
-        pause = self.stalls(self.calls)
-        self.calls += 1
-        if pause:
-            time.sleep(pause)
-        return self.inner.generate(n, temperature, **sampling)
-
-
-class Playing:
-    """A stream in the hands of a host: `commands` are (t, method, *arguments), posted in the block where t lies."""
-
-    def __init__(self, rate=48000, block=64, latency=0.02, freewheel=True, channels=1):
-        self.stream = Stream(channels, latency, freewheel)
-        self.rate, self.block, self.latency = rate, block, latency
-        self.stream.start()
-        self.stream.host(rate, block)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        assert self.stream.close(2.0)
-
-    def render(self, frames, commands=(), speed=None):
-        """speed: None as fast as possible, else times real time."""
-        waiting, out = sorted(commands, key=lambda c: c[0]), []
-        begin, start = time.monotonic(), self.stream.now
-        while self.stream.now < start + frames:
-            now = self.stream.now
-            while waiting and waiting[0][0] < now + self.block:
-                t, name, *arguments = waiting.pop(0)
-                getattr(self.stream, name)(t, *arguments)
-            out.append(self.stream.read(self.block))
-            if speed:
-                ahead = (now - start) / self.rate / speed - (time.monotonic() - begin)
-                if ahead > 0:
-                    time.sleep(ahead)
-        return np.concatenate(out, 1)[:, :frames]
-
-
-def render(frames, commands, **host):
-    with Playing(**host) as playing:
-        return playing.render(frames, commands)[0]
-
-
-def start(source, t=0):
-    return [(t, "swap", source), (t, "play", True)]
-
 
 # ---------------------------------------------------------------- the right samples
 
@@ -269,10 +181,6 @@ def test_a_swap_crossfades_from_the_old_sound_to_the_new():
     assert np.array_equal(out[h + n :], expected[n:])
 
 
-def fade_in(n):
-    return (0.5 - 0.5 * np.cos(np.pi * (np.arange(n) + 0.5) / n)).astype(np.float32)
-
-
 # ---------------------------------------------------------------- when things go wrong
 
 
@@ -397,7 +305,7 @@ def test_a_process_that_ends_while_sounding_ends_at_once(end, source):
     code = f"""
 import ctypes, sys, threading, time
 sys.path.insert(0, {__file__.rsplit("/", 1)[0]!r})
-from test_stream import *
+from stream_player import *
 stream = Stream(); stream.start(); stream.host(48000, 64)
 stream.swap(0, {source}); stream.play(0, True)
 for _ in range(50): stream.read(64); time.sleep(0.001)

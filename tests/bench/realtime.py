@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -30,6 +29,7 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from jack_host import dummy_jack
 from pd_host import ROOT, Patch, command, run
 
 from sopilib.live import Performer
@@ -96,50 +96,30 @@ def live(
 ) -> str:
     """Plays a patch under JACK -> what Pd printed. Leaves jack.wav, `seconds` long, beside the patch. `meanwhile` is
     called with Pd's process id when it plays. priority: Pd and JACK have that of real time."""
-    server = f"sopi{os.getpid()}"
-    environment = {
-        **os.environ,
-        "JACK_NO_AUDIO_RESERVATION": "1",
-        "JACK_DEFAULT_SERVER": server,
-        "SOPI_NO_RINGS": "" if rings else "1",
-    }
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
-    dummy = ["-d", "dummy", "-r", str(RATE), "-p", str(period)]
-    jackd = subprocess.Popen(["jackd", "-n", server, *(["-R", "-P", "70"] if priority else ["-r"]), *dummy], **quiet)
-    pd = recorder = None
+    with dummy_jack(RATE, period, priority) as environment:
+        environment["SOPI_NO_RINGS"] = "" if rings else "1"
+        return play_under(path, seconds, channels, meanwhile, priority, environment)
+
+
+def play_under(
+    path: Path,
+    seconds: float,
+    channels: int,
+    meanwhile: Callable[[int], None] | None,
+    priority: bool,
+    environment: dict[str, str],
+) -> str:
+    """`live`, under the JACK of this environment."""
+    flags = ["-jack", "-rt" if priority else "-nrt", "-audiobuf", "10", "-outchannels", str(max(2, channels))]
+    flags += ["-path", str(ROOT / "tests" / "bench")]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
+    pd = subprocess.Popen(command(path, *flags, batch=False), **pipes, env=environment)
+    recorder = None
     try:
-        subprocess.run(["jack_wait", "-w", "-t", "10", "-s", server], check=True, **quiet)
-        flags = (
-            "-jack",
-            "-rt" if priority else "-nrt",
-            "-audiobuf",
-            "10",
-            "-outchannels",
-            str(max(2, channels)),
-            "-path",
-            str(ROOT / "tests" / "bench"),
-        )
-        pd = subprocess.Popen(
-            command(path, *flags, batch=False),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            env=environment,
-        )
         ports = wait_for_ports(channels, environment)
-        record = [
-            "jack_rec",
-            "-f",
-            str(path.parent / "jack.wav"),
-            "-d",
-            str(round(seconds)),
-            "-b",
-            "16",
-            "-B",
-            "1048576",
-            *ports,
-        ]
-        recorder = subprocess.Popen(record, **quiet)
+        file = ["-f", str(path.parent / "jack.wav"), "-d", str(round(seconds)), "-b", "16", "-B", "1048576"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        recorder = subprocess.Popen(["jack_rec", *file, *ports], **quiet, env=environment)
         if meanwhile is not None:
             threading.Thread(target=meanwhile, args=(pd.pid,)).start()
         out, _ = pd.communicate(timeout=seconds + 60)
@@ -150,7 +130,7 @@ def live(
             recorder.wait()
         return out.decode()
     finally:
-        for process in (recorder, pd, jackd):
+        for process in (recorder, pd):
             if process is not None and process.poll() is None:
                 process.terminate()
                 process.wait()

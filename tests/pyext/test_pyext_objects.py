@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import Patch, Pd, read_wav, starting
+from pyext_host import Patch, Pd, read_wav, starting
 
 
 def boxed(text: str, inlets: int = 1, outlets: int = 1, first: int = 1) -> tuple[Patch, int]:

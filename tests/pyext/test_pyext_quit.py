@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from conftest import Patch, Pd
+from pyext_host import Patch, Pd
 
 LIMIT = 2.0  # seconds
 

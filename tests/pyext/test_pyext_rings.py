@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from conftest import Patch, Pd, read_wav, starting
+from pyext_host import Patch, Pd, read_wav, starting
 
 
 def ramp(path: Path) -> list[int]:

@@ -1,4 +1,4 @@
-"""Real Pd, headless, with the external built from source."""
+"""Real Pd without a window, with the external built from source, for tests of the external itself."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
@@ -119,7 +120,7 @@ def read_wav(path: Path, channels: int = 1) -> list[tuple[float, ...]]:
 
 @pytest.fixture(scope="session")
 def testring(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("testring") / "libtestring.so"
+    path = tmp_path_factory.mktemp("testring") / "libtestring.so"  # each process has its own
     subprocess.run(
         ["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread", "-o", path, HERE / "testring.c"],
         check=True,
@@ -128,8 +129,11 @@ def testring(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def external() -> Path:
-    subprocess.run(["make", "-C", EXTERNAL, f"PYTHON={sys.executable}"], check=True, stdout=subprocess.DEVNULL)
+def external(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The external, up to date. Processes that test side by side make it one after the other."""
+    root = tmp_path_factory.getbasetemp()
+    with FileLock((root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "external.lock"):
+        subprocess.run(["make", "-C", EXTERNAL, f"PYTHON={sys.executable}"], check=True, stdout=subprocess.DEVNULL)
     return EXTERNAL / "py.pd_linux"
 
 

@@ -1,0 +1,98 @@
+"""What takes too long for `make test`, in pieces of about a minute: `make test-long [BUDGET=seconds] [ONLY=word]`.
+
+A piece is a command: all tests of one file that are marked `long`, some thousands of broken checkpoints, a sanitizer,
+or a bench with so little to do that it only shows that it still runs. Of each it is known how long it takes on two quiet
+cores; how much longer it takes on this machine is learnt from the pieces that have run. A piece that would end after
+the budget is not begun, and is listed in the end as not run. What runs and fails, fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BENCH = "tests/bench"
+
+
+@dataclass
+class Piece:
+    name: str
+    seconds: float
+    """On two quiet cores."""
+    command: list[str]
+
+
+def python(name: str, seconds: float, *words: str) -> Piece:
+    return Piece(name, seconds, [sys.executable, *words])
+
+
+def pieces() -> list[Piece]:
+    """In the order in which they run: what finds faults first, benches last."""
+    found = [python(f"tests: {file}", 60, "-m", "pytest", "-m", "long", file) for file in files_with_long_tests()]
+    if "\nsanitize" in (ROOT / "Makefile").read_text():
+        found.append(Piece("sanitizers", 120, ["make", "--no-print-directory", "sanitize"]))
+    for system in ("own", "prism", "theano", "deepsound", "a2aaron"):
+        fuzz = [f"{BENCH}/fuzz_checkpoints.py", "--formats", system, "--mutants", "3000"]
+        found.append(python(f"broken checkpoints: {system}", 60, *fuzz))
+    return found + [
+        python("bench: stream", 40, f"{BENCH}/bench_stream.py", "--seconds", "5"),
+        python("bench: real time", 100, f"{BENCH}/realtime.py", "--seconds", "4"),
+        python("bench: soak", 60, f"{BENCH}/soak.py", "--minutes", "0.3"),
+        python("bench: OSC", 60, f"{BENCH}/osc.py", "--messages", "30", "--seconds", "2", "--packets", "5000"),
+        python("bench: import", 20, f"{BENCH}/bench_import.py", "--layers", "1", "--dim", "128"),
+        python("bench: training", 20, f"{BENCH}/training.py", "--steps", "1", "--dim", "64", "--seq-len", "128"),
+    ]
+
+
+def files_with_long_tests() -> list[str]:
+    collect = [sys.executable, "-m", "pytest", "--collect-only", "-m", "long"]
+    listed = subprocess.run(collect, cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode not in (0, 5):  # 5: there are none
+        sys.exit(listed.stdout + listed.stderr)
+    return sorted({line.split("::")[0] for line in listed.stdout.splitlines() if "::" in line})
+
+
+def run(piece: Piece, limit: float) -> tuple[bool, float]:
+    """-> whether it went well, and how many seconds it took. `limit`: seconds after which it hangs."""
+    print(f"\n==== {piece.name}: {' '.join(piece.command)}", flush=True)
+    began = time.monotonic()
+    try:
+        well = subprocess.run(piece.command, cwd=ROOT, timeout=limit).returncode == 0
+    except subprocess.TimeoutExpired:
+        print(f"did not end within {limit:.0f} s")
+        well = False
+    return well, time.monotonic() - began
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--budget", type=float, default=float("inf"), help="seconds for all of it; default: no limit")
+    parser.add_argument("--only", default="", help="those with this in their name")
+    args = parser.parse_args()
+    began, slowness = time.monotonic(), 1.0
+    expected = spent = 0.0
+    told: list[str] = []
+    failed = False
+    for piece in pieces():
+        if args.only not in piece.name:
+            continue
+        left = args.budget - (time.monotonic() - began)
+        if slowness * piece.seconds > left:
+            told.append(f"not run   {piece.name}: {slowness * piece.seconds:.0f} s, {left:.0f} s are left")
+            continue
+        well, took = run(piece, 600 + 10 * piece.seconds)
+        failed |= not well
+        told.append(f"{'passed' if well else 'FAILED':9} {piece.name}: {took:.0f} s")
+        expected, spent = expected + piece.seconds, spent + took
+        slowness = spent / expected
+    print("\n" + "\n".join(told))
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
