@@ -18,8 +18,10 @@ Message outlet: the events of `sopilib.live.STATUS`, and
 Box arguments: [model] [name value]..., as `settings` has them; a number before them is the voice number that [clone]
 hands down: without `seed` it is the seed, so that voices differ.
 
-Our own external hands over the stream's ring, and neither sound nor messages then hold up Pd. Under another pyext
-(or with SOPI_NO_RINGS=1) `_signal` copies, messages count from when they arrive, and there are no ticks.
+Our own external takes the stream's rings, and neither sound nor messages then hold up Pd. Under another pyext (or with
+SOPI_NO_RINGS=1) `_signal` copies all signal inlets and outlets, messages count from when they arrive, and there are no
+ticks. Another pyext doesn't tell how many signal inlets and outlets the box has: where it isn't one of each, the box
+says it itself, as in [pyext~ 1 1 2 4 samplernn_pd samplernn <model> signal-inlets 2 signal-outlets 4].
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ import os
 import subprocess
 import sys
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -37,10 +40,16 @@ import pyext
 
 from sopilib.errors import SopiError
 from sopilib.live import LASTING, MOST_VOICES, Performer
-from sopilib.osc import Instances, Server
+from sopilib.osc import Instance, Instances, Server
 
-INSTANCES = Instances()  # the samplernn objects of this Pd
-SERVERS: dict[int, Server] = {}  # by port
+if "SERVERS" not in globals():  # a `reload` runs this file again in the same namespace: open ports stay open
+    INSTANCES = Instances()
+    """The samplernn objects of this Pd."""
+    SERVERS: dict[int, Server] = {}
+    """By port."""
+
+SIGNAL_INLETS, SIGNAL_OUTLETS = "signal-inlets", "signal-outlets"
+MOST_INPUTS = 2  # signals that a performer takes: sound to listen to, and a temperature
 
 
 class samplernn(pyext._class):
@@ -54,10 +63,13 @@ class samplernn(pyext._class):
         self.remembered: list[Any] = []
         self.waiting: deque[tuple[str, tuple[Any, ...]]] = deque()  # status events until Pd's thread calls
         self.rings = hasattr(self, "_rings") and os.environ.get("SOPI_NO_RINGS") != "1"
-        outlets = self._signals[1] if hasattr(self, "_signals") else 1
+        signals: tuple[int, int] = self._signals if hasattr(self, "_signals") else given_signals(arguments)
+        self.signal_inlets, self.signal_outlets = signals
+        self.called = ""  # in OSC
+        self.instance: Instance | None = None  # in OSC, from `_init` on
         self.performer = Performer(
-            voices=min(max(1, outlets), MOST_VOICES),
-            outputs=max(1, outlets),
+            voices=min(max(1, self.signal_outlets), MOST_VOICES),
+            outputs=max(1, self.signal_outlets),
             sample_rate=pyext._samplerate(),
             freewheel=pd_is_batch(),
             threads=int(os.environ.get("SOPI_THREADS", "1")),
@@ -66,22 +78,27 @@ class samplernn(pyext._class):
             write_array=write_array,
             folder=self._canvas_dir if hasattr(self, "_canvas_dir") else None,
         )
-        self.instance = INSTANCES.add(self.performer)
         if self.rings:
             self._rings(out=self.performer.ring, inp=self.performer.input)
 
     def _init(self) -> None:
         self.set(self.arguments)
+        # Only now: a message by OSC that waits for Pd (`seed <array>`) must not hold what Pd's thread wants here.
+        self.instance = INSTANCES.add(self.performer)
+        if self.called:
+            self._anything_(1, "name", self.called)
         self.flush()
 
     def _del(self) -> None:
-        INSTANCES.remove(self.instance)
+        if self.instance is not None:
+            INSTANCES.remove(self.instance)
         self.performer.close()
 
     # ---------------------------------------------------------------- Pd -> performer
 
     def _anything_(self, inlet: int, *message: Any) -> None:
-        selector, *atoms = [a if isinstance(a, int | float) else str(a) for a in message]
+        # An empty list is a bang.
+        selector, *atoms = [a if isinstance(a, int | float) else str(a) for a in message or ("bang",)]
         if selector == "bang":
             self.performer.handle("status")
         elif selector == "settings":
@@ -111,7 +128,7 @@ class samplernn(pyext._class):
                 settings[name] = value
             elif name == "name":
                 self._anything_(1, name, value)
-            else:
+            elif name not in (SIGNAL_INLETS, SIGNAL_OUTLETS):
                 self.tell("error", f"no setting {name!r}, expected [model] and any of {', '.join(known)} with a value")
         self.performer.restore(settings)
 
@@ -128,11 +145,14 @@ class samplernn(pyext._class):
             if port in SERVERS:
                 SERVERS.pop(int(port)).close()
             SERVERS[int(port)] = Server(INSTANCES, int(port), address, print_error, announce=True)
-        self.send("osc", (int(port), self.instance.number))
+        self.send("osc", (int(port), self.instance.number if self.instance is not None else 0))
 
     def name(self, *words: Any) -> None:
         """Raises SopiError if it can't be one."""
-        INSTANCES.rename(self.instance, " ".join(map(str, words)))
+        name = " ".join(map(str, words))
+        if self.instance is not None:
+            INSTANCES.rename(self.instance, name)
+        self.called = name
         self.remember()
 
     # ---------------------------------------------------------------- performer -> Pd
@@ -150,7 +170,7 @@ class samplernn(pyext._class):
 
     def remember(self) -> None:
         """Hands what is to be kept with the patch to it, if it is not that already."""
-        settings = {**self.performer.settings(), "name": self.instance.name or None}
+        settings = {**self.performer.settings(), "name": self.called or None}
         flat = [x for item in settings.items() if item[1] is not None for x in item]
         if flat != self.remembered:
             self.remembered = flat
@@ -169,25 +189,43 @@ class samplernn(pyext._class):
             self._outlet(1, *self.waiting.popleft())
 
     def print_line(self, kind: str, text: str) -> None:
-        if kind == "error" and hasattr(self, "_box"):
-            self._box.error(text)  # "find last error" then finds the object
+        if kind == "error" and hasattr(self, "_error"):
+            self._error(text)  # "find last error" then finds the object
         else:
             print(f"{self.performer.name}: {text}", file=sys.stderr if kind == "error" else sys.stdout)
 
     # ---------------------------------------------------------------- sound, under a pyext without rings
 
     def _dsp(self) -> bool:
+        if not self.signal_outlets:
+            return False
         self.performer.host(pyext._samplerate(), len(self._outvec(0)))
         return True
 
     def _signal(self) -> None:
-        out, incoming = self._outvec(0), self._invec(0)
-        out[:] = self.performer.read(len(out), None if incoming is None else np.array(incoming, np.float32)[None])[0]
+        # All input is copied before any output is written: they may be the same memory.
+        incoming = [np.array(self._invec(i), np.float32) for i in range(min(self.signal_inlets, MOST_INPUTS))]
+        outgoing = [self._outvec(i) for i in range(self.signal_outlets)]
+        sound = self.performer.read(len(outgoing[0]), np.stack(incoming) if incoming else None)
+        for vector, channel in zip(outgoing, sound):
+            vector[:] = channel
         self.flush()
 
 
+def given_signals(arguments: Sequence[Any]) -> tuple[int, int]:
+    """How many signal inlets and outlets the arguments of a box say that it has: one of each if they don't."""
+    words = [a if isinstance(a, int | float) else str(a) for a in arguments]
+    given = dict(zip(words, words[1:]))
+    inlets, outlets = (given.get(name, 1) for name in (SIGNAL_INLETS, SIGNAL_OUTLETS))
+    return int(inlets), int(outlets)
+
+
 def print_error(line: str) -> None:
-    print(line, file=sys.stderr)
+    """A line about no object in particular."""
+    if hasattr(pyext, "_error"):
+        pyext._error(line)
+    else:
+        print(line, file=sys.stderr)
 
 
 def read_array(name: str) -> np.ndarray | None:

@@ -1,9 +1,13 @@
 /* audio.cpp: the audio of [pyext~]. With a ring it is a copy; without, `_signal` with the GIL. */
-#include "py.hpp"
+#include <m_pd.h>
 
 #include <cmath>
 #include <cstring>
 #include <ctime>
+
+#include "gil.hpp"
+#include "object.hpp"
+#include "pd_thread.hpp"
 
 bool Object::freewheel() const
 {
@@ -63,7 +67,7 @@ static void arm_tick(Object &o)
 
 void tick_due(Object *o)
 {
-    PdScope scope;
+    const PdScope scope;
     const HandlePtr handle = o->handle;
     o->tick_read++;
     arm_tick(*o); /* before sending: what receives the tick may delete the object */
@@ -130,7 +134,7 @@ static void perform_python(Object &o)
 static t_int *perform(t_int *w)
 {
     Object &o = *reinterpret_cast<Object *>(w[1]);
-    PdScope scope(true);
+    const PdScope scope(true);
     o.last_end = clock_getlogicaltime();
     o.performed = true;
     if (o.has_ring()) perform_rings(o);

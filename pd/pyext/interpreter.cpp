@@ -1,19 +1,28 @@
 /* interpreter.cpp: starts the Python that this library was built for. */
-#include "py.hpp"
+#include "interpreter.hpp"
 
 #include <dlfcn.h>
+#include <m_pd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
+#include <string>
+
+#include "natives.hpp"
 
 PyObject *host = nullptr;
 
-static const char module_source[] = {
-#include "pyext_module.inc"
-    , 0};
-
 namespace {
+
+struct Source {
+    const char *name; /* of the module */
+    const char *text;
+};
+
+/* `sources`: the modules of the package `pyext`, each after those that it imports; the package itself comes last. */
+#include "pyext_sources.inc"
 
 std::string parent(const std::string &path) { return path.substr(0, path.find_last_of('/')); }
 
@@ -31,6 +40,16 @@ std::string version_at(const std::string &program)
     return access((prefix + "/lib/python" + ours).c_str(), R_OK) == 0 ? ours : "";
 }
 
+/* SOPI_PYTHON: the python of a venv, or the venv's folder. */
+std::string chosen_python()
+{
+    const char *chosen = std::getenv("SOPI_PYTHON");
+    if (!chosen || !*chosen) return PYEXT_PYTHON;
+    struct stat found;
+    const bool folder = stat(chosen, &found) == 0 && S_ISDIR(found.st_mode);
+    return folder ? std::string(chosen) + "/bin/python" : chosen;
+}
+
 std::string own_directory()
 {
     Dl_info info;
@@ -41,6 +60,23 @@ std::string own_directory()
     return directory;
 }
 
+/* False after one clear line: it isn't the Python that this library was built for. */
+bool check_version(const std::string &program)
+{
+    const std::string version = Py_GetVersion(), runtime = version.substr(0, version.find(' '));
+    if (access(program.c_str(), X_OK) != 0) {
+        pd_error(nullptr,
+            "py: there is no Python at %s: build pd/pyext again, or set SOPI_PYTHON to a venv or its python",
+            program.c_str());
+        return false;
+    }
+    const std::string found = version_at(program);
+    if (runtime.rfind(found + ".", 0) == 0) return true;
+    pd_error(nullptr, "py: built for Python %s, but %s is Python %s: build pd/pyext again with PYTHON=%s", runtime.c_str(),
+        program.c_str(), found.empty() ? "of an unknown version" : found.c_str(), program.c_str());
+    return false;
+}
+
 /* False after one clear line. */
 bool initialize(const std::string &program)
 {
@@ -48,27 +84,17 @@ bool initialize(const std::string &program)
         post("py: another library has started Python already; its interpreter is used, not %s", program.c_str());
         return true;
     }
-    const std::string runtime = std::string(Py_GetVersion()).substr(0, std::string(Py_GetVersion()).find(' '));
-    if (access(program.c_str(), X_OK) != 0) {
-        pd_error(nullptr, "py: there is no Python at %s: build pd/pyext again, or set SOPI_PYTHON to the python of a venv",
-            program.c_str());
-        return false;
-    }
-    const std::string found = version_at(program);
-    if (runtime.rfind(found + ".", 0) != 0) {
-        pd_error(nullptr, "py: built for Python %s, but %s is Python %s: build pd/pyext again with PYTHON=%s",
-            runtime.c_str(), program.c_str(), found.empty() ? "of an unknown version" : found.c_str(), program.c_str());
-        return false;
-    }
+    if (!check_version(program)) return false;
 
     /* Extension modules look for Python's symbols globally. */
     Dl_info info;
-    if (dladdr(reinterpret_cast<void *>(&Py_GetVersion), &info)) dlopen(info.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
+    if (dladdr(reinterpret_cast<void *>(&Py_GetVersion), &info))
+        dlopen(info.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
 
     PyPreConfig before;
     PyPreConfig_InitPythonConfig(&before);
-    before.utf8_mode = 1;         /* files are UTF-8 whatever locale Pd was started in */
-    before.configure_locale = 0;  /* the locale is Pd's */
+    before.utf8_mode = 1;        /* files are UTF-8 whatever locale Pd was started in */
+    before.configure_locale = 0; /* the locale is Pd's */
     before.coerce_c_locale = 0;
     PyStatus status = Py_PreInitialize(&before);
 
@@ -83,22 +109,27 @@ bool initialize(const std::string &program)
     if (!PyStatus_Exception(status)) status = PyConfig_SetBytesArgv(&config, 1, argv);
     if (!PyStatus_Exception(status)) status = Py_InitializeFromConfig(&config);
     PyConfig_Clear(&config);
-    if (PyStatus_Exception(status)) {
-        pd_error(nullptr, "py: cannot start %s: %s", program.c_str(), status.err_msg ? status.err_msg : "unknown reason");
-        return false;
-    }
-    return true;
+    if (!PyStatus_Exception(status)) return true;
+    pd_error(nullptr, "py: cannot start %s: %s", program.c_str(), status.err_msg ? status.err_msg : "unknown reason");
+    return false;
 }
 
-/* With the GIL: the module `pyext`, from the source compiled in. */
+/* With the GIL: the package `pyext`, from the sources compiled in. */
 bool make_module(const std::string &library)
 {
     const Ref natives(make_natives());
     PyObject *modules = PyImport_GetModuleDict();
     if (!natives || PyDict_SetItemString(modules, "_pyext", natives) != 0) return false;
-    const Ref code(Py_CompileString(module_source, "<pyext>", Py_file_input));
-    host = code ? PyImport_ExecCodeModule("pyext", code) : nullptr;
-    if (!host) return false;
+    PyObject *package = PyImport_AddModule("pyext"); /* borrowed */
+    const Ref nowhere(PyList_New(0));
+    if (!package || PyObject_SetAttrString(package, "__path__", nowhere) != 0) return false;
+    for (const Source &source : sources) {
+        const std::string file = std::string("<") + source.name + ">";
+        const Ref code(Py_CompileString(source.text, file.c_str(), Py_file_input));
+        const Ref module(code ? PyImport_ExecCodeModule(source.name, code) : nullptr);
+        if (!module) return false;
+    }
+    host = Py_NewRef(package);
     const Ref done(PyObject_CallMethod(host, "_start", "s", library.c_str()));
     return done.o != nullptr;
 }
@@ -107,8 +138,7 @@ bool make_module(const std::string &library)
 
 bool start_python()
 {
-    const char *chosen = std::getenv("SOPI_PYTHON");
-    const std::string program = chosen && *chosen ? chosen : PYEXT_PYTHON;
+    const std::string program = chosen_python();
     const bool shared = Py_IsInitialized();
     if (!initialize(program)) return false;
     const PyGILState_STATE state = PyGILState_Ensure();

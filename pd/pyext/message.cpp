@@ -1,7 +1,10 @@
 /* message.cpp: messages from Pd to Python values and back. */
-#include "py.hpp"
+#include "message.hpp"
 
 #include <cmath>
+
+#include "interpreter.hpp"
+#include "pd_thread.hpp"
 
 /* ------------------------------------------------------------------ Pd to Python */
 
@@ -93,34 +96,62 @@ void Outgoing::append(PyObject *item, const HandlePtr &handle)
     }
 }
 
-Outgoing::Outgoing(PyObject *args, const HandlePtr &handle)
+void Outgoing::append_all(PyObject *sequence, Py_ssize_t from, const HandlePtr &handle)
+{
+    for (Py_ssize_t i = from; i < PySequence_Fast_GET_SIZE(sequence); i++)
+        append(PySequence_Fast_GET_ITEM(sequence, i), handle);
+}
+
+void Outgoing::select(const char *selector)
+{
+    text_ = selector;
+    text_ += '\0';
+}
+
+/* selector, argument, ... or selector, (argument, ...). False if no text stands first. */
+bool Outgoing::append_message(PyObject *args, const HandlePtr &handle)
 {
     PyObject *value = PyTuple_GET_SIZE(args) == 1 ? PyTuple_GET_ITEM(args, 0) : args;
-    const auto select = [this](const char *name) { text_ = name; text_ += '\0'; };
+    const Ref inside(as_sequence(value));
+    PyObject *sequence = inside ? inside.o : args;
+    const Py_ssize_t n = PySequence_Fast_GET_SIZE(sequence);
+    if (n == 0 || !PyUnicode_Check(PySequence_Fast_GET_ITEM(sequence, 0))) return false;
+    append_text(PySequence_Fast_GET_ITEM(sequence, 0));
+    atoms_.clear();
+    const Ref arguments(n == 2 ? as_sequence(PySequence_Fast_GET_ITEM(sequence, 1)) : nullptr);
+    if (arguments) append_all(arguments, 0, handle);
+    else append_all(sequence, 1, handle);
+    return true;
+}
+
+void Outgoing::append_value(PyObject *args, const HandlePtr &handle)
+{
+    PyObject *value = PyTuple_GET_SIZE(args) == 1 ? PyTuple_GET_ITEM(args, 0) : args;
     const Ref sequence(as_sequence(value));
     const Py_ssize_t n = sequence ? PySequence_Fast_GET_SIZE(sequence.o) : 1;
-    PyObject **items = sequence ? PySequence_Fast_ITEMS(sequence.o) : &value;
-
-    if (value == Py_None || n == 0) {
-        select("bang");
-        return;
+    if (value == Py_None || n == 0) select("bang");
+    else if (!sequence) {
+        select("float");
+        append(value, handle);
+    } else {
+        select(n > 1 ? "list" : "float");
+        append_all(sequence, 0, handle);
     }
-    if (n == 2 && PyUnicode_Check(items[0])) { /* ("selector", (arguments)) */
-        const Ref arguments(as_sequence(items[1]));
-        if (arguments) {
-            append_text(items[0]);
-            atoms_.clear();
-            for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(arguments.o); i++)
-                append(PySequence_Fast_GET_ITEM(arguments.o, i), handle);
-            return;
-        }
-    }
-    select(n > 1 ? "list" : "float");
-    for (Py_ssize_t i = 0; i < n; i++) append(items[i], handle);
-    if (n == 1 && atoms_[0].a_type == A_SYMBOL) {
+    if (n == 1 && !atoms_.empty() && atoms_[0].a_type == A_SYMBOL) {
         text_.replace(0, sizeof "float", std::string("symbol", sizeof "symbol"));
         atoms_[0].a_w.w_index++;
     }
+}
+
+Outgoing::Outgoing(PyObject *args, const HandlePtr &handle, First first)
+{
+    PyObject *value = PyTuple_GET_SIZE(args) == 1 ? PyTuple_GET_ITEM(args, 0) : args;
+    const Ref pair(as_sequence(value)); /* ("selector", (argument, ...)) is a message everywhere */
+    const bool is_message = pair && PySequence_Fast_GET_SIZE(pair.o) == 2
+        && PyUnicode_Check(PySequence_Fast_GET_ITEM(pair.o, 0))
+        && Ref(as_sequence(PySequence_Fast_GET_ITEM(pair.o, 1))).o;
+    if ((is_message || first == First::selector) && append_message(args, handle)) return;
+    append_value(args, handle);
 }
 
 t_symbol *Outgoing::resolve()

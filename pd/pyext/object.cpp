@@ -1,9 +1,17 @@
-/* object.cpp: [pyext] and [pyext~]: boxes, inlets, outlets, and the way of a message to Python. */
-#include "py.hpp"
+/* object.cpp: [pyext], [pyext~], [py] and [pym]: boxes, inlets, outlets, and the way of a message to Python. */
+#include "object.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
+#include <string>
+
+#include "arguments.hpp"
+#include "interpreter.hpp"
+#include "message.hpp"
+#include "natives.hpp"
+#include "pd_thread.hpp"
+#include "process.hpp"
+#include "thread.hpp"
 
 std::vector<Object *> objects;
 
@@ -16,50 +24,50 @@ t_class *inlet_class, *binding_class;
 
 /* ------------------------------------------------------------------ messages to Python */
 
-/* Pd calls a list of one item `list`; Python gets the item. */
-t_symbol *plain_selector(t_symbol *s, int argc, const t_atom *argv)
-{
-    if (s != &s_list) return s;
-    if (argc == 0) return &s_bang;
-    if (argc == 1 && argv[0].a_type == A_FLOAT) return &s_float;
-    if (argc == 1 && argv[0].a_type == A_SYMBOL) return &s_symbol;
-    return s;
-}
-
 void inlet_anything(Inlet *inlet, t_symbol *s, int argc, t_atom *argv)
 {
-    PdScope scope;
+    const PdScope scope;
     const HandlePtr handle = inlet->object->handle; /* the object may go while Python handles this */
     receive(handle, Kind::message, inlet->number, s, argc, argv);
 }
 
 void binding_anything(Binding *binding, t_symbol *s, int argc, t_atom *argv)
 {
-    PdScope scope;
+    const PdScope scope;
     const HandlePtr handle = binding->object->handle;
     receive(handle, Kind::bound, binding->id, s, argc, argv);
 }
 
+void reload(Object &o, PyObject *owned_args)
+{
+    const Ref args(owned_args);
+    const HandlePtr handle = o.handle;
+    if (!handle->box) return;
+    Py_CLEAR(o.signal);
+    const Ref box(Py_NewRef(handle->box));
+    const Ref done(args ? PyObject_CallMethod(box, "reload", "(O)", args.o) : nullptr);
+    report_fault();
+    canvas_update_dsp(); /* `_signal` is looked up again */
+}
+
+constexpr double stop_ms = 100; /* the time of a `stop` that says none */
+
 /* The leftmost inlet. */
 void control(t_pyext *x, t_symbol *s, int argc, t_atom *argv)
 {
-    PdScope scope;
+    const PdScope scope;
     Object &o = *x->object;
     const HandlePtr handle = o.handle;
     const bool number = argc > 0 && argv[0].a_type == A_FLOAT;
+    const t_float value = number ? argv[0].a_w.w_float : 0;
     const std::string name = s->s_name;
-    if (name == "stop") handle->should_exit = true;
-    else if (name == "detach" && number) handle->detach = std::clamp(static_cast<int>(argv[0].a_w.w_float), 0, 2);
-    else if (name == "respond" && number) handle->respond = argv[0].a_w.w_float != 0;
+    if (name == "stop") handle->stop.ask(number ? std::max(0.0, static_cast<double>(value)) : stop_ms);
+    else if (name == "detach" && number) handle->detach = std::clamp(static_cast<int>(value), 0, 2);
+    else if (name == "respond" && number) handle->respond = value != 0;
+    else if (name == "bang" && o.calls) receive(handle, Kind::message, 0, s, argc, argv);
     else if (name == "reload" || name == "reload.") {
         const Gil gil;
-        if (!handle->box) return;
-        Py_CLEAR(o.signal);
-        const Ref box(Py_NewRef(handle->box));
-        const Ref args(name == "reload" ? python_atoms(argc, argv) : Py_NewRef(Py_None));
-        const Ref done(args ? PyObject_CallMethod(box, "reload", "(O)", args.o) : nullptr);
-        report_fault();
-        canvas_update_dsp(); /* `_signal` is looked up again */
+        reload(o, name == "reload" ? python_atoms(argc, argv) : Py_NewRef(Py_None));
     } else receive(handle, Kind::control, 0, s, argc, argv);
 }
 
@@ -68,7 +76,6 @@ void control(t_pyext *x, t_symbol *s, int argc, t_atom *argv)
 void receive(const HandlePtr &handle, Kind kind, int number, t_symbol *selector, int argc, const t_atom *argv)
 {
     Object &o = *handle->object;
-    if (kind != Kind::control) selector = plain_selector(selector, argc, argv);
     Incoming message{kind, number, -1, selector, argc};
     if (o.has_ring()) {
         message.time = o.frame_now();
@@ -116,82 +123,16 @@ void unbind_receiver(Object &object, int id)
 
 namespace {
 
-struct Arguments { /* of a box */
-    std::string module, class_name;
-    int inlets = -1, outlets = -1; /* -1: the class says */
-    int signal_inlets = 0, signal_outlets = 0;
-    int detach = 0;
-    bool respond = false;
-    int argc = 0;
-    const t_atom *argv = nullptr;
-
-    /* Returns what is wrong, or an empty text. */
-    std::string parse(const std::string &box, int n, const t_atom *atoms);
-};
-
-std::string Arguments::parse(const std::string &box, int n, const t_atom *atoms)
-{
-    const bool tilde = box.find('~') != std::string::npos, dotted = box.find('.') != std::string::npos;
-    const auto is_attribute = [](const t_atom &a) {
-        return a.a_type == A_SYMBOL && a.a_w.w_symbol->s_name[0] == '@' && a.a_w.w_symbol->s_name[1];
-    };
-    int i = 0, end = 0;
-    while (end < n && !is_attribute(atoms[end])) end++;
-
-    int counts = 0;
-    while (counts < end && counts < (tilde ? 4 : 2) && atoms[counts].a_type == A_FLOAT) counts++;
-    for (int k = 0; k < counts; k++) {
-        const t_float f = atoms[k].a_w.w_float;
-        if (f < 0 || f > 1024 || f != std::floor(f))
-            return "found " + std::to_string(f) + " where a number of inlets or outlets (0 to 1024) was expected";
-    }
-    const auto count = [atoms](int k) { return static_cast<int>(atoms[k].a_w.w_float); };
-    if (counts >= 2) inlets = count(0), outlets = count(1);
-    if (counts == 4) signal_inlets = count(2), signal_outlets = count(3);
-    if (counts % 2)
-        return tilde ? "expected 2 or 4 numbers (inlets outlets [signal inlets signal outlets]) before the module"
-                     : "expected 2 numbers (inlets outlets) before the module";
-    i = counts;
-
-    if (i == end || atoms[i].a_type != A_SYMBOL) return "expected a Python module: [" + box + " module class]";
-    module = atoms[i++].a_w.w_symbol->s_name;
-    const size_t last = module.find_last_of("./");
-    if (!dotted && last != std::string::npos && module[last] == '.' && last > 0) {
-        class_name = module.substr(last + 1);
-        module.resize(last);
-    } else if (i < end && atoms[i].a_type == A_SYMBOL) class_name = atoms[i++].a_w.w_symbol->s_name;
-    else class_name = last == std::string::npos ? module : module.substr(last + 1);
-    argc = end - i;
-    argv = atoms + i;
-
-    while (end < n) {
-        const std::string name = atoms[end++].a_w.w_symbol->s_name;
-        const t_atom *value = atoms + end;
-        while (end < n && !is_attribute(atoms[end])) end++;
-        const int values = static_cast<int>(atoms + end - value);
-        const bool number = values == 1 && value->a_type == A_FLOAT;
-        if (name == "@detach" && number) detach = std::clamp(static_cast<int>(value->a_w.w_float), 0, 2);
-        else if (name == "@respond" && number) respond = value->a_w.w_float != 0;
-        else if (name == "@args") argc = values, argv = value;
-        else if (!(name == "@py" && number)) return "cannot use the attribute " + name + ": expected @detach 0|1|2, "
-            "@respond 0|1, @py 0|1 or @args ...";
-    }
-    return "";
-}
-
 /* With the GIL: makes the Python half; false after it has said why not. */
-bool make_box(Object &o, const Arguments &a)
+bool make_box(Object &o, const std::string &kind, const Arguments &a)
 {
     const Ref handle(new_handle(o.handle)), args(python_atoms(a.argc, a.argv));
     if (!handle || !args) return false;
-    PyObject *box = PyObject_CallMethod(host, "_open", "OssOsii", handle.o, a.module.c_str(), a.class_name.c_str(),
-        args.o, canvas_getcurrentdir()->s_name, a.inlets, a.outlets);
-    if (!box || box == Py_None) {
-        if (!box) PyErr_Print();
-        Py_XDECREF(box);
-        return false;
-    }
-    o.handle->box = box;
+    Ref box(PyObject_CallMethod(host, "_open", "OsssOsiii", handle.o, kind.c_str(), a.module.c_str(), a.name.c_str(),
+        args.o, canvas_getcurrentdir()->s_name, a.inlets, a.outlets, static_cast<int>(a.pass_objects)));
+    if (!box) PyErr_Print();
+    if (!box || box == Py_None) return false;
+    o.handle->box = box.take();
     return true;
 }
 
@@ -205,18 +146,19 @@ void pyext_free(t_pyext *x)
 {
     Object *o = x->object;
     if (!o) return;
-    PdScope scope;
+    const PdScope scope;
     objects.erase(std::remove(objects.begin(), objects.end(), o), objects.end());
     for (Binding *b : o->bindings) free_binding(b);
     for (Inlet *i : o->inlets) pd_free(&i->pd);
     free_audio(*o);
     const HandlePtr handle = o->handle;
     handle->object = nullptr;
-    handle->gone = true;
-    handle->should_exit = true;
-    if (o->had_ring) ring_worker.bury(handle, std::move(o->out_ring), std::move(o->in_ring));
-    else {
+    if (o->had_ring) {
+        handle->gone = true;
+        ring_worker.bury(handle, std::move(o->out_ring), std::move(o->in_ring));
+    } else {
         const Gil gil;
+        handle->gone = true; /* not before: a detached call that ends now would leave `_del` to Pd's thread */
         Py_CLEAR(o->signal);
         if (PyObject *box = std::exchange(handle->box, nullptr)) {
             const Ref done(PyObject_CallMethod(box, "delete", nullptr));
@@ -231,22 +173,16 @@ void pyext_free(t_pyext *x)
  * them twice (box index + S - 1), and patches rely on it. */
 int inlet_number(const Object &o, int k) { return o.signal_inlets ? k + 2 * (o.signal_inlets - 1) : k; }
 
-void *pyext_new(t_symbol *s, int argc, t_atom *argv)
+Object *new_object(const std::string &kind, const Arguments &a)
 {
-    PdScope scope;
-    Arguments a;
-    const std::string wrong = a.parse(s->s_name, argc, argv);
-    if (!wrong.empty()) {
-        pd_error(nullptr, "%s: %s", s->s_name, wrong.c_str());
-        return nullptr;
-    }
-    const bool tilde = std::strchr(s->s_name, '~') != nullptr;
-    t_pyext *x = reinterpret_cast<t_pyext *>(
-        pd_new(!tilde ? pyext_class : a.signal_inlets ? tilde_class : tilde_silent_class));
+    const bool tilde = kind.find('~') != std::string::npos;
+    t_class *c = !tilde ? pyext_class : a.signal_inlets ? tilde_class : tilde_silent_class;
+    t_pyext *x = reinterpret_cast<t_pyext *>(pd_new(c));
     Object *o = x->object = new Object;
     o->pd = x;
     o->canvas = canvas_getcurrent();
     o->tilde = tilde;
+    o->calls = kind == "py" || kind == "pym";
     o->signal_inlets = a.signal_inlets;
     o->signal_outlets = a.signal_outlets;
     o->in.resize(static_cast<size_t>(a.signal_inlets));
@@ -254,53 +190,71 @@ void *pyext_new(t_symbol *s, int argc, t_atom *argv)
     o->tick_clock = clock_new(o, reinterpret_cast<t_method>(tick_due));
     o->handle = std::make_shared<Handle>();
     o->handle->object = o;
-    o->handle->name = a.module + "." + a.class_name;
+    o->handle->name = (a.module.empty() ? kind : a.module) + "." + a.name;
     o->handle->detach = a.detach;
     o->handle->respond = a.respond;
     objects.push_back(o);
+    return o;
+}
 
+void make_inlets_and_outlets(Object &o, int inlets, int outlets)
+{
+    t_object *box = &o.pd->obj;
+    for (int k = 1; k < o.signal_inlets; k++) inlet_new(box, &box->ob_pd, &s_signal, &s_signal);
+    for (int k = 1; k <= inlets; k++) {
+        Inlet *inlet = reinterpret_cast<Inlet *>(pd_new(inlet_class));
+        inlet->object = &o;
+        inlet->number = inlet_number(o, k);
+        o.inlets.push_back(inlet);
+        inlet_new(box, &inlet->pd, nullptr, nullptr);
+    }
+    for (int k = 0; k < o.signal_outlets; k++) outlet_new(box, &s_signal);
+    for (int k = 0; k < outlets; k++) o.outlets.push_back(outlet_new(box, &s_anything));
+    o.dump = outlet_new(box, &s_anything);
+    o.handle->outlets = outlets;
+}
+
+/* With the GIL: the whole of a box; false after it has said why not. */
+bool fill(Object &o, const std::string &kind, const Arguments &a)
+{
+    const bool made = make_box(o, kind, a);
+    prepare_freeze();
+    if (!made) return false;
+    make_inlets_and_outlets(o, box_count(o, "inlets"), box_count(o, "outlets"));
+    const Ref ready(PyObject_CallMethod(o.handle->box, "ready", nullptr));
+    report_fault();
+    return ready.o == Py_True;
+}
+
+void *pyext_new(t_symbol *s, int argc, t_atom *argv)
+{
+    const PdScope scope;
+    const std::string kind = s->s_name;
+    Arguments a;
+    const std::string wrong = a.parse(kind, argc, argv);
+    if (!wrong.empty()) {
+        pd_error(nullptr, "%s: %s", kind.c_str(), wrong.c_str());
+        return nullptr;
+    }
+    Object *o = new_object(kind, a);
+    t_pyext *x = o->pd;
+    if (!a.unknown.empty())
+        pd_error(x, "%s: there is no attribute %s: expected @detach 0|1|2, @respond 0|1, @py 0|1 or @args ...",
+            o->handle->name.c_str(), a.unknown.c_str());
     keep_real_time_to_pd(); /* again: real time may have been switched on meanwhile */
     bool made;
     {
         const Gil gil;
-        made = make_box(*o, a);
-        prepare_freeze();
-        if (made) a.inlets = box_count(*o, "inlets"), a.outlets = box_count(*o, "outlets");
+        made = fill(*o, kind, a);
     }
-    if (made) {
-        for (int k = 1; k < o->signal_inlets; k++) inlet_new(&x->obj, &x->obj.ob_pd, &s_signal, &s_signal);
-        for (int k = 1; k <= a.inlets; k++) {
-            Inlet *inlet = reinterpret_cast<Inlet *>(pd_new(inlet_class));
-            inlet->object = o;
-            inlet->number = inlet_number(*o, k);
-            o->inlets.push_back(inlet);
-            inlet_new(&x->obj, &inlet->pd, nullptr, nullptr);
-        }
-        for (int k = 0; k < o->signal_outlets; k++) outlet_new(&x->obj, &s_signal);
-        for (int k = 0; k < a.outlets; k++) o->outlets.push_back(outlet_new(&x->obj, &s_anything));
-        o->dump = outlet_new(&x->obj, &s_anything);
-        o->handle->outlets = a.outlets;
-        const Gil gil;
-        const Ref ready(PyObject_CallMethod(o->handle->box, "ready", nullptr));
-        report_fault();
-        made = ready.o == Py_True;
-    }
-    if (!made) {
-        pd_free(&x->obj.ob_pd);
-        return nullptr;
-    }
-    return x;
-}
-
-void *unsupported(t_symbol *s, int, t_atom *)
-{
-    pd_error(nullptr, "%s: [py] and [pym] are not supported here: write a class and use [pyext module class]", s->s_name);
+    if (made) return x;
+    pd_free(&x->obj.ob_pd);
     return nullptr;
 }
 
 void dsp(t_pyext *x, t_signal **sp)
 {
-    PdScope scope;
+    const PdScope scope;
     build_dsp(*x->object, sp);
 }
 
@@ -323,10 +277,8 @@ void setup_classes()
     CLASS_MAINSIGNALIN(tilde_class, t_pyext, scalar);
     for (t_class *c : {tilde_class, tilde_silent_class})
         class_addmethod(c, reinterpret_cast<t_method>(dsp), gensym("dsp"), A_CANT, A_NULL);
-    for (const char *alias : {"pyext.", "pyx", "pyx.", "pyext.~", "pyx~", "pyx.~"})
+    for (const char *alias : {"pyext.", "pyx", "pyx.", "pyext.~", "pyx~", "pyx.~", "py", "pym"})
         class_addcreator(reinterpret_cast<t_newmethod>(pyext_new), gensym(alias), A_GIMME, A_NULL);
-    for (const char *name : {"py", "pym"})
-        class_addcreator(reinterpret_cast<t_newmethod>(unsupported), gensym(name), A_GIMME, A_NULL);
 
     inlet_class = class_new(gensym("pyext inlet"), nullptr, nullptr, sizeof(Inlet), CLASS_PD, A_NULL);
     class_addanything(inlet_class, reinterpret_cast<t_method>(inlet_anything));

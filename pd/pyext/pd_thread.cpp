@@ -1,8 +1,17 @@
 /* pd_thread.cpp: how other threads reach Pd. They post functions; a Pd clock runs them on Pd's thread. */
-#include "py.hpp"
+#include "pd_thread.hpp"
 
-#include <cstring>
+#include <m_pd.h>
+#include <semaphore.h>
+
+#include <atomic>
+#include <cstdio>
 #include <ctime>
+
+#include "object.hpp"
+#include "post_queue.hpp"
+#include "process.hpp"
+#include "worker.hpp"
 
 namespace {
 
@@ -10,15 +19,7 @@ constexpr int most_pending = 8192; /* posts that Pd has not run yet */
 constexpr int most_per_poll = 512; /* so that a flood cannot hold up audio */
 constexpr double poll_ms = 1;
 
-struct Post {
-    std::function<void()> run;
-    Post *next = nullptr;
-};
-
-Stack<Post> posted, discarded;
-Post *ready = nullptr; /* taken from `posted`, not run yet; Pd's thread only */
-Post *ready_last = nullptr;
-std::atomic<int> pending{0};
+PostQueue queue(most_pending);
 std::atomic<uint32_t> dropped{0}; /* of no particular object */
 std::atomic<bool> any_dropped{false};
 std::atomic<bool> pd_waits{false};
@@ -29,12 +30,6 @@ thread_local bool dsp_now __attribute__((tls_model("initial-exec"))) = false;
 
 t_clock *poll_clock;
 double last_report = -1; /* s */
-
-void push(std::function<void()> run)
-{
-    posted.push(new Post{std::move(run)});
-    if (pd_waits) sem_post(&pd_wake);
-}
 
 timespec in_milliseconds(long ms)
 {
@@ -88,26 +83,27 @@ PdScope::~PdScope()
     dsp_now = dsp_before;
 }
 
-bool on_pd_thread() { return pd_depth > 0; }
+bool on_pd_thread() { return pd_depth > 0 && !is_fork(); }
 bool in_dsp() { return dsp_now; }
 
 void note_dropped() { any_dropped = true; }
 
 bool post_to_pd(const HandlePtr &handle, std::function<void()> run)
 {
+    if (is_fork()) return false;
     if (!on_pd_thread()) collect_discarded();
-    if (pending.fetch_add(1) >= most_pending) {
-        pending--;
+    if (!queue.push(std::move(run))) {
         (handle ? handle->dropped_out : dropped)++;
         note_dropped();
         return false;
     }
-    push(std::move(run));
+    wake_pd();
     return true;
 }
 
 bool call_on_pd(std::function<void()> run)
 {
+    if (is_fork()) return false;
     if (on_pd_thread()) {
         run();
         return true;
@@ -115,17 +111,18 @@ bool call_on_pd(std::function<void()> run)
     struct Call {
         std::function<void()> run;
         sem_t done;
+        explicit Call(std::function<void()> r) : run(std::move(r)) { sem_init(&done, 0, 0); }
+        Call(const Call &) = delete;
+        Call &operator=(const Call &) = delete;
         ~Call() { sem_destroy(&done); }
     };
-    auto call = std::make_shared<Call>();
-    call->run = std::move(run);
-    sem_init(&call->done, 0, 0);
-    pending++;
-    push([call] {
+    const auto call = std::make_shared<Call>(std::move(run));
+    queue.push_always([call] {
         call->run();
         sem_post(&call->done);
     });
-    GilReleased released;
+    wake_pd();
+    const GilReleased released;
     for (;;) {
         const timespec limit = in_milliseconds(20);
         if (sem_timedwait(&call->done, &limit) == 0) return true;
@@ -133,47 +130,29 @@ bool call_on_pd(std::function<void()> run)
     }
 }
 
+void send_soon(const HandlePtr &handle, std::function<void()> send)
+{
+    if (on_pd_thread() && !in_dsp()) send();
+    else post_to_pd(handle, std::move(send));
+}
+
 void drain(int most)
 {
-    Post *taken = posted.take();
-    if (taken) {
-        (ready ? ready_last->next : ready) = taken;
-        while (taken->next) taken = taken->next;
-        ready_last = taken;
-    }
-    bool any = false;
-    /* `ready` is global: what a post sends may come back here, and goes on with the next one. */
-    while (ready && most-- > 0) {
-        Post *post = ready;
-        ready = post->next;
-        post->run();
-        pending--;
-        discarded.push(post);
-        any = true;
-    }
-    if (any) ring_worker.wake(); /* it frees them */
+    if (queue.run(most)) ring_worker.wake(); /* it frees them */
 }
 
 void discard(std::function<void()> held)
 {
-    discarded.push(new Post{std::move(held)});
+    queue.discard(std::move(held));
     ring_worker.wake();
 }
 
-void collect_discarded()
-{
-    if (discarded.empty()) return;
-    for (Post *post = discarded.take(); post;) {
-        Post *next = post->next;
-        delete post;
-        post = next;
-    }
-}
+void collect_discarded() { queue.collect(); }
 
 void wait_for_post()
 {
     pd_waits = true;
-    if (posted.empty()) {
+    if (queue.empty()) {
         const timespec limit = in_milliseconds(2);
         sem_timedwait(&pd_wake, &limit);
     }
@@ -196,7 +175,8 @@ void start_poll()
 
 void print_error(const HandlePtr &handle, std::string line)
 {
-    if (on_pd_thread()) pd_error(handle && handle->object ? handle->object->pd : nullptr, "%s", line.c_str());
+    if (is_fork()) std::fprintf(stderr, "%s\n", line.c_str());
+    else if (on_pd_thread()) pd_error(handle && handle->object ? handle->object->pd : nullptr, "%s", line.c_str());
     else
         post_to_pd(handle, [handle, line = std::move(line)] {
             pd_error(handle && handle->object ? handle->object->pd : nullptr, "%s", line.c_str());
@@ -205,6 +185,7 @@ void print_error(const HandlePtr &handle, std::string line)
 
 void print_line(std::string line)
 {
-    if (on_pd_thread()) post("%s", line.c_str());
+    if (is_fork()) std::fprintf(stderr, "%s\n", line.c_str());
+    else if (on_pd_thread()) post("%s", line.c_str());
     else post_to_pd(nullptr, [line = std::move(line)] { post("%s", line.c_str()); });
 }

@@ -1,5 +1,12 @@
 /* setup.cpp: Pd loads the library `py`. */
-#include "py.hpp"
+#include <m_pd.h>
+
+#include "interpreter.hpp"
+#include "object.hpp"
+#include "pd_thread.hpp"
+#include "process.hpp"
+#include "thread.hpp"
+#include "worker.hpp"
 
 extern "C" __attribute__((visibility("default"))) void py_setup()
 {

@@ -1,21 +1,16 @@
 /* worker.cpp: threads that hand Pd's messages to Python, so that Pd's thread need not wait for the GIL. */
-#include "py.hpp"
+#include "worker.hpp"
 
-#include <pthread.h>
-
-#include <csignal>
-#include <cstdlib>
 #include <cstring>
 #include <new>
 
-Worker ring_worker("ring_message"), detach_worker("detached_message"), spawner("spawn_message");
+#include "gil.hpp"
+#include "message.hpp"
+#include "pd_thread.hpp"
+#include "process.hpp"
+#include "thread.hpp"
 
-/* In the queue: this, then the atoms. */
-struct alignas(16) Worker::Record {
-    uint64_t bytes; /* with the atoms, a multiple of 16 */
-    HandlePtr handle;
-    Incoming message;
-};
+Worker ring_worker("ring_message"), detach_worker("detached_message"), spawner("spawn_message");
 
 void deliver(const HandlePtr &handle, const char *entry, const Incoming &message, const t_atom *argv)
 {
@@ -28,39 +23,10 @@ void deliver(const HandlePtr &handle, const char *entry, const Incoming &message
     report_fault();
 }
 
-void keep_real_time_to_pd()
-{
-    const int policy = sched_getscheduler(0);
-    sched_param parameters;
-    if ((policy == SCHED_FIFO || policy == SCHED_RR) && sched_getparam(0, &parameters) == 0)
-        sched_setscheduler(0, policy | SCHED_RESET_ON_FORK, &parameters);
-}
-
-bool start_thread(void *(*run)(void *), void *argument)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    const sched_param normal{};
-    pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED);
-    pthread_attr_setschedpolicy(&attributes, SCHED_OTHER);
-    pthread_attr_setschedparam(&attributes, &normal);
-    pthread_t thread;
-    const bool started = pthread_create(&thread, &attributes, run, argument) == 0;
-    if (started) pthread_detach(thread);
-    pthread_attr_destroy(&attributes);
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    return started;
-}
-
 void Worker::start()
 {
-    data_ = static_cast<char *>(std::aligned_alloc(64, size_));
-    std::memset(data_, 0, size_); /* no page fault later */
+    queue_.allocate();
     sem_init(&semaphore_, 0, 0);
-
     if (!start_thread(run, this)) pd_error(nullptr, "py: cannot start a thread: messages to Python will not arrive");
 }
 
@@ -69,40 +35,26 @@ void Worker::wake() { sem_post(&semaphore_); }
 bool Worker::push(const HandlePtr &handle, const Incoming &message, const t_atom *argv)
 {
     const uint64_t atoms = static_cast<uint64_t>(message.argc) * sizeof(t_atom);
-    const uint64_t bytes = (sizeof(Record) + atoms + 15) & ~uint64_t{15};
-    uint64_t tail = tail_.load(std::memory_order_relaxed);
-    const uint64_t to_end = size_ - (tail & (size_ - 1));
-    const uint64_t padding = bytes > to_end ? to_end : 0; /* a record lies in one piece */
-    if (tail + padding + bytes - head_.load(std::memory_order_acquire) > size_) {
+    void *place = queue_.reserve(sizeof(Record) + atoms);
+    if (!place) {
         handle->dropped_in++;
         note_dropped();
         return false;
     }
-    if (padding) {
-        *reinterpret_cast<uint64_t *>(data_ + (tail & (size_ - 1))) = 0;
-        tail += padding;
-    }
-    Record *record = new (data_ + (tail & (size_ - 1))) Record{bytes, handle, message};
+    Record *record = new (place) Record{handle, message};
     if (atoms) std::memcpy(static_cast<void *>(record + 1), argv, atoms);
-    tail_.store(tail + bytes, std::memory_order_release);
+    queue_.commit();
     wake();
     return true;
 }
 
 bool Worker::handle_next()
 {
-    uint64_t head = head_.load(std::memory_order_relaxed);
-    if (head == tail_.load(std::memory_order_acquire)) return false;
-    char *at = data_ + (head & (size_ - 1));
-    if (*reinterpret_cast<uint64_t *>(at) == 0) { /* padding */
-        head += size_ - (head & (size_ - 1));
-        at = data_;
-    }
-    Record *record = reinterpret_cast<Record *>(at);
-    const uint64_t bytes = record->bytes;
-    deliver(record->handle, entry_, record->message, reinterpret_cast<t_atom *>(record + 1));
+    Record *record = static_cast<Record *>(queue_.front());
+    if (!record) return false;
+    deliver(record->handle, entry_, record->message, reinterpret_cast<const t_atom *>(record + 1));
     record->~Record();
-    head_.store(head + bytes, std::memory_order_release);
+    queue_.pop();
     return true;
 }
 
@@ -140,7 +92,7 @@ void Worker::loop()
     while (!quitting) {
         sem_wait(&semaphore_);
         collect_discarded();
-        const bool messages = head_ != tail_.load(std::memory_order_acquire);
+        const bool messages = !queue_.empty();
         if (quitting || (!messages && dead_.empty())) continue;
         idle_ = false;
         PyEval_RestoreThread(state);
@@ -157,13 +109,13 @@ void Worker::finish()
     if (waiting_) return; /* a message that came while waiting is queued: the wait that is on covers it */
     waiting_ = true;
     {
-        GilReleased released;
+        const GilReleased released;
         /* Also for what the handlers send to objects with rings; bounded, for they may send in circles. */
-        const uint64_t last = tail_.load(std::memory_order_relaxed) + most_nested_;
+        const uint64_t last = queue_.put() + most_nested_;
         for (;;) {
-            const uint64_t head = head_.load(std::memory_order_acquire);
+            const uint64_t taken = queue_.taken();
             drain(1 << 30);
-            if (quitting || head >= last || head == tail_.load(std::memory_order_relaxed)) break;
+            if (quitting || taken >= last || taken == queue_.put()) break;
             wait_for_post();
         }
     }

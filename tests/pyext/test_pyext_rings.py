@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from pyext_host import Patch, Pd, read_wav, starting
 
 
@@ -176,6 +177,7 @@ def test_signal_inlets_go_to_the_input_ring(pd: Pd, tmp_path: Path) -> None:
     assert is_ramp([round(a * 65536) for a, _ in frames]) and is_ramp([round(b * 65536) for _, b in frames])
 
 
+@pytest.mark.alone
 def test_audio_goes_on_while_python_is_busy_or_stuck(pd: Pd, tmp_path: Path) -> None:
     """In real time, beside a thread of Python code and calls that keep the GIL for 200 ms."""
     patch = Patch()

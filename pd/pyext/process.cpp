@@ -1,12 +1,18 @@
-/* quit.cpp: the end of the process. Pd ends by exit(), without freeing objects; Python is never finalised. */
-#include "py.hpp"
+/* process.cpp: the end of Pd's process, and forks of it. Pd ends by exit(), without freeing objects; Python is never
+ * finalised. */
+#include "process.hpp"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+
+#include "gil.hpp"
+#include "thread.hpp"
+#include "worker.hpp"
 
 std::atomic<bool> quitting{false};
 
@@ -14,6 +20,7 @@ namespace {
 
 constexpr int worker_patience_ms = 200, gil_patience_ms = 200;
 pid_t process; /* a fork of it must not do this */
+std::atomic<bool> forked{false};
 std::atomic<bool> frozen{false};
 std::atomic<bool> terminated{false}; /* by SIGTERM */
 sem_t termination;
@@ -80,10 +87,13 @@ void leave(int status, void *)
 
 } // namespace
 
+bool is_fork() { return forked; }
+
 /* exit() runs what was registered last first: the libraries' own ends come between these two. */
 void prepare_quit()
 {
     process = getpid();
+    pthread_atfork(nullptr, nullptr, [] { forked = true; });
     on_exit(leave, nullptr);
 
     struct sigaction before, ours = {};

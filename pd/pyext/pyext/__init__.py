@@ -1,0 +1,82 @@
+"""The module `pyext` of classes that run in Pd.
+
+The modules of this package are compiled into the library py, which runs them in the order that the Makefile gives and
+calls `_start`, `_open` and the methods of `Box`; they are never imported from these files. `_pyext` is the native half.
+Who may call what on which thread is in README.md.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import _pyext as _pd
+
+from pyext.base import Bundle, _class
+from pyext.box import Box, boxes
+from pyext.calls import FunctionBox, MethodBox
+from pyext.console import Console
+from pyext.functions import (
+    _arraysupport,
+    _blocksize,
+    _error,
+    _getvalue,
+    _helppaths,
+    _list,
+    _priority,
+    _samplerate,
+    _searchpaths,
+    _send,
+    _setvalue,
+    _tuple,
+)
+from pyext.modules import add_path
+from pyext.values import Buffer, Symbol, _s_, _s_bang, _s_float, _s_int, _s_list, _s_symbol
+
+__all__ = [
+    "Buffer", "Bundle", "Symbol", "_arraysupport", "_blocksize", "_class", "_error", "_getvalue", "_helppaths", "_list",
+    "_priority", "_s_", "_s_bang", "_s_float", "_s_int", "_s_list", "_s_symbol", "_samplerate", "_searchpaths", "_send",
+    "_setvalue", "_tuple",
+]  # fmt: skip
+
+
+def _open(
+    handle: Any,
+    kind: str,
+    module: str,
+    name: str,
+    args: tuple[Any, ...],
+    directory: str,
+    inlets: int,
+    outlets: int,
+    passes_objects: int,
+) -> Box | None:
+    """Called when Pd makes a box: `kind` is its first word. None if it cannot be made.
+
+    `inlets` is -1 where the class says how many there are. With the numbers given the box is made even if the module
+    fails: its cords stay, and `reload` brings it to life.
+    """
+    box_type = {"py": FunctionBox, "pym": MethodBox}.get(kind, Box)
+    box = box_type(handle, module, name, args, directory)
+    box.passes_objects = bool(passes_objects)
+    if inlets >= 0:
+        box.given_counts = inlets, outlets
+    if not box.make() and not box.given_counts or not box.read_counts():
+        return None
+    boxes.add(box)
+    return box
+
+
+def _start(library: str) -> None:
+    """Called once, when Pd loads the library at folder `library`."""
+    sys.stdout = sys.stderr = Console(_pd.console)
+    sys.setswitchinterval(0.0005)
+    add_path(os.path.dirname(library))
+    # What classes need is imported now, because later it would stall running audio.
+    for name, use in (("numpy", "Buffer and signals need it"), ("sopilib.live", "samplernn needs it")):
+        try:
+            importlib.import_module(name)
+        except BaseException as error:
+            _pd.error(None, f"py: cannot import {name.split('.')[0]} ({use}): {type(error).__name__}: {error}")
