@@ -98,3 +98,31 @@ def test_one_port_reaches_all_objects_and_can_be_closed(tmp_path: Path) -> None:
     assert "is in use by another program" in errors[0]
     assert "expected osc <port> [address]" in errors[1]
     assert len(errors) == 2
+
+
+def test_reload_of_the_class_leaves_the_port_open_and_it_reaches_the_new_object(tmp_path: Path) -> None:
+    port = free_port()
+    patch = Patch()
+    box = patch.obj("pyext~ 1 1 1 1 samplernn_pd samplernn small temperature 0.5")
+    patch.print(box, 1, "status")
+    patch.at(50, f"osc {port}", box, 1)
+    patch.at(1000, "reload.", box, 0)
+    patch.at(1500, f"osc {port}", box, 1)
+    patch.at(2500, "osc 0", box, 1)
+    patch.quit(5000)
+    process = start(patch.write(tmp_path / "p.pd"))
+    controller = Controller(port)
+    try:
+        time.sleep(2.2)
+        controller.send("/samplernn/1/gain", 0.25)
+        assert controller.ask("/samplernn/1/gain") == (0.25,)
+        out, _ = process.communicate(timeout=10)
+    finally:
+        process.kill()
+        controller.close()
+    result = Result(process.returncode, out.decode(), 0)
+    assert not result.errors(), result.errors()
+    status = result.printed("status")
+    assert [line for line in status if line.startswith("osc")] == [f"osc {port} 1", f"osc {port} 1", "osc 0 1"]
+    gains = [line for line in status if line.startswith("gain 0.25")]
+    assert len(gains) == 1, "the new object hears it"

@@ -149,6 +149,28 @@ def test_a_pyext_without_rings_plays_the_same_sound(tmp_path: Path) -> None:
     assert sounds[0].std() > 0.001
 
 
+def test_without_rings_all_signal_outlets_sound_and_all_inlets_are_heard(tmp_path: Path) -> None:
+    """Two voices, each at an outlet of its own; a sine comes in, and a temperature signal."""
+
+    def sounds(name: str, environment: dict[str, str], warmth: float) -> list[np.ndarray]:
+        patch = Patch()
+        box = patch.obj("pyext~ 1 1 2 2 samplernn_pd samplernn small temperature 0.5")
+        patch.connect(patch.obj("osc~ 440"), 0, box)
+        patch.connect(patch.obj(f"sig~ {warmth}"), 0, box, 1)
+        patch.at(0, "generate", box, 2)
+        for outlet in (0, 1):
+            patch.record(tmp_path / f"{name}{outlet}.wav", box, 300, outlet)
+        patch.quit(340)
+        assert not render(patch, tmp_path, name, environment=environment).errors()
+        return [played(tmp_path, f"{name}{outlet}") for outlet in (0, 1)]
+
+    with_rings = sounds("rings", {}, 4)
+    without = sounds("copied", {"SOPI_NO_RINGS": "1"}, 4)
+    assert np.array_equal(with_rings, without)
+    assert not np.array_equal(with_rings[0], with_rings[1])
+    assert not np.array_equal(without, sounds("cold", {"SOPI_NO_RINGS": "1"}, 0)), "the temperature signal counts"
+
+
 def test_an_array_is_heard_by_the_model_before_it_goes_on(tmp_path: Path) -> None:
     for name, message in (("plain", "seed 0"), ("primed", "seed mine 10 200")):
         patch, box = player(tmp_path, 400, name=name)

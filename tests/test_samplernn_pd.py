@@ -1,0 +1,114 @@
+"""The class samplernn under a pyext that is not ours: it has no rings and doesn't tell how many signals the box has."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+BLOCK = 64
+CLASS = Path(__file__).resolve().parents[1] / "pd" / "samplernn_pd.py"
+
+pytestmark = pytest.mark.usefixtures("pd_models")
+
+
+class OtherPyext(ModuleType):
+    """What classes find as `pyext` in the original: a base class, Pd's rate and block, arrays."""
+
+    def __init__(self, inlets: int, outlets: int) -> None:
+        super().__init__("pyext")
+        # As in Pd: what comes in and what goes out are the same memory.
+        memory = np.zeros((max(inlets, outlets), BLOCK), np.float32)
+        self.incoming, self.outgoing = memory[:inlets], memory[:outlets]
+        self.sent: list[Any] = []
+        other = self
+
+        class _class:
+            def _outlet(self, n: int, *message: Any) -> None:
+                other.sent.append(message)
+
+            def _invec(self, i: int) -> np.ndarray:
+                return other.incoming[i]
+
+            def _outvec(self, i: int) -> np.ndarray:
+                return other.outgoing[i]
+
+        self._class = _class
+
+    def _samplerate(self) -> float:
+        return 48000.0
+
+    def _blocksize(self) -> int:
+        return BLOCK
+
+
+@pytest.fixture
+def objects(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Makes a samplernn of so many signal inlets and outlets: -> the object, the module pyext, its own module."""
+    made = []
+
+    def make(inlets: int, outlets: int, *arguments: Any, batch: bool = True) -> tuple[Any, OtherPyext, ModuleType]:
+        other = OtherPyext(inlets, outlets)
+        monkeypatch.setitem(sys.modules, "pyext", other)
+        spec = importlib.util.spec_from_file_location("samplernn_pd", CLASS)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        monkeypatch.setattr(module, "pd_is_batch", lambda: batch)
+        made.append(module.samplernn(*arguments))
+        return made[-1], other, module
+
+    yield make
+    for each in made:
+        each._del()
+
+
+def test_another_pyext_gets_all_outlets_written_and_its_temperature_signal_is_heard(objects: Any) -> None:
+    signals = ("signal-inlets", 2, "signal-outlets", 3)
+
+    def sound(warmth: float) -> np.ndarray:
+        one, other, _ = objects(2, 3, "small", *signals, "temperature", 0.5)
+        one._init()
+        one._dsp()
+        one._anything_(3, "generate")
+        taken = []
+        for _ in range(200):
+            other.incoming[0], other.incoming[1] = 0.9, warmth
+            one._signal()
+            taken.append(other.outgoing.copy())
+        assert not [m for m in other.sent if m[0] == "error"], other.sent
+        return np.concatenate(taken, axis=1)[:, 4800:]
+
+    cold, warm = sound(0), sound(4)
+    assert (cold.std(axis=1) > 0.001).all(), "each voice sounds"
+    assert not np.array_equal(cold, warm)
+    assert not np.array_equal(warm[0], warm[1])
+    assert not (cold == np.float32(0.9)).any(), "nothing that came in goes out"
+
+
+def test_a_box_is_reached_by_osc_only_when_it_is_made(objects: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before, a message that waits for Pd (`seed <array>`) and Pd, which makes the box, could wait for each other."""
+    one, _, module = objects(1, 1, "small", "name", "left")
+    restored = []
+    restore = one.performer.restore
+    monkeypatch.setattr(
+        one.performer, "restore", lambda settings: (restored.append(len(module.INSTANCES.all)), restore(settings))
+    )
+    assert not module.INSTANCES.all
+    one._init()
+    assert restored == [0]
+    assert [instance.name for instance in module.INSTANCES.all] == ["left"]
+
+
+def test_an_empty_list_asks_for_the_status(objects: Any) -> None:
+    one, other, _ = objects(1, 1, "small")
+    one._init()
+    other.sent.clear()
+    one._anything_(1)
+    assert "temperature" in [message[0] for message in other.sent]
