@@ -1,7 +1,10 @@
 # make play   sets everything up and opens the instrument (without display or sound card: renders it)
 # make test   sets everything up and runs every test but the long ones
 # make test-long   runs those, the sanitizers, fuzzing and short benches; BUDGET=1800: what 30 minutes have time for
-.PHONY: play test test-long setup lint clean
+# make sanitize   the C++ test programs of tests/native under Address-, UndefinedBehavior- and ThreadSanitizer
+# make warnings   compiles all C++ with clang++ and with warnings as errors; make tidy: clang-tidy over it
+# make format     lays out Python and C++ as `make lint` wants it
+.PHONY: play test test-long setup lint format sanitize warnings tidy clean
 
 play: setup-play
 	@.venv/bin/sopi play
@@ -14,11 +17,25 @@ test: setup-test lint
 	.venv/bin/python -m pytest -m alone || failed=1; \
 	exit $$failed
 
-test-long: setup-test
+test-long: setup-long
 	@.venv/bin/python tests/long.py $(if $(BUDGET),--budget $(BUDGET)) $(if $(ONLY),--only "$(ONLY)")
 
 lint:
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check -q . && .venv/bin/mypy
+	@.venv/bin/clang-format --dry-run --Werror $(FORMATTED)
+
+# C++ and C whose layout is checked
+FORMATTED = $(shell git ls-files tests/native tests/engine_digest.cpp sopilib/native/engine sopilib/native/platform \
+	sopilib/native/bindings 'sopilib/native/[bdknprt]*' | grep -E '\.(c|cpp|h|hpp|inc)$$')
+format:
+	@.venv/bin/ruff format -q . && .venv/bin/clang-format -i $(FORMATTED)
+
+sanitize:
+	@$(MAKE) --no-print-directory -C tests/native sanitize
+warnings:
+	@$(MAKE) --no-print-directory -C tests/native warnings CXX=clang++ PYTHON="$(CURDIR)/.venv/bin/python"
+tidy:
+	@$(MAKE) --no-print-directory -C tests/native tidy TIDY="$(CURDIR)/.venv/bin/clang-tidy" PYTHON="$(CURDIR)/.venv/bin/python"
 
 setup: setup-play
 setup-%:

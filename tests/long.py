@@ -1,8 +1,8 @@
 """What takes too long for `make test`, in pieces of about a minute: `make test-long [BUDGET=seconds] [ONLY=word]`.
 
 A piece is a command: all tests of one file that are marked `long`, some thousands of broken checkpoints, a sanitizer,
-or a bench with so little to do that it only shows that it still runs. Of each it is known how long it takes on two quiet
-cores; how much longer it takes on this machine is learnt from the pieces that have run. A piece that would end after
+or a bench with so little to do that it only shows that it still runs. Of each it is known how long it takes on two
+quiet cores; how much longer it takes on this machine is learnt from the pieces that have run. A piece that would end after
 the budget is not begun, and is listed in the end as not run. What runs and fails, fails.
 """
 
@@ -36,6 +36,7 @@ def pieces() -> list[Piece]:
     found = [python(f"tests: {file}", 60, "-m", "pytest", "-m", "long", file) for file in files_with_long_tests()]
     if "\nsanitize" in (ROOT / "Makefile").read_text():
         found.append(Piece("sanitizers", 120, ["make", "--no-print-directory", "sanitize"]))
+    found += [Piece(f"C++: {target}", 60, ["make", "--no-print-directory", target]) for target in ("warnings", "tidy")]
     for system in ("own", "prism", "theano", "deepsound", "a2aaron"):
         fuzz = [f"{BENCH}/fuzz_checkpoints.py", "--formats", system, "--mutants", "3000"]
         found.append(python(f"broken checkpoints: {system}", 60, *fuzz))

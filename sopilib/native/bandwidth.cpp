@@ -12,10 +12,11 @@
 namespace sopi {
 
 // Many sums, so that none waits for the one before, in the widest vectors that the processor has.
-#ifdef SOPI_X86
+#if defined(SOPI_X86) && !defined(__SANITIZE_THREAD__) // whose GCC can't choose among clones
 __attribute__((target_clones("avx512f", "avx2", "default")))
 #endif
-static uint64_t sum(const uint64_t *data, size_t n) noexcept
+static uint64_t
+sum(const uint64_t *data, size_t n) noexcept
 {
     constexpr size_t lanes = 32;
     uint64_t sums[lanes] = {};

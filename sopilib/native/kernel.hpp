@@ -31,8 +31,8 @@ struct Matrix {
     int blocks = 0, columns = 0, group = 4;
     const void *weights = nullptr;
     const int8_t *chunk_scale = nullptr; // i4: [group][chunk][block][16]
-    const float *row_scale = nullptr;    // i8, i4: [blocks * 16]
-    bool far = false;                    // of a model that is larger than the caches
+    const float *row_scale = nullptr; // i8, i4: [blocks * 16]
+    bool far = false; // of a model that is larger than the caches
 
     explicit operator bool() const noexcept { return blocks > 0; }
     int chunks() const noexcept { return (columns + kChunk - 1) / kChunk; }
@@ -49,9 +49,9 @@ struct Matrix {
 struct Vectors {
     const float *x;
     int stride;
-    const int8_t *q;       // [voices][q_stride], zeros after the last column
+    const int8_t *q; // [voices][q_stride], zeros after the last column
     const int32_t *offset; // [voices][q_stride / kChunk + 1]: -128 * sum of q, then -8 * sum of each chunk
-    const float *scale;    // [voices]
+    const float *scale; // [voices]
     int q_stride;
 };
 
@@ -85,15 +85,19 @@ struct Kernels {
     // q = round(x * 127 / max|x|), scale = max|x| / 127, for x [columns], columns a multiple of 16; q as in Vectors.
     void (*quantise)(const float *x, int columns, int8_t *q, int32_t *offset, float *scale) noexcept;
     // y = from + sum of w[j] * u[j], j < count, in order; w [count][n], rows `stride` apart; n a multiple of 16
-    void (*accumulate)(const float *w, size_t stride, const float *u, int count, const float *from, float *y, int n) noexcept;
+    void (*accumulate)(const float *w, size_t stride, const float *u, int count, const float *from, float *y,
+                       int n) noexcept;
     // y = sum of the rows that `codes` [count] pick + add, then ReLU if `relu`; columns of blocks [begin, end)
     void (*add_tables)(const Tables &tables, const int32_t *codes, int begin, int end, const float *add, bool relu,
                        float *y) noexcept;
     // x: from the input, bias included; x2: more of it, or null; u: from the state. h [D] is updated.
-    void (*gru)(const float *x, const float *x2, const float *u, const float *candidate, int begin, int end, float *h) noexcept;
+    void (*gru)(const float *x, const float *x2, const float *u, const float *candidate, int begin, int end,
+                float *h) noexcept;
     // GRU with the reset before the matmul, u being [unit block][r z][16]: first r * h, then, with un [D] = its product, h.
-    void (*gru_reset)(const float *x, const float *x2, const float *u, int begin, int end, const float *h, float *reset_h) noexcept;
-    void (*gru_finish)(const float *x, const float *x2, const float *u, const float *un, int begin, int end, float *h) noexcept;
+    void (*gru_reset)(const float *x, const float *x2, const float *u, int begin, int end, const float *h,
+                      float *reset_h) noexcept;
+    void (*gru_finish)(const float *x, const float *x2, const float *u, const float *un, int begin, int end,
+                       float *h) noexcept;
     void (*lstm)(const float *x, const float *x2, const float *u, int begin, int end, float *h, float *c) noexcept;
     // Draws a code from softmax(logits / temperature), of those that `sampling` leaves, with `coin` in [0, 1). q <= kLevels.
     int32_t (*sample)(const float *logits, int q, float temperature, const Sampling &sampling, float coin) noexcept;

@@ -34,8 +34,14 @@ inline Ints scale_by(Ints x, const int8_t *s)
 }
 
 inline Ints nearest(Floats x) { return _mm512_cvtps_epi32(x); }
-inline Floats two_to_the(Ints x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(x, _mm512_set1_epi32(127)), 23)); }
-inline void store_bytes(int8_t *p, Ints x) { _mm_storeu_si128(reinterpret_cast<__m128i *>(p), _mm512_cvtepi32_epi8(x)); }
+inline Floats two_to_the(Ints x)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(x, _mm512_set1_epi32(127)), 23));
+}
+inline void store_bytes(int8_t *p, Ints x)
+{
+    _mm_storeu_si128(reinterpret_cast<__m128i *>(p), _mm512_cvtepi32_epi8(x));
+}
 inline int32_t total(Ints x) { return _mm512_reduce_add_epi32(x); }
 
 inline Bytes bytes(const uint8_t *p)

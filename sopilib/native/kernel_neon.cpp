@@ -27,23 +27,62 @@ template <typename To, typename Part> inline To each(Part &&part)
     return out;
 }
 
-inline Floats load(const float *p) { return each<Floats>([&](int i) { return vld1q_f32(p + 4 * i); }); }
-inline Floats all(float x) { return each<Floats>([&](int) { return vdupq_n_f32(x); }); }
+inline Floats load(const float *p)
+{
+    return each<Floats>([&](int i) { return vld1q_f32(p + 4 * i); });
+}
+inline Floats all(float x)
+{
+    return each<Floats>([&](int) { return vdupq_n_f32(x); });
+}
 inline void store(float *p, Floats x)
 {
     for (int i = 0; i < 4; i++) vst1q_f32(p + 4 * i, x.p[i]);
 }
-inline Floats add(Floats a, Floats b) { return each<Floats>([&](int i) { return vaddq_f32(a.p[i], b.p[i]); }); }
-inline Floats minus(Floats a, Floats b) { return each<Floats>([&](int i) { return vsubq_f32(a.p[i], b.p[i]); }); }
-inline Floats times(Floats a, Floats b) { return each<Floats>([&](int i) { return vmulq_f32(a.p[i], b.p[i]); }); }
-inline Floats over(Floats a, Floats b) { return each<Floats>([&](int i) { return vdivq_f32(a.p[i], b.p[i]); }); }
-inline Floats smaller(Floats a, Floats b) { return each<Floats>([&](int i) { return vminq_f32(a.p[i], b.p[i]); }); }
-inline Floats larger(Floats a, Floats b) { return each<Floats>([&](int i) { return vmaxq_f32(a.p[i], b.p[i]); }); }
-inline Floats magnitude(Floats x) { return each<Floats>([&](int i) { return vabsq_f32(x.p[i]); }); }
-inline Ints load_ints(const int32_t *p) { return each<Ints>([&](int i) { return vld1q_s32(p + 4 * i); }); }
-inline Ints all_ints(int32_t x) { return each<Ints>([&](int) { return vdupq_n_s32(x); }); }
-inline Ints add(Ints a, Ints b) { return each<Ints>([&](int i) { return vaddq_s32(a.p[i], b.p[i]); }); }
-inline Floats to_floats(Ints x) { return each<Floats>([&](int i) { return vcvtq_f32_s32(x.p[i]); }); }
+inline Floats add(Floats a, Floats b)
+{
+    return each<Floats>([&](int i) { return vaddq_f32(a.p[i], b.p[i]); });
+}
+inline Floats minus(Floats a, Floats b)
+{
+    return each<Floats>([&](int i) { return vsubq_f32(a.p[i], b.p[i]); });
+}
+inline Floats times(Floats a, Floats b)
+{
+    return each<Floats>([&](int i) { return vmulq_f32(a.p[i], b.p[i]); });
+}
+inline Floats over(Floats a, Floats b)
+{
+    return each<Floats>([&](int i) { return vdivq_f32(a.p[i], b.p[i]); });
+}
+inline Floats smaller(Floats a, Floats b)
+{
+    return each<Floats>([&](int i) { return vminq_f32(a.p[i], b.p[i]); });
+}
+inline Floats larger(Floats a, Floats b)
+{
+    return each<Floats>([&](int i) { return vmaxq_f32(a.p[i], b.p[i]); });
+}
+inline Floats magnitude(Floats x)
+{
+    return each<Floats>([&](int i) { return vabsq_f32(x.p[i]); });
+}
+inline Ints load_ints(const int32_t *p)
+{
+    return each<Ints>([&](int i) { return vld1q_s32(p + 4 * i); });
+}
+inline Ints all_ints(int32_t x)
+{
+    return each<Ints>([&](int) { return vdupq_n_s32(x); });
+}
+inline Ints add(Ints a, Ints b)
+{
+    return each<Ints>([&](int i) { return vaddq_s32(a.p[i], b.p[i]); });
+}
+inline Floats to_floats(Ints x)
+{
+    return each<Floats>([&](int i) { return vcvtq_f32_s32(x.p[i]); });
+}
 inline Ints scale_by(Ints x, const int8_t *s)
 {
     const int8x16_t sixteen = vld1q_s8(s);
@@ -52,21 +91,35 @@ inline Ints scale_by(Ints x, const int8_t *s)
         return vmulq_s32(x.p[i], vmovl_s16(i % 2 ? vget_high_s16(eight[i / 2]) : vget_low_s16(eight[i / 2])));
     });
 }
-inline Ints nearest(Floats x) { return each<Ints>([&](int i) { return vcvtnq_s32_f32(x.p[i]); }); }
+inline Ints nearest(Floats x)
+{
+    return each<Ints>([&](int i) { return vcvtnq_s32_f32(x.p[i]); });
+}
 inline Floats two_to_the(Ints x)
 {
-    return each<Floats>([&](int i) { return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(x.p[i], vdupq_n_s32(127)), 23)); });
+    return each<Floats>(
+        [&](int i) { return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(x.p[i], vdupq_n_s32(127)), 23)); });
 }
 inline void store_bytes(int8_t *p, Ints x)
 {
-    const int16x8_t a = vcombine_s16(vmovn_s32(x.p[0]), vmovn_s32(x.p[1])), b = vcombine_s16(vmovn_s32(x.p[2]), vmovn_s32(x.p[3]));
+    const int16x8_t a = vcombine_s16(vmovn_s32(x.p[0]), vmovn_s32(x.p[1])),
+                    b = vcombine_s16(vmovn_s32(x.p[2]), vmovn_s32(x.p[3]));
     vst1q_s8(p, vcombine_s8(vmovn_s16(a), vmovn_s16(b)));
 }
 inline int32_t total(Ints x) { return vaddvq_s32(vaddq_s32(vaddq_s32(x.p[0], x.p[1]), vaddq_s32(x.p[2], x.p[3]))); }
 
-inline Bytes bytes(const uint8_t *p) { return each<Bytes>([&](int i) { return vld1q_u8(p + 16 * i); }); }
-inline Bytes low(Bytes x) { return each<Bytes>([&](int i) { return vandq_u8(x.p[i], vdupq_n_u8(15)); }); }
-inline Bytes high(Bytes x) { return each<Bytes>([&](int i) { return vshrq_n_u8(x.p[i], 4); }); }
+inline Bytes bytes(const uint8_t *p)
+{
+    return each<Bytes>([&](int i) { return vld1q_u8(p + 16 * i); });
+}
+inline Bytes low(Bytes x)
+{
+    return each<Bytes>([&](int i) { return vandq_u8(x.p[i], vdupq_n_u8(15)); });
+}
+inline Bytes high(Bytes x)
+{
+    return each<Bytes>([&](int i) { return vshrq_n_u8(x.p[i], 4); });
+}
 inline Ints dot_low(Ints sum, Bytes w, const int8_t *x)
 {
     int32_t four;

@@ -27,13 +27,31 @@ template <typename To, typename Lane> inline To each(Lane &&lane)
     return out;
 }
 
-inline Floats load(const float *p) { return each<Floats>([&](size_t i) { return p[i]; }); }
-inline Floats all(float x) { return each<Floats>([&](size_t) { return x; }); }
+inline Floats load(const float *p)
+{
+    return each<Floats>([&](size_t i) { return p[i]; });
+}
+inline Floats all(float x)
+{
+    return each<Floats>([&](size_t) { return x; });
+}
 inline void store(float *p, const Floats &x) { std::memcpy(p, x.lane, sizeof x.lane); }
-inline Floats add(const Floats &a, const Floats &b) { return each<Floats>([&](size_t i) { return a.lane[i] + b.lane[i]; }); }
-inline Floats minus(const Floats &a, const Floats &b) { return each<Floats>([&](size_t i) { return a.lane[i] - b.lane[i]; }); }
-inline Floats times(const Floats &a, const Floats &b) { return each<Floats>([&](size_t i) { return a.lane[i] * b.lane[i]; }); }
-inline Floats over(const Floats &a, const Floats &b) { return each<Floats>([&](size_t i) { return a.lane[i] / b.lane[i]; }); }
+inline Floats add(const Floats &a, const Floats &b)
+{
+    return each<Floats>([&](size_t i) { return a.lane[i] + b.lane[i]; });
+}
+inline Floats minus(const Floats &a, const Floats &b)
+{
+    return each<Floats>([&](size_t i) { return a.lane[i] - b.lane[i]; });
+}
+inline Floats times(const Floats &a, const Floats &b)
+{
+    return each<Floats>([&](size_t i) { return a.lane[i] * b.lane[i]; });
+}
+inline Floats over(const Floats &a, const Floats &b)
+{
+    return each<Floats>([&](size_t i) { return a.lane[i] / b.lane[i]; });
+}
 inline Floats smaller(const Floats &a, const Floats &b)
 {
     return each<Floats>([&](size_t i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; });
@@ -42,12 +60,30 @@ inline Floats larger(const Floats &a, const Floats &b)
 {
     return each<Floats>([&](size_t i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
 }
-inline Floats magnitude(const Floats &x) { return each<Floats>([&](size_t i) { return x.lane[i] < 0 ? -x.lane[i] : x.lane[i]; }); }
-inline Ints load_ints(const int32_t *p) { return each<Ints>([&](size_t i) { return p[i]; }); }
-inline Ints all_ints(int32_t x) { return each<Ints>([&](size_t) { return x; }); }
-inline Ints add(const Ints &a, const Ints &b) { return each<Ints>([&](size_t i) { return a.lane[i] + b.lane[i]; }); }
-inline Floats to_floats(const Ints &x) { return each<Floats>([&](size_t i) { return static_cast<float>(x.lane[i]); }); }
-inline Ints scale_by(const Ints &x, const int8_t *s) { return each<Ints>([&](size_t i) { return x.lane[i] * s[i]; }); }
+inline Floats magnitude(const Floats &x)
+{
+    return each<Floats>([&](size_t i) { return x.lane[i] < 0 ? -x.lane[i] : x.lane[i]; });
+}
+inline Ints load_ints(const int32_t *p)
+{
+    return each<Ints>([&](size_t i) { return p[i]; });
+}
+inline Ints all_ints(int32_t x)
+{
+    return each<Ints>([&](size_t) { return x; });
+}
+inline Ints add(const Ints &a, const Ints &b)
+{
+    return each<Ints>([&](size_t i) { return a.lane[i] + b.lane[i]; });
+}
+inline Floats to_floats(const Ints &x)
+{
+    return each<Floats>([&](size_t i) { return static_cast<float>(x.lane[i]); });
+}
+inline Ints scale_by(const Ints &x, const int8_t *s)
+{
+    return each<Ints>([&](size_t i) { return x.lane[i] * s[i]; });
+}
 inline Ints nearest(const Floats &x) // of |x| < 2^22
 {
     return each<Ints>([&](size_t i) { return static_cast<int32_t>((x.lane[i] + 12582912.0f) - 12582912.0f); });
@@ -72,9 +108,18 @@ inline int32_t total(const Ints &x)
     return sum;
 }
 
-inline Bytes bytes(const uint8_t *p) { return each<Bytes>([&](size_t i) { return p[i]; }); }
-inline Bytes low(const Bytes &x) { return each<Bytes>([&](size_t i) { return static_cast<uint8_t>(x.lane[i] & 15); }); }
-inline Bytes high(const Bytes &x) { return each<Bytes>([&](size_t i) { return static_cast<uint8_t>(x.lane[i] >> 4); }); }
+inline Bytes bytes(const uint8_t *p)
+{
+    return each<Bytes>([&](size_t i) { return p[i]; });
+}
+inline Bytes low(const Bytes &x)
+{
+    return each<Bytes>([&](size_t i) { return static_cast<uint8_t>(x.lane[i] & 15); });
+}
+inline Bytes high(const Bytes &x)
+{
+    return each<Bytes>([&](size_t i) { return static_cast<uint8_t>(x.lane[i] >> 4); });
+}
 inline Ints dot(const Ints &sum, const Bytes &w, const int8_t *x)
 {
     return each<Ints>([&](size_t i) {

@@ -115,7 +115,8 @@ void pack_i8(const Rows &rows, const Matrix &m, int block, uint8_t *to, float *r
         uint8_t *at = to + place(m, block, chunk, m.chunks()) * kRows * kChunk;
         for (int c = 0; c < kChunk; c++)
             for (int i = 0; i < kRows; i++)
-                at[(c / 4 * kRows + i) * 4 + c % 4] = static_cast<uint8_t>(static_cast<int>(nearest(w[c][i] * inverse[i])) + 128);
+                at[(c / 4 * kRows + i) * 4 + c % 4] = static_cast<uint8_t>(
+                    static_cast<int>(nearest(w[c][i] * inverse[i])) + 128);
     }
 }
 
@@ -207,7 +208,8 @@ Vec<float> pack_columns(const float *w, int gates, int units, int columns)
     for (int block = 0; block < blocks; block++)
         for (int lane = 0; lane < kRows; lane++)
             if (const float *from = rows.row(block, lane))
-                for (int c = 0; c < columns; c++) out[(static_cast<size_t>(c) * blocks + block) * kRows + lane] = from[c];
+                for (int c = 0; c < columns; c++)
+                    out[(static_cast<size_t>(c) * blocks + block) * kRows + lane] = from[c];
     return out;
 }
 
@@ -231,7 +233,8 @@ Tables pack_tables(Arena &arena, const float *t, int count, int levels, int widt
     for (int k = 0; k < count; k++) {
         std::fill(most.begin(), most.end(), 0.0f);
         for (int q = 0; q < levels; q++)
-            for (int i = 0; i < width; i++) most[i] = std::max(most[i], std::fabs(t[(static_cast<size_t>(k) * levels + q) * width + i]));
+            for (int i = 0; i < width; i++)
+                most[i] = std::max(most[i], std::fabs(t[(static_cast<size_t>(k) * levels + q) * width + i]));
         for (int i = 0; i < width; i++) sum[i] += most[i];
     }
     const float largest = *std::max_element(sum.begin(), sum.end());

@@ -100,7 +100,8 @@ Resampler::Resampler(std::shared_ptr<const Filter> filter, int channels, int mos
 {
     const int samples = int(kFastest * double(most) * double(down_) / double(up_)) + 2;
     // of the filter for varying rates too
-    taps_ = (int(2 * std::max(filter_->delay, std::min(kHalfWidth, kLongest * filter_->model_rate))) + 2 + kLanes - 1) / kLanes * kLanes;
+    taps_ = (int(2 * std::max(filter_->delay, std::min(kHalfWidth, kLongest * filter_->model_rate))) + 2 + kLanes - 1) /
+            kLanes * kLanes;
     room_ = taps_ + samples;
     past_.assign(size_t(channels_) * room_, 0.0f);
     newest_.resize(most);

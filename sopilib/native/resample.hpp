@@ -17,11 +17,11 @@ namespace sopi {
 // Windowed-sinc coefficients for one pair of rates. Immutable, shared.
 struct Filter {
     int model_rate = 0, host_rate = 0; // Hz
-    int up = 1, down = 1;              // host_rate / model_rate in lowest terms
-    int taps = 1;                      // model samples that a frame is made of, a multiple of 8
-    double delay = 0;                  // group delay in model samples
-    bool between = false;              // phases are interpolated between: there is one more than `up`
-    std::vector<float> phases;         // [up][taps], oldest sample first; each phase sums to 1. Empty for equal rates
+    int up = 1, down = 1; // host_rate / model_rate in lowest terms
+    int taps = 1; // model samples that a frame is made of, a multiple of 8
+    double delay = 0; // group delay in model samples
+    bool between = false; // phases are interpolated between: there is one more than `up`
+    std::vector<float> phases; // [up][taps], oldest sample first; each phase sums to 1. Empty for equal rates
 
     // Not RT: some milliseconds.
     static std::shared_ptr<const Filter> design(int model_rate, int host_rate);
@@ -63,17 +63,17 @@ private:
     std::shared_ptr<const Filter> filter_, between_;
     int channels_;
     uint64_t up_, down_;
-    int taps_, room_;          // room_: samples a channel of past_ holds
-    std::vector<float> past_;  // [channels][room_]: the last `taps` samples, then the new ones
+    int taps_, room_; // room_: samples a channel of past_ holds
+    std::vector<float> past_; // [channels][room_]: the last `taps` samples, then the new ones
     uint64_t samples_ = 0, frames_ = 0;
     // When it varies: the next frame's newest sample, counted from samples_, and how far the frame is past it. Kept apart,
     // so that sums round alike however the frames are split.
     int whole_ = 0, planned_whole_ = 0;
     double part_ = 0, planned_part_ = 0;
     int planned_ = 0, takes_ = 0;
-    std::vector<int> newest_;  // [planned_]: its newest sample, counted from samples_
+    std::vector<int> newest_; // [planned_]: its newest sample, counted from samples_
     std::vector<double> phase_; // [planned_]: row of the filter's phases
-    std::vector<int> heard_;   // [takes_]
+    std::vector<int> heard_; // [takes_]
 };
 
 } // namespace sopi

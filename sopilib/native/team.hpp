@@ -32,12 +32,16 @@ public:
 
     // Within run(): what a member wrote before it arrived, the others see after they waited. Each member arrives and
     // waits in turn; what it does in between must not depend on the others.
-    void arrive(int member) noexcept { here_[member].count.store(here_[member].count.load(std::memory_order_relaxed) + 1, std::memory_order_release); }
+    void arrive(int member) noexcept
+    {
+        here_[member].count.store(here_[member].count.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+    }
     void wait(int member) noexcept
     {
         const uint32_t mine = here_[member].count.load(std::memory_order_relaxed);
         for (int other = 0; other < size_; other++)
-            if (static_cast<int32_t>(here_[other].count.load(std::memory_order_acquire) - mine) < 0) wait_for(other, mine);
+            if (static_cast<int32_t>(here_[other].count.load(std::memory_order_acquire) - mine) < 0)
+                wait_for(other, mine);
     }
     void meet(int member) noexcept
     {

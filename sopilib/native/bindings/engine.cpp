@@ -1,6 +1,6 @@
 // The engine as Python sees it: arrays in, arrays out, the GIL released for the whole of every call that computes.
-#include "engine/blend.hpp"
 #include "engine/engine.hpp"
+#include "engine/blend.hpp"
 #include "new_array.hpp"
 
 #include <nanobind/nanobind.h>
@@ -40,7 +40,9 @@ public:
     Vec<float> vector(const std::string &name, int gates = 1) const
     {
         const auto found = arrays_.find(name);
-        return found == arrays_.end() ? Vec<float>{} : pack_units(found->second.data, gates, static_cast<int>(found->second.size) / gates);
+        return found == arrays_.end()
+                   ? Vec<float>{}
+                   : pack_units(found->second.data, gates, static_cast<int>(found->second.size) / gates);
     }
     Vec<float> columns(const std::string &name, int gates) const
     {
@@ -76,7 +78,8 @@ Tier read_tier(Weights &w, const Reader &read, const std::string &name, int laye
         const float *u = read.data(rnn + ".recurrent");
         const bool reset_before = !w.lstm && !w.reset_after;
         layer.recurrent = pack(w.arena, u, reset_before ? 2 : w.gates, w.dim, w.dim, form);
-        if (reset_before) layer.reset = pack(w.arena, u + static_cast<size_t>(2) * w.dim * w.dim, 1, w.dim, w.dim, form);
+        if (reset_before)
+            layer.reset = pack(w.arena, u + static_cast<size_t>(2) * w.dim * w.dim, 1, w.dim, w.dim, form);
         layer.output = read.matrix(w.arena, rnn + ".output", 1, form);
         layer.bias = read.vector(rnn + ".bias", w.gates);
         layer.candidate = read.vector(rnn + ".candidate");
@@ -126,7 +129,8 @@ std::shared_ptr<Weights> make_weights(const nb::dict &config, const nb::dict &we
     w.sum_relu = relu[0];
     for (size_t k = 0; k + 1 < relu.size(); k++) {
         const std::string name = "sample.layer" + std::to_string(k);
-        w.sample.push_back({read.matrix(w.arena, name + ".weight", 1, samples), read.vector(name + ".bias"), relu[k + 1]});
+        w.sample.push_back(
+            {read.matrix(w.arena, name + ".weight", 1, samples), read.vector(name + ".bias"), relu[k + 1]});
     }
     w.seen = read.vector("seen");
     w.decode = read.vector("decode");
@@ -207,7 +211,8 @@ nb::dict state(NativeEngine &e)
     uint64_t *numbers;
     out["position"] = e.position();
     out["history"] = new_array<int32_t>(&history, voices, w.lookback());
-    for (int v = 0; v < voices; v++) std::copy_n(e.history(v), w.lookback(), history + static_cast<size_t>(v) * w.lookback());
+    for (int v = 0; v < voices; v++)
+        std::copy_n(e.history(v), w.lookback(), history + static_cast<size_t>(v) * w.lookback());
     out["seed"] = new_array<uint64_t>(&numbers, voices);
     for (int v = 0; v < voices; v++) numbers[v] = e.voice_states()[v].seed;
     out["drawn"] = new_array<uint64_t>(&numbers, voices);
@@ -251,7 +256,8 @@ void set_state(NativeEngine &e, const nb::dict &in)
                 });
         }
         const auto values = nb::cast<Floats>(in[(tier + ".output").c_str()]);
-        for (int v = 0; v < voices; v++) std::copy_n(values.data() + static_cast<size_t>(v) * w.dim, w.dim, e.output(t, v));
+        for (int v = 0; v < voices; v++)
+            std::copy_n(values.data() + static_cast<size_t>(v) * w.dim, w.dim, e.output(t, v));
     }
     e.state_changed();
 }
@@ -263,25 +269,36 @@ void bind_engine(nb::module_ &m)
     nb::class_<Source>(m, "Source");
     nb::class_<Weights>(m, "Weights");
     m.def("make_weights", &make_weights, "config"_a, "weights"_a, "precision"_a);
-    m.def("instruction_set", [](const std::string &name) -> nb::object {
-        const Kernels *k = find_kernels(name.c_str());
-        return k ? nb::object(nb::str(k->name)) : nb::none();
-    }, "name"_a = "auto", "The set of that name if this processor has it, else None; \"auto\": the best one.");
+    m.def(
+        "instruction_set",
+        [](const std::string &name) -> nb::object {
+            const Kernels *k = find_kernels(name.c_str());
+            return k ? nb::object(nb::str(k->name)) : nb::none();
+        },
+        "name"_a = "auto", "The set of that name if this processor has it, else None; \"auto\": the best one.");
     nb::class_<NativeEngine, Source>(m, "NativeEngine")
-        .def("__init__", [](NativeEngine *self, std::shared_ptr<Weights> weights, int voices, int threads, const std::string &set) {
-            new (self) NativeEngine(std::move(weights), voices, threads, find_kernels(set.c_str()));
-        }, "weights"_a, "voices"_a, "threads"_a, "instruction_set"_a)
+        .def(
+            "__init__",
+            [](NativeEngine *self, std::shared_ptr<Weights> weights, int voices, int threads, const std::string &set) {
+                new (self) NativeEngine(std::move(weights), voices, threads, find_kernels(set.c_str()));
+            },
+            "weights"_a, "voices"_a, "threads"_a, "instruction_set"_a)
         .def("clone", &NativeEngine::clone, "voices"_a, nb::call_guard<nb::gil_scoped_release>())
         .def("reset", &NativeEngine::reset, "seed"_a)
         .def("teacher_force", &teacher_force, "codes"_a, "features"_a)
-        .def("prime", [](NativeEngine &e, const Codes &codes, const Floats &features) {
-            nb::gil_scoped_release released;
-            e.prime(codes.data(), codes.shape(1), features.data());
-        }, "codes"_a, "features"_a)
+        .def(
+            "prime",
+            [](NativeEngine &e, const Codes &codes, const Floats &features) {
+                nb::gil_scoped_release released;
+                e.prime(codes.data(), codes.shape(1), features.data());
+            },
+            "codes"_a, "features"_a)
         .def("generate", &generate, "temperature"_a, "top_k"_a, "top_p"_a, "min_p"_a, "features"_a)
         .def("time_blocks", &time_blocks, "blocks"_a, "n"_a, "temperature"_a = 1.0f)
         .def_prop_ro("threads", &NativeEngine::threads)
-        .def("work", &work, "Bytes of memory, of matrices (\"again\"), moved per sample; multiply-adds (\"products\") per sample and voice.")
+        .def("work", &work,
+             "Bytes of memory, of matrices (\"again\"), moved per sample; multiply-adds (\"products\") per sample and "
+             "voice.")
         .def("state", &state)
         .def("set_state", &set_state, "state"_a)
         .def_prop_ro("instruction_set", [](const NativeEngine &e) { return std::string(e.kernels().name); });

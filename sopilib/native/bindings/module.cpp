@@ -17,10 +17,14 @@ using Bytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::
 
 void bind_crc32c(nb::module_ &m)
 {
-    m.def("crc32c", [](const Bytes &data, bool plain) {
-        nb::gil_scoped_release released;
-        return (plain ? crc32c_plain : crc32c)(data.data(), data.size());
-    }, nb::arg("data"), nb::arg("plain") = false, "CRC-32C of uint8 [n]. plain: by tables, whatever the processor has.");
+    m.def(
+        "crc32c",
+        [](const Bytes &data, bool plain) {
+            nb::gil_scoped_release released;
+            return (plain ? crc32c_plain : crc32c)(data.data(), data.size());
+        },
+        nb::arg("data"), nb::arg("plain") = false,
+        "CRC-32C of uint8 [n]. plain: by tables, whatever the processor has.");
 }
 
 } // namespace
@@ -31,7 +35,8 @@ NB_MODULE(_native, m)
     m.doc() = "sopilib's native part: the engine, the stream that plays it, and checksums.";
     sopi::bind_crc32c(m);
     m.def("read_bandwidth", &sopi::read_bandwidth, nb::arg("bytes"), nb::arg("threads"), nb::arg("seconds"),
-          nb::call_guard<nb::gil_scoped_release>(), "Bytes per second at which threads together read memory again and again.");
+          nb::call_guard<nb::gil_scoped_release>(),
+          "Bytes per second at which threads together read memory again and again.");
     sopi::bind_engine(m);
     sopi::bind_output(m);
     sopi::bind_stream(m);

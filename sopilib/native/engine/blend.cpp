@@ -10,11 +10,13 @@ Blend::Blend(std::shared_ptr<NativeEngine> first, std::shared_ptr<NativeEngine> 
     : first_(std::move(first)), second_(std::move(second)), period_(std::lcm(first_->period(), second_->period()))
 {
     const int q = first_->weights().levels;
-    if (first_->voices() != second_->voices()) throw std::invalid_argument("two models with different numbers of voices");
+    if (first_->voices() != second_->voices())
+        throw std::invalid_argument("two models with different numbers of voices");
     if (first_->sample_rate() != second_->sample_rate()) throw std::invalid_argument("their sample rates differ");
     if (second_->weights().levels != q || !std::equal(decode_table(), decode_table() + q, second_->decode_table()))
         throw std::invalid_argument("their quantisers differ");
-    while (position_ < period_ && (position_ % first_->period() != first_->position() || position_ % second_->period() != second_->position()))
+    while (position_ < period_ &&
+           (position_ % first_->period() != first_->position() || position_ % second_->period() != second_->position()))
         position_++;
     if (position_ == period_) throw std::invalid_argument("they have not come equally far");
     logits_.resize(q);
@@ -32,7 +34,7 @@ void Blend::generate(int32_t *codes, int64_t n, const Controls &controls)
             const float *a = first_->logits(v), *b = second_->logits(v);
             for (int k = 0; k < q; k++) logits_[k] = a[k] + share * (b[k] - a[k]);
             codes_[v] = codes[v * n + i] = first_->kernels().sample(logits_.data(), q, controls.temperature[v * n + i],
-                                                                   controls.sampling[v], first_->draw(v));
+                                                                    controls.sampling[v], first_->draw(v));
         }
         first_->consume(codes_.data());
         second_->consume(codes_.data());
@@ -82,16 +84,19 @@ void Blend::split(const State &state, State *first, State *second) const
     for (size_t v = 0; fits && v < state.voices.size(); v++) {
         const State::Row &row = state.voices[v];
         State::Row &a = first->voices[v], &b = second->voices[v];
-        fits = row.history.size() == a.history.size() + b.history.size() && row.values.size() == a.values.size() + b.values.size();
+        fits = row.history.size() == a.history.size() + b.history.size() &&
+               row.values.size() == a.values.size() + b.values.size();
         if (!fits) break;
         std::copy_n(row.history.begin(), a.history.size(), a.history.begin());
-        std::copy_n(row.history.end() - static_cast<std::ptrdiff_t>(b.history.size()), b.history.size(), b.history.begin());
+        std::copy_n(row.history.end() - static_cast<std::ptrdiff_t>(b.history.size()), b.history.size(),
+                    b.history.begin());
         std::copy_n(row.values.begin(), a.values.size(), a.values.begin());
         std::copy_n(row.values.end() - static_cast<std::ptrdiff_t>(b.values.size()), b.values.size(), b.values.begin());
         a.seed = b.seed = row.seed;
         a.drawn = b.drawn = row.drawn;
     }
-    if (!fits) throw std::invalid_argument("the snapshot is not of these two models blended, or of another number of voices");
+    if (!fits)
+        throw std::invalid_argument("the snapshot is not of these two models blended, or of another number of voices");
     first->position = state.position % first_->period();
     second->position = state.position % second_->period();
 }

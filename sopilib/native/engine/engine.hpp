@@ -16,8 +16,8 @@ namespace sopi {
 
 // Everything that one voice remembers, but for its RNN states.
 struct Voice {
-    std::vector<int32_t> history;              // [2 * lookback], twice the same: any `lookback` in a row are all of it
-    uint64_t seed = 0, drawn = 0;              // random stream and how many numbers it gave
+    std::vector<int32_t> history; // [2 * lookback], twice the same: any `lookback` in a row are all of it
+    uint64_t seed = 0, drawn = 0; // random stream and how many numbers it gave
 };
 
 class Team;
@@ -51,7 +51,10 @@ public:
     void kick(float share) override;
     // In turn, for whoever draws codes from several engines: the logits of the next code; the code [voices] that it is.
     void look_ahead(const float *features);
-    const float *logits(int voice) const noexcept { return logits_.data() + static_cast<size_t>(voice) * widest_; } // [q]
+    const float *logits(int voice) const noexcept
+    {
+        return logits_.data() + static_cast<size_t>(voice) * widest_;
+    } // [q]
     void consume(const int32_t *codes);
     // The next number of a voice's random stream, in [0, 1).
     float draw(int voice) noexcept { return coin(states_[voice].seed, voice, states_[voice].drawn++); }
@@ -82,12 +85,12 @@ private:
 
     // What each tier has worked out in advance, and its present frame's.
     struct TierState {
-        std::vector<Vec<float>> h, c;       // [layer][voices * D]; c: LSTM
-        Vec<float> output;                  // [voices * D]
-        std::vector<Vec<float>> recurrent;  // [layer][voices * G*D] recurrent * h
-        std::vector<Vec<float>> frame;      // [layer][voices * G*D] bias + frame * u, as far as the frame is known
+        std::vector<Vec<float>> h, c; // [layer][voices * D]; c: LSTM
+        Vec<float> output; // [voices * D]
+        std::vector<Vec<float>> recurrent; // [layer][voices * G*D] recurrent * h
+        std::vector<Vec<float>> frame; // [layer][voices * G*D] bias + frame * u, as far as the frame is known
         std::vector<Vec<float>> conditioned; // [layer][voices * G*D] condition * c
-        Vec<float> condition;               // [voices * D] c: what the tier above hands down for the next frame
+        Vec<float> condition; // [voices * D] c: what the tier above hands down for the next frame
     };
 
     // Calls each(values, n) for every array of a voice's State::Row::values, in order.

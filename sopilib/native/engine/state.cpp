@@ -34,7 +34,8 @@ void NativeEngine::check(const State &state) const
 {
     size_t values = 0;
     const_cast<NativeEngine *>(this)->each_array(0, [&](const float *, int n) { values += n; });
-    bool fits = static_cast<int>(state.voices.size()) == voices_ && state.position >= 0 && state.position < w_->lookback();
+    bool fits = static_cast<int>(state.voices.size()) == voices_ && state.position >= 0 &&
+                state.position < w_->lookback();
     for (const State::Row &row : state.voices)
         fits = fits && row.history.size() == static_cast<size_t>(w_->lookback()) && row.values.size() == values;
     if (!fits) throw std::invalid_argument("the snapshot is of another model or another number of voices");

@@ -51,15 +51,15 @@ struct Weights {
     // What a sample costs, whatever the number of voices that share it.
     struct Work {
         size_t memory = 0, again = 0; // bytes: all, and of the matrices, which are all read again in each largest frame
-        double moved = 0;             // bytes read per sample, on average
-        double products = 0;          // multiply-adds per sample and voice, on average
+        double moved = 0; // bytes read per sample, on average
+        double products = 0; // multiply-adds per sample and voice, on average
     };
     Work work() const noexcept;
 
     // Once complete: tells the matrices whether they fit the caches together.
     void note_size() noexcept;
     int lookback() const noexcept { return tiers.back().frame; }
-    int units() const noexcept { return padded(dim, kRows); }        // D in memory
+    int units() const noexcept { return padded(dim, kRows); } // D in memory
     int state_size() const noexcept { return lstm ? 2 * dim : dim; } // h, or h then c
 };
 

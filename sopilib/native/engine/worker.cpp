@@ -46,7 +46,8 @@ Worker::Quantised Worker::room(int columns) const
 
 Vectors Worker::as_read(const float *x, int stride, const Quantised &from) const noexcept
 {
-    return {x, stride, from.q.data(), from.offset.data(), from.scale.data(), static_cast<int>(from.q.size()) / e_.voices_};
+    return {
+        x, stride, from.q.data(), from.offset.data(), from.scale.data(), static_cast<int>(from.q.size()) / e_.voices_};
 }
 
 Vectors Worker::read(const float *x, int stride, int columns, Quantised &into) noexcept
@@ -54,7 +55,8 @@ Vectors Worker::read(const float *x, int stride, int columns, Quantised &into) n
     const Vectors out = as_read(x, stride, into);
     if (w_.quantised)
         for (int v = 0; v < e_.voices_; v++)
-            k_.quantise(x + static_cast<size_t>(v) * stride, columns, into.q.data() + static_cast<size_t>(v) * out.q_stride,
+            k_.quantise(x + static_cast<size_t>(v) * stride, columns,
+                        into.q.data() + static_cast<size_t>(v) * out.q_stride,
                         into.offset.data() + static_cast<size_t>(v) * (out.q_stride / kChunk + 1), &into.scale[v]);
     return out;
 }
@@ -84,8 +86,11 @@ void Worker::advance(int tier, int until) noexcept
     const int from = mine.done;
     if (until <= from) return;
     for (const Task &task : mine.tasks) {
-        const int unit = task.kind == Task::condition ? 1 : task.kind == Task::conditioned ? w_.gates : w_.tiers[tier].layers[task.layer].recurrent.group;
-        const int begin = std::max(from - task.first, 0) / unit * unit, end = std::min(until - task.first, task.blocks) / unit * unit;
+        const int unit = task.kind == Task::condition     ? 1
+                         : task.kind == Task::conditioned ? w_.gates
+                                                          : w_.tiers[tier].layers[task.layer].recurrent.group;
+        const int begin = std::max(from - task.first, 0) / unit * unit,
+                  end = std::min(until - task.first, task.blocks) / unit * unit;
         if (begin >= end) continue;
         const Range part = share(begin, end, unit);
         const Layer &layer = w_.tiers[tier].layers[task.layer];
@@ -149,7 +154,8 @@ void Worker::hear(int tier, const float *features, int64_t features_stride) noex
             float *y = state.frame[l].data() + static_cast<size_t>(v) * gates_ + first;
             const float *from = mine.columns ? y : layer.bias.data() + first;
             const auto add = [&](int column, const float *u, int count) {
-                k_.accumulate(layer.frame.data() + static_cast<size_t>(column) * gates_ + first, gates_, u, count, from, y, n);
+                k_.accumulate(layer.frame.data() + static_cast<size_t>(column) * gates_ + first, gates_, u, count, from,
+                              y, n);
                 from = y;
             };
             const int32_t *codes = e_.states_[v].history.data() + last_codes(known);
@@ -186,7 +192,8 @@ void Worker::run_tier(int tier, const float *features, int64_t features_stride) 
         if (layer.below) {
             const bool heard = !layer.frame.empty();
             multiply(layer.below, gates, as_read(state.h[l - 1].data(), d_, mine.h[l - 1]),
-                     {e_.gates_x_.data(), gates_, heard ? state.frame[l].data() : layer.bias.data(), heard ? gates_ : 0, false});
+                     {e_.gates_x_.data(), gates_, heard ? state.frame[l].data() : layer.bias.data(), heard ? gates_ : 0,
+                      false});
         }
         const auto x = [&](int v) { return at(layer.below ? e_.gates_x_ : state.frame[l], v, gates_); };
         const auto x2 = [&](int v) { return layer.condition ? at(state.conditioned[l], v, gates_) : nullptr; };
@@ -199,7 +206,8 @@ void Worker::run_tier(int tier, const float *features, int64_t features_stride) 
         }
         if (layer.reset) {
             team_.meet(index_);
-            multiply(layer.reset, units, read(e_.reset_h_.data(), d_, d_, reset_), {e_.reset_n_.data(), d_, nullptr, 0, false});
+            multiply(layer.reset, units, read(e_.reset_h_.data(), d_, d_, reset_),
+                     {e_.reset_n_.data(), d_, nullptr, 0, false});
             for (int v = 0; v < voices; v++)
                 k_.gru_finish(x(v), x2(v), u(v), at(e_.reset_n_, v, d_), units.begin, units.end, at(state.h[l], v, d_));
         }
@@ -210,7 +218,8 @@ void Worker::run_tier(int tier, const float *features, int64_t features_stride) 
         team_.meet(index_);
         const Vectors hs = read(h, d_, d_, mine.h[l]);
         if (w_.skip)
-            multiply(layer.output, units, hs, {state.output.data(), d_, l ? state.output.data() : t.output_bias.data(), l ? d_ : 0, false});
+            multiply(layer.output, units, hs,
+                     {state.output.data(), d_, l ? state.output.data() : t.output_bias.data(), l ? d_ : 0, false});
     }
     if (w_.skip) team_.meet(index_);
     read(state.output.data(), d_, d_, mine.output);
@@ -293,7 +302,8 @@ void Worker::generate(int32_t *codes, int64_t n, const Controls &controls) noexc
     for (int64_t i = 0; i < n; i++) {
         predict(controls.features, w_.features);
         for (int v = index_; v < e_.voices_; v += size_) {
-            const int32_t code = k_.sample(e_.logits(v), w_.levels, controls.temperature[v * n + i], controls.sampling[v], e_.draw(v));
+            const int32_t code = k_.sample(e_.logits(v), w_.levels, controls.temperature[v * n + i],
+                                           controls.sampling[v], e_.draw(v));
             codes[v * n + i] = code;
             take(v, code);
         }
@@ -301,7 +311,8 @@ void Worker::generate(int32_t *codes, int64_t n, const Controls &controls) noexc
     }
 }
 
-void Worker::teacher_force(const int32_t *codes, int64_t stride, int64_t n, const float *features, float *logits) noexcept
+void Worker::teacher_force(const int32_t *codes, int64_t stride, int64_t n, const float *features,
+                           float *logits) noexcept
 {
     const int q = w_.levels, frame = w_.tiers[0].frame;
     const int64_t features_stride = (n + frame - 1) / frame * w_.features;

@@ -44,12 +44,12 @@ private:
         int layer, first, blocks;
     };
     struct TierShare {
-        std::vector<Task> tasks;          // recurrent ones, then condition, then conditioned ones
-        int own = 0, all = 0;             // blocks of the recurrent ones, of all
-        int done = 0;                     // blocks done for the next frame
-        int columns = 0;                  // of the next frame heard
+        std::vector<Task> tasks; // recurrent ones, then condition, then conditioned ones
+        int own = 0, all = 0; // blocks of the recurrent ones, of all
+        int done = 0; // blocks done for the next frame
+        int columns = 0; // of the next frame heard
         bool condition_read = false;
-        std::vector<Quantised> h;         // [layer]
+        std::vector<Quantised> h; // [layer]
         Quantised output, condition;
     };
 

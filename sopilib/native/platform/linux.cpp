@@ -70,7 +70,10 @@ static void set_priority(pthread_t thread, const Priority &wanted) noexcept
 
 void set_priority(const Priority &wanted) noexcept { set_priority(pthread_self(), wanted); }
 
-void set_priority(std::thread &thread, const Priority &wanted) noexcept { set_priority(thread.native_handle(), wanted); }
+void set_priority(std::thread &thread, const Priority &wanted) noexcept
+{
+    set_priority(thread.native_handle(), wanted);
+}
 
 void inherit_priority(std::mutex &mutex) noexcept
 {
