@@ -8,7 +8,6 @@ import random
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import urllib.error
@@ -24,13 +23,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from osc_client import Controller, example, message
 from osc_noise import fuzzed, gain_changes, nested
+from osc_stage import Stage, wait_for
 from pythonosc.osc_message import OscMessage
 from stream_host import NativeHost, in_real_time
 
 from sopilib import SopiError
 from sopilib.live import COMMANDS, STATUS, Performer
-from sopilib.live.output import ClockOutput
-from sopilib.osc import Instances, Server, layouts
+from sopilib.osc import Server, layouts
 from sopilib.osc.announce import KINDS
 from sopilib.osc.clock import HostClock
 from sopilib.osc.outbox import INTERVAL
@@ -42,52 +41,11 @@ FLOOD = Path(__file__).parent / "osc_flood.py"
 pytestmark = pytest.mark.usefixtures("pd_models")
 
 
-class Stage:
-    """Two performers, `left` and one without a name, that play to nobody; a server; a controller."""
-
-    def __init__(self, **options):
-        self.lines = []
-        self.instances = Instances()
-        self.folder = tempfile.TemporaryDirectory()
-        self.performers = [Performer(folder=self.folder.name), Performer(folder=self.folder.name)]
-        self.output = ClockOutput(self.performers, 48000, 2)
-        for performer, name in zip(self.performers, ("left", "")):
-            self.instances.add(performer, name)
-        self.server = Server(self.instances, 0, report=self.lines.append, **options)
-        self.controller = Controller(self.server.port)
-        self.closing = [self.controller, self.server, self.output, *self.performers]
-
-    @property
-    def left(self):
-        return self.performers[0]
-
-    def controllers(self, n):
-        made = [Controller(self.server.port) for _ in range(n)]
-        self.closing = [*made, *self.closing]
-        return made
-
-    def settle(self):
-        """Until everything that was sent is handled."""
-        self.controller.ask("/samplernn/1/latency")
-
-    def close(self):
-        for what in self.closing:
-            what.close()
-        self.folder.cleanup()
-
-
 @pytest.fixture
 def stage():
     made = Stage()
     yield made
     made.close()
-
-
-def wait_for(condition, seconds=5.0):
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.005)
-    assert condition()
 
 
 # ---------------------------------------------------------------- packets
@@ -378,7 +336,7 @@ def test_a_button_subscribes_when_pressed_and_not_when_let_go(stage):
 
 
 def test_dead_subscribers_drop_out():
-    stage = Stage(silence=0.5)
+    stage = Stage(lease=0.5)
     try:
         gone, silent, alive = stage.controllers(3)
         for controller in (gone, silent):
@@ -389,10 +347,14 @@ def test_dead_subscribers_drop_out():
         wait_for(lambda: stage.server.subscribers == [("127.0.0.1", silent.port)])
         end = time.monotonic() + 0.8
         while time.monotonic() < end:
-            alive.send("/samplernn/1/gain", 0.5)  # from the same host: it lives
+            silent.send("/samplernn/1/gain", 0.5)  # any packet shows that it lives
             time.sleep(0.1)
         assert stage.server.subscribers
-        wait_for(lambda: not stage.server.subscribers, 2)
+        end = time.monotonic() + 2
+        while stage.server.subscribers:
+            assert time.monotonic() < end
+            alive.send("/samplernn/1/gain", 0.5)  # what others of its host send does not
+            time.sleep(0.1)
     finally:
         stage.close()
 

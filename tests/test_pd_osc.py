@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import socket
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from osc_client import Controller, example, free_port
+from osc_stage import Stage, wait_for
 from pd_host import Patch, Result, start
 
 from sopilib.live import COMMANDS
+from sopilib.osc import layouts
 
 pytestmark = pytest.mark.usefixtures("pd_models")
 
@@ -126,3 +129,19 @@ def test_reload_of_the_class_leaves_the_port_open_and_it_reaches_the_new_object(
     assert [line for line in status if line.startswith("osc")] == [f"osc {port} 1", f"osc {port} 1", "osc 0 1"]
     gains = [line for line in status if line.startswith("gain 0.25")]
     assert len(gains) == 1, "the new object hears it"
+
+
+def test_vanilla_pd_in_the_network_sends_the_number_back_by_itself(tmp_path: Path) -> None:
+    network = Stage(local=())  # nobody counts as this machine's own
+    back = free_port()
+    text = layouts.vanilla_patch().replace(" 9000;", f" {network.server.port};").replace(" 9001;", f" {back};")
+    # only the subscription is sent: it is confirmed by nothing but the number
+    (tmp_path / "p.pd").write_text(re.sub(r"metro \d+", "metro 60000", text))
+    command = ["pd", "-nogui", "-noprefs", "-noaudio", "-stderr", "-open", str(tmp_path / "p.pd")]
+    pd = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: network.server.subscribers == [("127.0.0.1", back)])
+    finally:
+        pd.kill()
+        pd.wait()
+        network.close()

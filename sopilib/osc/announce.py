@@ -15,7 +15,7 @@ KINDS = ("_osc._udp.local.", "_oscjson._tcp.local.")
 
 
 class Announcement:
-    """From now on until `close`. Takes about a second to be out, in a thread of its own."""
+    """Says it from now on until `stop`. It takes about a second to be out, in a thread of its own."""
 
     def __init__(self, host: str, osc_port: int, query_port: int) -> None:
         self._closed = threading.Event()
@@ -53,13 +53,17 @@ class Announcement:
             server=f"{computer}.local.",
         )
 
-    def close(self) -> None:
+    def stop(self) -> None:
+        """It is to end: `join` waits for that."""
         self._closed.set()
-        self._thread.join(2.0)
+
+    def join(self, seconds: float) -> None:
+        """Waits until the network has been told that it is over, for so many seconds at most."""
+        self._thread.join(seconds)
 
 
 def own_addresses() -> list[str]:
-    """This machine's in its networks."""
+    """This machine's IPv4 addresses in its networks."""
     import ifaddr  # zeroconf needs it
 
     found = [ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips if ip.is_IPv4]

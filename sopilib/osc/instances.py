@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 from sopilib.errors import SopiError
 from sopilib.live import COMMANDS, Performer
 from sopilib.live.commands import Command
 from sopilib.osc.clock import HostClock
+from sopilib.osc.names import ROOT, addresses, as_sent
 from sopilib.osc.pattern import is_name
 
 __all__ = ["PASSING", "Instance", "Instances"]
@@ -19,16 +21,18 @@ PASSING = {"loading", "loaded", "primed", "models", "warning", "error"}
 
 
 class Instance:
-    """A performer, and what it told last."""
+    """A performer, its number and its name in addresses, and what it told last."""
 
     def __init__(self, performer: Performer, number: int, name: str) -> None:
         self.performer, self.number, self.name = performer, number, name
         self.clock = HostClock()
+        """When its host takes which frame."""
         self.told: dict[str, tuple[int, tuple[Any, ...]]] = {}
-        """kind -> how many events there had been, and the values"""
+        """For each kind of status event the last one: the number of it, counted over all kinds, and its values."""
         self.events = 0
+        """How many status events there have been."""
         self.last_t = 0
-        """host frame for which the newest message without a timetag was meant"""
+        """Host frame for which the newest message without a timetag was meant."""
         self._seen = 0  # ns of the last callback that `clock` knows
         for command in COMMANDS.values():
             if command.query:
@@ -40,7 +44,7 @@ class Instance:
 
     @property
     def labels(self) -> list[str]:
-        """What may stand for it in an address."""
+        """What may stand for it in an address: its number, and its name if it has one."""
         return [str(self.number), *([self.name] if self.name else [])]
 
     def hear(self, kind: str, *values: Any) -> None:
@@ -57,7 +61,17 @@ class Instance:
             return self.performer.setting(command.name)
         return self.told.get(command.told, (0, None))[1]
 
+    def news(self, since: int, passing: bool = True) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        """What it told after the first `since` events: OSC addresses, and the values last told there. Without
+        `passing`, only what is, and not what happened."""
+        for kind, (number, values) in list(self.told.items()):
+            if number > since and (passing or kind not in PASSING):
+                for label in self.labels:
+                    for name in addresses(kind):
+                        yield f"/{ROOT}/{label}/{name}", as_sent(name, values)
+
     def look_at_clock(self) -> None:
+        """Takes note of the host's last callback, for `clock`."""
         frame, ns = self.performer.stream.clock()
         if ns != self._seen and not self.performer.freewheel:
             self._seen = ns
@@ -89,12 +103,14 @@ class Instances:
         return instance
 
     def rename(self, instance: Instance, name: str) -> None:
+        """Gives it another name, or none if that is empty. Raises SopiError for one that can't stand in an address."""
         _check_name(name)
         with self._lock:
             instance.name = name
             self.version += 1
 
     def remove(self, instance: Instance) -> None:
+        """No address means it any more, and nothing here keeps its performer."""
         instance.performer.unwatch(instance.hear)
         with self._lock:
             self.all = tuple(i for i in self.all if i is not instance)

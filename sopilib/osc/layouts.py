@@ -1,8 +1,9 @@
 """Layouts for controllers, made from the command table: a session of Open Stage Control, a document of TouchOSC, and a
 patch for a Pd that has no external of ours.
 
-All have a fader for each number, a toggle for each switch, a button for each command without arguments, and subscribe
-to what changes.
+All have a fader for each number, a toggle for each switch, a button for each command without arguments. They subscribe
+to what changes by themselves, say so again every 20 seconds, so that a server that was started later is found too, and
+send back the number by which a server in the network makes sure that they are there.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ __all__ = ["FEEDBACK_PORT", "open_stage_control", "touchosc", "vanilla_patch"]
 
 PORT = 9000  # of `sopi serve`
 FEEDBACK_PORT = 9001  # at which controllers are to receive
+RENEW = 20_000  # ms between two subscriptions: three fit into a server's lease
 OFF_STAGE = {"freewheel", "tick", "status", "models"}  # commands for patches rather than for hands
 SHOWN = ("model", "level")  # events that are shown
 ROW, GAP, LABEL = 60, 8, 130  # pixels
@@ -58,7 +60,7 @@ def on_stage() -> list[tuple[Command, str]]:
 
 
 def open_stage_control(instance: str = "1") -> str:
-    """A session file, JSON. It subscribes by itself when it is opened."""
+    """A session file, JSON, for `sopi serve`'s instance of this name or number."""
     address = f"/{ROOT}/{instance}/"
     widgets: list[dict[str, Any]] = []
     top = GAP
@@ -85,9 +87,11 @@ def open_stage_control(instance: str = "1") -> str:
     for i, kind in enumerate(SHOWN):
         place = {"left": GAP + i * WIDTH // 2, "top": top, "width": WIDTH // 2 - 2 * GAP, "height": ROW - GAP}
         widgets.append({"type": "text", "id": kind, "address": address + kind, **place})
-    connect = {"left": GAP, "top": top + ROW, "width": WIDTH - 2 * GAP, "height": ROW - GAP}
-    subscribe = {"address": f"/{ROOT}/subscribe", "mode": "tap", "label": "connect", "on": 1, "typeTags": "i"}
-    widgets.append({"type": "button", "id": "connect", **subscribe, **connect})
+    place = {"left": GAP, "top": top + ROW, "width": WIDTH - 2 * GAP, "height": ROW - GAP}
+    refresh = {"address": f"/{ROOT}/refresh", "mode": "tap", "label": "refresh", "on": 1, "typeTags": "i"}
+    widgets.append({"type": "button", "id": "refresh", **refresh, **place})
+    confirm = f"send('/{ROOT}/confirm', {{type: 'i', value: value}})"
+    widgets.append({"type": "variable", "id": "confirm", "address": f"/{ROOT}/confirm", "onValue": confirm})
     for widget in widgets:
         widget.setdefault("address", "auto")
         widget["target"] = ""
@@ -97,7 +101,10 @@ def open_stage_control(instance: str = "1") -> str:
         "colorBg": PAPER,
         "colorText": INK,
         "colorWidget": ACCENT,
-        "onCreate": f"send('/{ROOT}/subscribe')",
+        "onCreate": (
+            f"send('/{ROOT}/subscribe'); send('/{ROOT}/refresh'); "
+            f"setInterval('subscription', () => send('/{ROOT}/subscribe'), {RENEW})"
+        ),
         "widgets": widgets,
         "tabs": [],
     }
@@ -108,8 +115,24 @@ def open_stage_control(instance: str = "1") -> str:
 # ---------------------------------------------------------------- TouchOSC
 
 
+TOUCHOSC_SCRIPT = f"""\
+local subscribed = -{RENEW}
+function update()
+  if getMillis() - subscribed >= {RENEW} then
+    subscribed = getMillis()
+    sendOSC('/{ROOT}/subscribe', {FEEDBACK_PORT})
+  end
+end
+function onReceiveOSC(message, connections)
+  if message[1] == '/{ROOT}/confirm' then
+    sendOSC('/{ROOT}/confirm', message[2][1].value)
+  end
+end
+"""
+
+
 def touchosc(instance: str = "1") -> bytes:
-    """A .tosc file: XML, compressed."""
+    """A .tosc file, XML, compressed, for the instance of this name or number."""
     address = f"/{ROOT}/{instance}/"
     nodes: list[str] = []
     buttons: list[tuple[str, str, str, str | None]] = []  # name, address, when it sends, what if not its state
@@ -128,8 +151,7 @@ def touchosc(instance: str = "1") -> bytes:
                 buttons.append((f"{command.name} {choice}", address + command.name, "RISE", word))
         elif kind in ("button", "toggle"):
             buttons.append((command.name, address + command.name, "ANY" if kind == "toggle" else "RISE", None))
-    port = _partial("CONSTANT", "INTEGER", str(FEEDBACK_PORT))
-    buttons.append(("connect", f"/{ROOT}/subscribe", "RISE", port))
+    buttons.append(("refresh", f"/{ROOT}/refresh", "RISE", None))
     column = (WIDTH - GAP) // 3
     for i, (name, where, condition, constant) in enumerate(buttons):
         frame = (GAP + i % 3 * column, top + i // 3 * (ROW + GAP), column - GAP, ROW)
@@ -144,8 +166,8 @@ def touchosc(instance: str = "1") -> bytes:
         frame = (GAP + i * WIDTH // 2, top, WIDTH // 2 - 2 * GAP, ROW)
         message = _message(address + shown, [_partial("VALUE", "STRING", "text")], send=False, receive=True)
         nodes.append(_label(shown, shown, frame, message))
-    background = _property("color", PAPER)
-    root = _node("GROUP", ROOT, (0, 0, WIDTH, top + ROW + GAP), [background], ["touch"], children="".join(nodes))
+    properties = [_property("color", PAPER), _property("script", TOUCHOSC_SCRIPT)]
+    root = _node("GROUP", ROOT, (0, 0, WIDTH, top + ROW + GAP), properties, ["touch"], children="".join(nodes))
     document = f"<?xml version='1.0' encoding='UTF-8'?><lexml version='3'>{root}</lexml>"
     return zlib.compress(document.encode())
 
@@ -219,7 +241,8 @@ def _message(
 
 def vanilla_patch(instance: str = "1") -> str:
     """A patch of Pd's own objects: what a hand touches, and in [pd osc] how it speaks by [netsend] and [oscformat] and
-    hears by [netreceive] and [oscparse]. Names: $0-gain goes to the slider, $0-gain-out comes from it."""
+    hears by [netreceive] and [oscparse]. What is sent to the name $0-gain moves the slider; what the hand does comes
+    from $0-gain-out."""
     front, osc = _Canvas(), _Canvas()
     front.add("text 20 10 plays sopi serve on this machine \\, without any external, f 60")
     router = _speak_and_hear(osc, instance, [command.name for command, _ in on_stage()])
@@ -260,10 +283,11 @@ def vanilla_patch(instance: str = "1") -> str:
 
 
 def _speak_and_hear(canvas: _Canvas, instance: str, names: list[str]) -> int:
-    """-> the object at whose outlets the values of these come."""
+    """Makes what speaks and hears -> the object at whose outlets the values of these names come."""
     start = canvas.add("obj 20 40 loadbang")
     sender = canvas.after(canvas.after(start, f"msg 20 65 connect 127.0.0.1 {PORT}"), "obj 20 165 netsend -u -b")
-    subscribe = canvas.after(canvas.after(sender, "obj 20 190 sel 1"), f"msg 20 215 {FEEDBACK_PORT}")
+    again = canvas.after(canvas.after(sender, "obj 20 190 sel 1"), f"obj 80 190 metro {RENEW}")
+    subscribe = canvas.after(again, f"msg 20 215 {FEEDBACK_PORT}")
     canvas.after(canvas.after(subscribe, f"obj 20 240 oscformat {ROOT} subscribe"), "obj 20 265 s \\$0-osc")
     message = canvas.after(canvas.add("obj 200 65 r \\$0-osc"), "obj 200 90 list prepend send")
     canvas.connect(canvas.after(message, "obj 200 115 list trim"), 0, sender)
@@ -271,9 +295,13 @@ def _speak_and_hear(canvas: _Canvas, instance: str, names: list[str]) -> int:
     for k, text in enumerate(("oscparse", "list trim", f"route {ROOT}", "list split 1")):
         heard = canvas.after(heard, f"obj 420 {65 + 25 * k} {text}")
     # [route] takes 1 for a number, and in an address it is a word
-    whose = canvas.after(canvas.after(heard, "obj 420 165 makefilename i%s"), f"obj 420 190 sel i{instance}")
+    whose = canvas.after(canvas.after(heard, "obj 420 165 makefilename i%s"), f"obj 420 190 sel i{instance} iconfirm")
     rest = canvas.after(whose, "obj 560 190 list append")
-    canvas.connect(heard, 1, rest, 1)
+    number = canvas.add("obj 700 190 list append")
+    canvas.connect(whose, 1, number)
+    for stored in (rest, number):
+        canvas.connect(heard, 1, stored, 1)
+    canvas.after(canvas.after(number, f"obj 700 215 oscformat {ROOT} confirm"), "obj 700 240 s \\$0-osc")
     return canvas.after(canvas.after(rest, "obj 560 215 list trim"), f"obj 420 250 route {' '.join(names)}")
 
 

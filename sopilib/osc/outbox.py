@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-import socket
-import sys
 from collections.abc import Callable
 from typing import Any
 
 from sopilib.osc.packet import encode
+from sopilib.osc.port import Port, Target
+from sopilib.osc.strangers import Strangers
 
-__all__ = ["INTERVAL", "Outbox", "Target"]
+__all__ = ["INTERVAL", "Outbox"]
 
 INTERVAL = 1 / 30  # s
 MOST_WAITING = 4096
-IP_RECVERR = 11  # Linux: tells an unconnected socket which target refused
-
-Target = tuple[str, int]
-"""Numeric host, port."""
 
 
 class Outbox:
-    """refused  called with a target that can't be reached"""
+    """Sends messages through a port. Nobody who might not have asked for them gets more bytes than came from there:
+    what is put for a stranger waits until `strangers` knows it.
 
-    def __init__(self, sock: socket.socket, refused: Callable[[Target], None]) -> None:
-        self._socket, self._refused = sock, refused
+    subscribed  says whether a target has subscribed, and so may get everything
+    refused     called with a target that can't be reached
+    """
+
+    def __init__(
+        self,
+        port: Port,
+        strangers: Strangers,
+        subscribed: Callable[[Target], bool],
+        refused: Callable[[Target], None],
+    ) -> None:
+        self._port, self._strangers, self._subscribed, self._refused = port, strangers, subscribed, refused
         self._sent: dict[tuple[Target, str], float] = {}
         self._waiting: dict[tuple[Target, str], tuple[Any, ...]] = {}
-        if sys.platform == "linux":
-            sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
 
     def put(self, target: Target, address: str, values: tuple[Any, ...], now: float) -> None:
+        """Sends a message now, or when 1/30 s has passed since the last one of its address to this target; a newer one
+        takes the place of one that waits. `now` is in seconds of the monotonic clock, as everywhere here."""
         key = (target, address)
         if key not in self._waiting and now - self._sent.get(key, -1.0) >= INTERVAL:
             self._send(key, values, now)
@@ -43,34 +50,34 @@ class Outbox:
         if len(self._sent) > MOST_WAITING:
             self._sent = {k: at for k, at in self._sent.items() if now - at < INTERVAL}
 
-    @property
-    def idle(self) -> bool:
-        return not self._waiting
-
     def forget(self, target: Target) -> None:
+        """Drops what waits for a target."""
         for key in [k for k in self._waiting if k[0] == target]:
             del self._waiting[key]
 
-    def _send(self, key: tuple[Target, str], values: tuple[Any, ...], now: float) -> None:
-        target, address = key
-        self._sent[key] = now
-        packet = encode(address, *values)
+    def send(self, target: Target, packet: bytes) -> None:
+        """Sends a packet at once, whoever it is for."""
         try:
             try:
-                self._socket.sendto(packet, target)
+                self._port.send(packet, target)
             except ConnectionError:  # that an earlier packet was refused
                 self.take_refusals()
-                self._socket.sendto(packet, target)
+                self._port.send(packet, target)
         except BlockingIOError:  # the network is slower than we are: the next value will do
             pass
         except OSError:  # no way there
             self._refused(target)
 
     def take_refusals(self) -> None:
-        """Reads which targets have said that nobody listens there."""
-        while sys.platform == "linux":
-            try:
-                _, _, _, target = self._socket.recvmsg(0, 512, socket.MSG_ERRQUEUE)
-            except OSError:
-                return
-            self._refused((target[0], target[1]))
+        """Drops those of whom the system says that nobody listens there."""
+        for target in self._port.refusals():
+            self._refused(target)
+
+    def _send(self, key: tuple[Target, str], values: tuple[Any, ...], now: float) -> None:
+        target, address = key
+        packet = encode(address, *values)
+        if self._subscribed(target) or self._strangers.may_get(target, len(packet), now):
+            self._sent[key] = now
+            self.send(target, packet)
+        else:
+            self._strangers.keep(target, address, values)

@@ -1,4 +1,5 @@
-"""OSCQuery: what there is to control, as JSON by HTTP, so that controllers find it by themselves.
+"""OSCQuery: what there is to control, as JSON by HTTP, so that controllers find it by themselves. Here are the answers;
+`web` gives them.
 
     GET /                                    everything
     GET /samplernn/1/temperature             one address
@@ -10,34 +11,27 @@ https://github.com/Vidvox/OSCQueryProposal
 
 from __future__ import annotations
 
-import http.server
-import json
 import math
-import socketserver
-import threading
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-from sopilib.errors import SopiError
 from sopilib.live import COMMANDS, STATUS
 from sopilib.live.commands import Argument, Command
-from sopilib.live.performer import ordinary_priority
 from sopilib.osc.instances import PASSING, Instance, Instances
 from sopilib.osc.names import ROOT, as_sent, controls
 
-__all__ = ["QueryServer", "host_info", "tree"]
+__all__ = ["answer", "host_info", "tree"]
 
 TYPES = {"float": "f", "level": "f", "int": "i", "switch": "i", "sound": "i", "slot": "i"}  # others: s
 ATTRIBUTES = {"FULL_PATH", "CONTENTS", "TYPE", "ACCESS", "VALUE", "RANGE", "DESCRIPTION", "HOST_INFO"}
 LARGEST = 2**31 - 1  # of OSC's i
 READ, WRITE = 1, 2  # bits of ACCESS
-SECONDS = 2.0  # that a client may take over a request
 
 Node = dict[str, Any]
 
 
 def host_info(port: int) -> Node:
-    supported = sorted(ATTRIBUTES - {"FULL_PATH", "CONTENTS", "HOST_INFO"})
+    """Where OSC is spoken, and what of the proposal is done here. `port`: UDP."""
+    supported = sorted(ATTRIBUTES - {"FULL_PATH", "CONTENTS", "HOST_INFO"} | {"LISTEN", "PATH_CHANGED"})
     return {
         "NAME": ROOT,
         "OSC_PORT": port,
@@ -47,7 +41,7 @@ def host_info(port: int) -> Node:
 
 
 def tree(instances: Instances) -> Node:
-    """The node of /."""
+    """The node of /, with all that is below it and what it is set to now."""
     inside = {
         label: _node(f"/{ROOT}/{label}", f"SampleRNN {label}", _instance(f"/{ROOT}/{label}", instance))
         for instance in instances.all
@@ -106,14 +100,13 @@ def _event(path: str, description: str, told: tuple[int, tuple[Any, ...]] | None
     return node
 
 
-def answer(instances: Instances, osc_port: int, url: str) -> tuple[int, Node | None]:
-    """-> HTTP status and JSON for a requested path with its attribute."""
-    parts = urlsplit(url)
-    attribute = parts.query
+def answer(root: Node, osc_port: int, path: str, attribute: str) -> tuple[int, Node | None]:
+    """What a request for a path of the tree below `root` is answered with: the HTTP status and the JSON, None where
+    there is no content. `attribute`: the query, empty for the whole node."""
     if attribute == "HOST_INFO":
         return 200, host_info(osc_port)
-    node = tree(instances)
-    for name in filter(None, unquote(parts.path).split("/")):
+    node = root
+    for name in filter(None, path.split("/")):
         found = node.get("CONTENTS", {}).get(name)
         if found is None:
             return 404, None
@@ -123,47 +116,3 @@ def answer(instances: Instances, osc_port: int, url: str) -> tuple[int, Node | N
     if attribute not in ATTRIBUTES:
         return 400, None
     return (200, {attribute: node[attribute]}) if attribute in node else (204, None)
-
-
-class QueryServer:
-    """Answers on a TCP port, one request after the other. Raises SopiError if it can't have the port."""
-
-    def __init__(self, instances: Instances, osc_port: int, host: str, port: int) -> None:
-        class Handler(http.server.BaseHTTPRequestHandler):
-            timeout = SECONDS
-
-            def do_GET(self) -> None:
-                status, node = answer(instances, osc_port, self.path)
-                body = b"" if node is None else json.dumps(node, allow_nan=False).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.send_header("Access-Control-Allow-Origin", "*")
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *arguments: Any) -> None:
-                pass
-
-        class Listener(socketserver.TCPServer):
-            allow_reuse_address = True
-
-            def handle_error(self, request: Any, client_address: Any) -> None:
-                pass  # a client went away, or was too slow
-
-        try:
-            self._listener = Listener((host, port), Handler)
-        except (OSError, OverflowError) as e:
-            raise SopiError(
-                f"TCP port {port} can't be had for OSCQuery ({e}), choose another or end its program"
-            ) from None
-        self.port = int(self._listener.server_address[1])
-        threading.Thread(target=self._run, daemon=True, name=f"oscquery-{self.port}").start()
-
-    def _run(self) -> None:
-        ordinary_priority()
-        self._listener.serve_forever(poll_interval=0.1)
-
-    def close(self) -> None:
-        self._listener.shutdown()
-        self._listener.server_close()

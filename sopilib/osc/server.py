@@ -1,8 +1,9 @@
 """`Server`: OSC messages from a UDP port to the performers, and what they tell back to whoever asked.
 
     /samplernn/<name or number>/<command> <arguments>      as in sopilib.live.COMMANDS
-    /samplernn/subscribe [port | host port]                changes come from now on, and everything once
-    /samplernn/unsubscribe [port | host port]
+    /samplernn/subscribe [port]                            everything once, and from now on what changes
+    /samplernn/confirm <number>                            the answer to the same, from another machine: I am here
+    /samplernn/unsubscribe [port]
     /samplernn/refresh                                     everything once, to who asks and what its host has subscribed
 
 One thread reads the port; nothing that comes from the network can stop it, and the sound waits for nothing in it.
@@ -10,52 +11,47 @@ One thread reads the port; nothing that comes from the network can stop it, and 
 
 from __future__ import annotations
 
-import errno
-import heapq
-import itertools
-import select
-import socket
 import threading
 import time
 import traceback
-from collections import Counter
+import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sopilib.errors import SopiError
 from sopilib.live import COMMANDS
 from sopilib.live.commands import Command
 from sopilib.live.performer import ordinary_priority
 from sopilib.osc.announce import Announcement
-from sopilib.osc.instances import PASSING, Instance, Instances
-from sopilib.osc.names import ROOT, addresses, as_sent, controls, names
-from sopilib.osc.outbox import INTERVAL, Outbox, Target
+from sopilib.osc.instances import Instance, Instances
+from sopilib.osc.names import ROOT, as_sent, controls, names
+from sopilib.osc.outbox import Outbox
 from sopilib.osc.pace import Pace
-from sopilib.osc.packet import LONGEST, Message, decode, ntp_to_unix_ns
-from sopilib.osc.pattern import is_pattern, matcher
-from sopilib.osc.query import QueryServer
+from sopilib.osc.packet import LONGEST, Message, decode, encode
+from sopilib.osc.pattern import is_pattern
+from sopilib.osc.port import Port, Target
+from sopilib.osc.routes import Routes
+from sopilib.osc.schedule import Schedule
+from sopilib.osc.strangers import LEASE, LOCAL, Strangers
+from sopilib.osc.subscribers import Subscribers
+from sopilib.osc.troubles import REPORT, Troubles
 
-__all__ = ["Server"]
+if TYPE_CHECKING:
+    from sopilib.osc.web import Web
+
+__all__ = ["REPORT", "Server"]
 
 TICK = 0.01  # s between looks at the clocks, at what waits, at what changed
 BATCH = 256  # packets read before such a look
-MOST_ROUTES = 4096  # addresses whose meaning is remembered
-MOST_SUBSCRIBERS = 32
-SILENCE = 600.0  # s
-LEAD = 0.05  # s before its latency that a message with a timetag is handled
-MOST_WAITING = 4096  # messages with a timetag
-HORIZON = 600  # s: a timetag further ahead is a wrong clock
 NAMES = 20  # messages a second of one command that go for models, arrays or files
 ACTS = 100  # messages a second of one command that is no knob
-REPORT = 1.0  # s between lines about the same kind of trouble
-
-Targets = list[tuple[Instance, str]]
+CLOSING = 0.9  # s that `close` may take
 
 
 class Request(NamedTuple):
-    """A message to one instance."""
+    """A message to an instance, which it leaves unnamed: what waits keeps no performer alive."""
 
-    instance: Instance
     selector: str
     arguments: tuple[Any, ...]
     address: str
@@ -66,13 +62,16 @@ class Request(NamedTuple):
 
 
 class Server:
-    """OSC on one UDP port.
+    """OSC on one UDP port, and OSCQuery on the TCP port beside it.
 
-    host    numeric address of the network that may reach it; 127.0.0.1: this machine only, 0.0.0.0: every network
+    host    numeric address of the network that may reach it. 127.0.0.1: this machine only, by both its loopback
+            addresses; 0.0.0.0: every network
     report  called with a line about what is wrong, at most once a second for each kind of trouble
     query   TCP port of OSCQuery; None: the same number, 0: none
     announce  in the network, if the package zeroconf is there
-    silence  seconds without a packet from a subscriber's host after which it is taken for dead
+    lease   seconds without a packet from a subscriber after which it is told nothing more
+    local   networks (CIDR) that count as this machine's own: whoever is not in them has to show that it is there
+            before it gets more bytes than it sent
 
     Raises SopiError if the port can't be had. `counts` says how many packets of which trouble there were.
     """
@@ -85,55 +84,67 @@ class Server:
         report: Callable[[str], None] = print,
         query: int | None = None,
         announce: bool = False,
-        silence: float = SILENCE,
+        lease: float = LEASE,
+        local: Sequence[str] = LOCAL,
     ) -> None:
-        self.instances, self.host, self._report, self._silence = instances, host, report, silence
-        self.counts: Counter[str] = Counter()
-        self._socket = bound_socket(host, port)
-        self.port = int(self._socket.getsockname()[1])
-        self._outbox = Outbox(self._socket, self._drop)
-        self._subscribers: dict[Target, tuple[str, float]] = {}  # -> who told so, when that host was heard last
-        self._seen: dict[Instance, int] = {}  # events that subscribers know
-        self._waiting: list[tuple[int, int, int, Message, Target]] = []  # heap: due, order; then ns of the timetag
-        self._order = itertools.count()
-        self._routes: dict[str, Targets] = {}
-        self._version = -1  # of the instances, for which the routes hold
-        self._pace: Pace[Request] = Pace()
-        self._reported: dict[str, tuple[float, int]] = {}  # when, and how many there had been
-        self._last_line: dict[str, str] = {}
+        self.instances, self.host = instances, host
+        self._port = Port(host, port)
+        self.port = self._port.number
+        self._troubles = Troubles(lambda line: report(f"osc {self.port}: {line}"))
+        self.counts = self._troubles.counts
+        self._strangers = Strangers(local)
+        self._subscribers = Subscribers(lease)
+        self._outbox = Outbox(self._port, self._strangers, self._subscribers.__contains__, self._drop)
+        self._seen: weakref.WeakKeyDictionary[Instance, int] = weakref.WeakKeyDictionary()  # events subscribers know
+        self._paces: weakref.WeakKeyDictionary[Instance, Pace[Request]] = weakref.WeakKeyDictionary()
+        self._schedule = Schedule(self._troubles)
+        self._routes = Routes(instances)
         self._closing = False
-        self._thread = threading.Thread(target=self._run, daemon=True, name=f"osc-{self.port}")
-        self._thread.start()
-        self._query: QueryServer | None = None
+        self._web: Web | None = None
+        if self._port.taken:
+            self._troubles.report(self._port.taken)
         if query != 0:
             try:
-                self._query = QueryServer(instances, self.port, host, self.port if query is None else query)
+                self._web = self._open_web(self.port if query is None else query)
             except SopiError as e:  # OSC works without
-                report(f"osc {self.port}: {e}")
+                self._troubles.report(str(e))
         self._announcement = Announcement(host, self.port, self.query_port) if announce else None
+        self._thread = threading.Thread(target=self._run, daemon=True, name=f"osc-{self.port}")
+        self._thread.start()
+
+    def _open_web(self, query: int) -> Web:
+        """Raises SopiError."""
+        try:
+            from sopilib.osc.web import Web
+        except ImportError:
+            raise SopiError("there is no OSCQuery without the extra web: pip install 'sopilib[web]'") from None
+        return Web(self.instances, self.port, self._port.addresses, query, self._troubles)
 
     @property
     def query_port(self) -> int:
         """TCP; 0: none."""
-        return self._query.port if self._query else 0
+        return self._web.port if self._web else 0
 
     def close(self) -> None:
-        """Ends it, and frees the port."""
+        """Ends it, and frees the ports, within a second whatever its clients do."""
+        end = time.monotonic() + CLOSING
         self._closing = True
-        if self._announcement:
-            self._announcement.close()
-        if self._query:
-            self._query.close()
-        self._thread.join(1.0)
-        self._socket.close()
+        parts = [part for part in (self._web, self._announcement) if part is not None]
+        for part in parts:
+            part.stop()
+        self._thread.join(CLOSING / 2)
+        self._port.close()
+        for part in parts:
+            part.join(max(0.0, end - time.monotonic()))
 
     @property
     def subscribers(self) -> list[Target]:
-        return list(self._subscribers)
+        """Those that are told what changes."""
+        return self._subscribers.all
 
     def __repr__(self) -> str:
         return (
-            f"<osc.Server {self.host}:{self.port}: {len(self.instances.all)} instances, {len(self._subscribers)} "
+            f"<osc.Server {self.host}:{self.port}: {len(self.instances.all)} instances, {len(self.subscribers)} "
             f"subscribers, {self.counts['messages']} messages>"
         )
 
@@ -141,104 +152,94 @@ class Server:
 
     def _run(self) -> None:
         ordinary_priority()
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        next_tick = next_echo = 0.0
+        next_tick = 0.0
         while not self._closing:
             try:
-                wait = max(0.0, min(next_tick - time.monotonic(), self._until_due()))
-                if poll.poll(1000 * wait):
+                if self._port.wait(self._schedule.seconds(max(0.0, next_tick - time.monotonic()))):
                     self._receive()
                 self._handle_due()
                 now = time.monotonic()
                 if now >= next_tick:
                     next_tick = now + TICK
-                    for instance in self.instances.all:
-                        instance.look_at_clock()
-                    for request in self._pace.due(now):
-                        self._act(request)
-                    if now >= next_echo:
-                        next_echo = now + INTERVAL
-                        self._echo(now)
-                    self._outbox.flush(now)
-                    self._report_troubles(now)
+                    self._tick(now)
             except Exception:  # a fault of ours
-                traceback.print_exc()
+                if self._closing:
+                    return
+                with suppress(Exception):
+                    traceback.print_exc()
                 time.sleep(TICK)
 
-    def _receive(self) -> None:
-        for _ in range(BATCH):
+    def _tick(self, now: float) -> None:
+        """What is done a hundred times a second. Instances are held by no variable of the thread meanwhile."""
+        for instance in self.instances.all:
             try:
-                packet, sender = self._socket.recvfrom(LONGEST + 1)
-            except BlockingIOError:
-                return
-            except OSError:  # something that we sent was refused
+                instance.look_at_clock()
+                for request in self._pace(instance).due(now):
+                    self._act(instance, request)
+            except Exception as e:  # a fault of one is none of the others
+                self._troubles.add("fault", f"instance {instance.number}: {_sentence(e)}")
+        self._echo(now)
+        self._outbox.flush(now)
+        self._troubles.tell(now)
+
+    def _receive(self) -> None:
+        for packet, sender in self._port.receive(BATCH, LONGEST + 1):
+            if not sender:  # something that we sent was refused
                 self._outbox.take_refusals()
                 continue
             try:
-                messages = decode(packet)
-            except SopiError as e:
-                self._trouble("malformed", f"{e} (from {sender[0]})")
-                continue
-            for message in messages:
-                if message.time is None:
-                    self._handle(message, sender, None)
-                else:
-                    self._delay(message, sender)
+                self._hear(sender, len(packet))
+                self._packet(packet, sender)
+            except Exception as e:
+                line = _sentence(e)
+                self._troubles.add("malformed", f"{line} (from {sender[0]})")
+                self._outbox.put(sender, f"/{ROOT}/error", (line,), time.monotonic())
 
-    def _until_due(self) -> float:
-        return (self._waiting[0][0] - time.monotonic_ns()) / 1e9 if self._waiting else TICK
+    def _hear(self, sender: Target, size: int) -> None:
+        """Somebody sent a packet, whatever is in it."""
+        now = time.monotonic()
+        for target in self._subscribers.hear(sender, now):
+            self._welcome(target)
+        if not self._strangers.is_local(sender[0]):
+            for address, values in self._strangers.hear(sender, size, now).items():
+                self._outbox.put(sender, address, values, now)
+
+    def _packet(self, packet: bytes, sender: Target) -> None:
+        """Raises SopiError if it is none."""
+        for message in decode(packet):
+            if message.time is None:
+                self._handle(message, sender, None)
+            else:
+                latency = max((i.performer.state.latency for i in self.instances.all), default=0.0)
+                self._schedule.add(message, sender, latency)
+                self._handle_due()
+
+    def _handle_due(self) -> None:
+        while (due := self._schedule.next()) is not None:
+            self._handle(due.message, due.sender, due.at)
 
     # ---------------------------------------------------------------- messages
 
-    def _delay(self, message: Message, sender: Target) -> None:
-        """Keeps a message with a timetag until shortly before it is wanted."""
-        assert message.time is not None
-        now = time.monotonic_ns()
-        at = now + ntp_to_unix_ns(message.time) - time.time_ns()
-        latency = max((i.performer.state.latency for i in self.instances.all), default=0) * 1e6
-        if at - now > HORIZON * 1e9:
-            self._trouble(
-                "far", f"a timetag is {(at - now) / 1e9:.0f} s ahead and applies at once: set the clock of {sender[0]}"
-            )
-            self._handle(message, sender, None)
-            return
-        if at < now + latency:
-            by = (now + latency - at) / 1e9
-            self._trouble("late", f"a timetag came {by:.3f} s too late: is the clock of {sender[0]} right?")
-        due = at - round(latency + LEAD * 1e9)
-        if due <= now:
-            self._handle_due()  # what has waited comes first
-            self._handle(message, sender, at)
-        elif len(self._waiting) < MOST_WAITING:
-            heapq.heappush(self._waiting, (due, next(self._order), at, message, sender))
-        else:
-            self._trouble("waiting", f"{MOST_WAITING} messages wait for their time already: the others are dropped")
-
-    def _handle_due(self) -> None:
-        now = time.monotonic_ns()
-        while self._waiting and self._waiting[0][0] <= now:
-            _, _, at, message, sender = heapq.heappop(self._waiting)
-            self._handle(message, sender, at)
-
     def _handle(self, message: Message, sender: Target, at: int | None) -> None:
-        """at: ns of the monotonic clock at which it is to be heard; None: as soon as may be."""
+        """at: ns of the monotonic clock at which it is to be heard; None: as soon as may be. Whatever goes wrong is
+        told to the sender, and what comes after it is handled."""
         self.counts["messages"] += 1
-        if sender[0] in (host for host, _ in self._subscribers.values()):
-            self._renew(sender[0])
         try:
-            targets = self._route(message.address)
+            targets = self._routes.find(message.address)
             if not targets:
                 self._serve(message, sender)
-        except SopiError as e:
+        except Exception as e:
             self._refuse(sender, message.address, ROOT, e)
             return
         for instance, selector in targets:
-            self._perform(Request(instance, selector, message.arguments, message.address, sender, at))
+            try:
+                self._perform(instance, Request(selector, message.arguments, message.address, sender, at))
+            except Exception as e:
+                self._refuse(sender, message.address, f"{ROOT}/{instance.name or instance.number}", e)
 
-    def _perform(self, request: Request) -> None:
+    def _perform(self, instance: Instance, request: Request) -> None:
         """One message to one instance: answers what is asked, passes on what is told."""
-        instance, selector, arguments, address, sender, _ = request
+        selector, arguments, address, sender, _ = request
         command = COMMANDS[selector.removesuffix("?")]
         if not command.arguments and len(arguments) == 1 and not isinstance(arguments[0], str):
             if not arguments[0]:  # a button that is let go
@@ -251,26 +252,29 @@ class Server:
                     self._outbox.put(sender, answer, as_sent(command.name, values), time.monotonic())
                 return
         rate = pace(command, arguments)
-        kind = (instance, command.name, rate)
-        if rate is None or self._pace.admit(kind, rate, request, time.monotonic()):
-            self._act(request)
+        if rate is None or self._pace(instance).admit((command.name, rate), rate, request, time.monotonic()):
+            self._act(instance, request)
         else:
-            self._trouble("fast", f"more than {rate} {command.name} a second: of those the last one counts")
+            self._troubles.add("fast", f"more than {rate} {command.name} a second: of those the last one counts")
 
-    def _act(self, request: Request) -> None:
-        instance, selector, arguments, address, sender, at = request
+    def _pace(self, instance: Instance) -> Pace[Request]:
+        return self._paces.setdefault(instance, Pace())
+
+    def _act(self, instance: Instance, request: Request) -> None:
+        selector, arguments, address, sender, at = request
         before = instance.events
         try:
             instance.performer.perform(selector, *arguments, t=self._frame(instance, at), confined=True)
-        except (SopiError, RuntimeError, ValueError) as e:
+        except Exception as e:
             self._refuse(sender, address, f"{ROOT}/{instance.name or instance.number}", e)
             return
         if not COMMANDS[selector].arguments:  # whoever asks with one is answered, subscriber or not
             self._tell(sender, instance, before)
 
     def _refuse(self, sender: Target, address: str, who: str, error: Exception) -> None:
-        self._trouble("wrong", f"{address}: {error} (from {sender[0]})")
-        self._outbox.put(sender, f"/{who}/error", (f"{address}: {error}",), time.monotonic())
+        line = f"{address}: {_sentence(error)}"
+        self._troubles.add("wrong", f"{line} (from {sender[0]})")
+        self._outbox.put(sender, f"/{who}/error", (line,), time.monotonic())
 
     def _frame(self, instance: Instance, at: int | None) -> int:
         """The t of Performer.handle with which a message is heard at that time, or as soon as it still can."""
@@ -286,70 +290,52 @@ class Server:
         instance.last_t = now
         return max(0, now)
 
-    def _route(self, address: str) -> Targets:
-        """Whom and which command an address means; nobody: it is no instance's. Raises SopiError."""
-        if self._version != self.instances.version:
-            self._version = self.instances.version
-            self._routes.clear()
-        found = self._routes.get(address)
-        if found is None:
-            found = self._resolve(address)
-            if len(self._routes) >= MOST_ROUTES:
-                self._routes.clear()
-            self._routes[address] = found
-        return found
-
-    def _resolve(self, address: str) -> Targets:
-        parts = address.split("/")[1:]
-        if len(parts) not in (2, 3) or not _matching(parts[0], [ROOT]):
-            raise SopiError(f"no such address, expected /{ROOT}/<name or number>/<command>")
-        if len(parts) == 2:
-            return []
-        who, what = parts[1:]
-        instances = [i for i in self.instances.all if _matching(who, i.labels)]
-        if not instances:
-            known = ", ".join(label for i in self.instances.all for label in i.labels) or "none"
-            raise SopiError(f"no instance {who}, expected one of {known}")
-        selectors = [what] if what.removesuffix("?") in COMMANDS else _matching(what, COMMANDS)
-        if not selectors:
-            raise SopiError(f"no command {what}, expected one of {', '.join(COMMANDS)}")
-        return [(i, selector) for i in instances for selector in selectors]
-
     # ---------------------------------------------------------------- feedback
 
     def _serve(self, message: Message, sender: Target) -> None:
-        """/samplernn/<verb>"""
+        """/samplernn/<verb>. Raises SopiError."""
         verb = message.address.split("/")[2]
-        now = time.monotonic()
         arguments = message.arguments
         if len(arguments) == 1 and arguments[0] in (0, 1):  # a button: pressed, or let go
             if not arguments[0]:
                 return
             arguments = ()
-        if verb == "refresh":
-            for target in {sender, *(t for t, (host, _) in self._subscribers.items() if sender[0] in (host, t[0]))}:
-                self._tell_everything(target)
-            return
-        target = _target(arguments, sender)
         if verb == "subscribe":
-            if target not in self._subscribers and len(self._subscribers) >= MOST_SUBSCRIBERS:
-                raise SopiError(f"there are {MOST_SUBSCRIBERS} subscribers already")
-            self._echo(now)  # so that it does not hear again what it hears now
-            self._subscribers[target] = (sender[0], now)
-            self._tell_everything(target)
+            self._subscribe(_target(arguments, sender), sender)
+        elif verb == "confirm":
+            self._confirm(arguments, sender)
         elif verb == "unsubscribe":
-            self._drop(target)
+            self._drop(_target(arguments, sender))
+        elif verb == "refresh":
+            for target in {sender, *(t for t in self.subscribers if t[0] == sender[0])}:
+                self._tell_everything(target)
         else:
             raise SopiError(f"expected /{ROOT}/subscribe, unsubscribe, refresh or /{ROOT}/<name or number>/<command>")
 
-    def _renew(self, host: str) -> None:
+    def _subscribe(self, target: Target, sender: Target) -> None:
         now = time.monotonic()
-        for target, (by, _) in self._subscribers.items():
-            if by == host:
-                self._subscribers[target] = (by, now)
+        new, number = self._subscribers.add(target, sender, now, self._strangers.is_local(target[0]))
+        if new:
+            self._welcome(target)
+        elif number:
+            packet = encode(f"/{ROOT}/confirm", number)
+            if self._strangers.may_get(sender, len(packet), now):
+                self._outbox.send(target, packet)
+
+    def _confirm(self, arguments: Sequence[Any], sender: Target) -> None:
+        if len(arguments) != 1 or isinstance(arguments[0], str):
+            raise SopiError("expected the number that came at this address")
+        for target in self._subscribers.answer(sender[0], arguments[0], time.monotonic()):
+            self._welcome(target)
+
+    def _welcome(self, target: Target) -> None:
+        """A new subscriber is told everything; what has just changed is told to the others first, so that this one
+        does not hear it twice."""
+        self._echo(time.monotonic(), besides=target)
+        self._tell_everything(target)
 
     def _drop(self, target: Target) -> None:
-        self._subscribers.pop(target, None)
+        self._subscribers.drop(target)
         self._outbox.forget(target)
 
     def _tell_everything(self, target: Target) -> None:
@@ -359,65 +345,19 @@ class Server:
     def _tell(self, target: Target, instance: Instance, since: int, passing: bool = True) -> None:
         """What an instance told after the first `since` events."""
         now = time.monotonic()
-        for kind, (number, values) in list(instance.told.items()):
-            if number > since and (passing or kind not in PASSING):
-                for label in instance.labels:
-                    for name in addresses(kind):
-                        self._outbox.put(target, f"/{ROOT}/{label}/{name}", as_sent(name, values), now)
+        for address, values in instance.news(since, passing):
+            self._outbox.put(target, address, values, now)
 
-    def _echo(self, now: float) -> None:
-        """Tells subscribers what changed."""
-        for target, (_, heard) in list(self._subscribers.items()):
-            if now - heard > self._silence:
-                self._drop(target)
+    def _echo(self, now: float, besides: Target = ()) -> None:
+        """Tells subscribers, besides one, what changed."""
+        for target in self._subscribers.expired(now):
+            self._drop(target)
+        targets = [target for target in self.subscribers if target != besides]
         for instance in self.instances.all:
             since, self._seen[instance] = self._seen.get(instance, 0), instance.events
-            for target in list(self._subscribers):
-                self._tell(target, instance, since)
-        for gone in set(self._seen) - set(self.instances.all):
-            del self._seen[gone]
-
-    # ---------------------------------------------------------------- troubles
-
-    def _trouble(self, kind: str, line: str) -> None:
-        self.counts[kind] += 1
-        self._last_line[kind] = line
-        if kind not in self._reported:
-            self._report_troubles(time.monotonic())
-
-    def _report_troubles(self, now: float) -> None:
-        for kind, line in list(self._last_line.items()):
-            when, before = self._reported.get(kind, (-REPORT, 0))
-            if now - when < REPORT:
-                continue
-            del self._last_line[kind]
-            more = self.counts[kind] - before
-            self._reported[kind] = (now, self.counts[kind])
-            self._report(f"osc {self.port}: {line}" + (f"; {more} like it in the last second" if more > 1 else ""))
-
-
-def bound_socket(host: str, port: int) -> socket.socket:
-    """A UDP socket that doesn't block. Raises SopiError naming the port."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.setblocking(False)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-    try:
-        sock.bind((host, port))
-    except (OSError, OverflowError) as e:
-        sock.close()
-        raise SopiError(_why_not(e, host, port)) from None
-    return sock
-
-
-def _why_not(e: OSError | OverflowError, host: str, port: int) -> str:
-    number = e.errno if isinstance(e, OSError) else None
-    if number == errno.EADDRINUSE:
-        return f"osc {port}: port {port} is in use by another program, choose another or end that program"
-    if number == errno.EACCES:
-        return f"osc {port}: port {port} is not for ordinary programs, choose one from 1024 to 65535"
-    if isinstance(e, OverflowError):
-        return f"osc {port}: no such port, expected a number from 1024 to 65535"
-    return f"osc {port}: {host} is no address of this machine, expected 127.0.0.1, 0.0.0.0 or one that it has"
+            if instance.events != since:
+                for target in targets:
+                    self._tell(target, instance, since)
 
 
 def pace(command: Command, arguments: Sequence[Any]) -> int | None:
@@ -428,11 +368,15 @@ def pace(command: Command, arguments: Sequence[Any]) -> int | None:
     return None if knob else ACTS
 
 
-def _matching(part: str, names: Any) -> list[str]:
-    """Those of the names that a part of an address means."""
-    if not is_pattern(part):
-        return [part] if part in names else []
-    return list(filter(matcher(part), names))
+def _sentence(error: Exception) -> str:
+    """What is wrong, in one line."""
+    words = " ".join(str(error).split())
+    if isinstance(error, OSError):
+        return error.strerror or words or "it can't be read or written"
+    ours = isinstance(error, SopiError | RuntimeError | ValueError)
+    if ours and not isinstance(error, RecursionError | UnicodeError):
+        return words
+    return f"it can't be done ({type(error).__name__}{': ' * bool(words)}{words})"
 
 
 def _answer_addresses(address: str, instance: Instance, name: str) -> list[str]:
@@ -443,21 +387,20 @@ def _answer_addresses(address: str, instance: Instance, name: str) -> list[str]:
 
 
 def _target(arguments: Sequence[Any], sender: Target) -> Target:
-    """[port | host port] -> where to send. Raises SopiError."""
-    host: Any = sender[0]
+    """[port | own host, port] -> where on the sender's host to send. Raises SopiError."""
     port: Any = sender[1]
     if len(arguments) == 1:
         (port,) = arguments
     elif len(arguments) == 2:
         host, port = arguments
+        if host not in (sender[0], "localhost"):
+            raise SopiError(f"changes go only to the host that asks for them, expected a port of {sender[0]}")
     elif arguments:
-        raise SopiError("expected no arguments, a port, or a host and a port")
-    host = "127.0.0.1" if host == "localhost" else host
+        raise SopiError("expected no arguments, or a port")
     try:
-        socket.inet_pton(socket.AF_INET, host)
         number = int(port)
-    except (OSError, TypeError, ValueError, OverflowError):
-        raise SopiError("expected a port, or a host such as 192.168.1.20 and a port") from None
+    except (TypeError, ValueError, OverflowError):
+        raise SopiError("expected a port, a whole number from 1 to 65535") from None
     if not 0 < number < 65536:
         raise SopiError(f"port is {number}, expected 1 to 65535")
-    return host, number
+    return (sender[0], number, *sender[2:])

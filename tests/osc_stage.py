@@ -1,0 +1,53 @@
+"""Performers, a server and a controller, for tests of OSC: what they send goes over real sockets."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+
+from osc_client import Controller
+
+from sopilib.live import Performer
+from sopilib.live.output import ClockOutput
+from sopilib.osc import Instances, Server
+
+
+def wait_for(condition, seconds=5.0):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.005)
+    assert condition()
+
+
+class Stage:
+    """Two performers, `left` and one without a name, that play to nobody; a server; a controller."""
+
+    def __init__(self, **options):
+        self.lines = []
+        self.instances = Instances()
+        self.folder = tempfile.TemporaryDirectory()
+        self.performers = [Performer(folder=self.folder.name), Performer(folder=self.folder.name)]
+        self.output = ClockOutput(self.performers, 48000, 2)
+        for performer, name in zip(self.performers, ("left", "")):
+            self.instances.add(performer, name)
+        self.server = Server(self.instances, 0, report=self.lines.append, **options)
+        self.controller = Controller(self.server.port)
+        self.closing = [self.controller, self.server, self.output, *self.performers]
+
+    @property
+    def left(self):
+        return self.performers[0]
+
+    def controllers(self, n):
+        made = [Controller(self.server.port) for _ in range(n)]
+        self.closing = [*made, *self.closing]
+        return made
+
+    def settle(self):
+        """Until everything that was sent is handled."""
+        self.controller.ask("/samplernn/1/latency")
+
+    def close(self):
+        for what in self.closing:
+            what.close()
+        self.folder.cleanup()
