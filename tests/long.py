@@ -2,8 +2,8 @@
 
 A piece is a command: all tests of one file that are marked `long`, some thousands of broken checkpoints, a sanitizer,
 or a bench with so little to do that it only shows that it still runs. Of each it is known how long it takes on two
-quiet cores; how much longer it takes on this machine is learnt from the pieces that have run. A piece that would end after
-the budget is not begun, and is listed in the end as not run. What runs and fails, fails.
+quiet cores; how much longer it takes on this machine is learnt from the pieces that have run. A piece that would end
+after the budget is not begun, and is listed in the end as not run. What runs and fails, fails.
 """
 
 from __future__ import annotations

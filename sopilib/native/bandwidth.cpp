@@ -6,6 +6,9 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <exception>
+#include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -30,6 +33,9 @@ sum(const uint64_t *data, size_t n) noexcept
 double read_bandwidth(size_t bytes, int threads, double seconds)
 {
     using Clock = std::chrono::steady_clock;
+    if (threads < 1 || threads > 1024)
+        throw std::invalid_argument("threads is " + std::to_string(threads) + ", expected 1 to 1024");
+    if (!(seconds >= 0 && seconds < 3600)) throw std::invalid_argument("seconds must be 0 to 3600");
     const size_t words = bytes / threads / sizeof(uint64_t) / 32 * 32 + 32;
     std::atomic<int> ready{0};
     std::atomic<bool> stop{false};
@@ -37,19 +43,29 @@ double read_bandwidth(size_t bytes, int threads, double seconds)
     Arena arena;
     std::vector<uint64_t *> shares;
     for (int t = 0; t < threads; t++) shares.push_back(arena.take<uint64_t>(words));
+    std::atomic<bool> go{false};
+    const auto measure = [&](uint64_t *data) {
+        std::memset(data, 1, words * sizeof(uint64_t));
+        uint64_t total = sum(data, words), passes = 0;
+        ready++;
+        while (!go && !stop) std::this_thread::yield();
+        for (; !stop; passes++) total += sum(data, words);
+        read += passes * words * sizeof(uint64_t);
+        kept += total; // so that the sums are made
+    };
     std::vector<std::thread> all;
-    for (int t = 0; t < threads; t++)
-        all.emplace_back([&, data = shares[t]] {
-            std::memset(data, 1, words * sizeof(uint64_t));
-            uint64_t total = sum(data, words), passes = 0;
-            ready++;
-            while (ready < threads) {}
-            for (; !stop; passes++) total += sum(data, words);
-            read += passes * words * sizeof(uint64_t);
-            kept += total; // so that the sums are made
-        });
+    all.reserve(threads);
+    try {
+        for (int t = 0; t < threads; t++) all.emplace_back(measure, shares[t]);
+    } catch (const std::exception &) {
+        stop = true;
+        for (std::thread &t : all) t.join();
+        throw std::runtime_error("the system gives " + std::to_string(all.size()) + " of " + std::to_string(threads) +
+                                 " threads");
+    }
     while (ready < threads) std::this_thread::yield();
     const auto begin = Clock::now();
+    go = true;
     std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
     stop = true;
     for (std::thread &t : all) t.join();

@@ -1,8 +1,10 @@
 #include "pack.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
+#include <exception>
 #include <thread>
 
 namespace sopi {
@@ -155,18 +157,32 @@ void pack_i4(const Rows &rows, const Matrix &m, int block, uint8_t *to, int8_t *
     }
 }
 
-// work(block) for all blocks, divided among this machine's cores if it is much.
+// work(block) for all blocks, by as many threads as this machine has cores and the system gives, if it is much. If one
+// of them fails, so does this, when all have ended.
 template <typename Work> void for_blocks(int blocks, int columns, Work &&work)
 {
     const int most = static_cast<int>(std::thread::hardware_concurrency());
     const int threads = static_cast<size_t>(blocks) * columns > 65536 ? std::max(1, std::min({blocks, most, 8})) : 1;
-    std::vector<std::thread> others;
-    const auto share = [&](int part) {
-        for (int b = blocks * part / threads; b < blocks * (part + 1) / threads; b++) work(b);
+    std::atomic<int> next{0};
+    std::atomic<bool> failed{false};
+    std::exception_ptr failure;
+    const auto take = [&]() noexcept {
+        try {
+            for (int block; !failed && (block = next++) < blocks;) work(block);
+        } catch (...) {
+            if (!failed.exchange(true)) failure = std::current_exception();
+        }
     };
-    for (int part = 1; part < threads; part++) others.emplace_back(share, part);
-    share(0);
+    std::vector<std::thread> others;
+    others.reserve(threads);
+    try {
+        while (static_cast<int>(others.size()) + 1 < threads) others.emplace_back(take);
+    } catch (const std::exception &) {
+        // The system gives no more threads, so that those that there are do all of the work.
+    }
+    take();
     for (std::thread &t : others) t.join();
+    if (failure) std::rethrow_exception(failure);
 }
 
 } // namespace

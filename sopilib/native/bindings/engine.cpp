@@ -2,15 +2,18 @@
 #include "engine/engine.hpp"
 #include "engine/blend.hpp"
 #include "new_array.hpp"
+#include "platform/platform.hpp"
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
-#include <chrono>
+#include <optional>
+#include <stdexcept>
 #include <unordered_map>
 
 namespace nb = nanobind;
@@ -22,126 +25,223 @@ namespace {
 using Floats = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
 using Codes = nb::ndarray<const int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
-// The weights as sopilib.engine.pack gives them: row-major, checked by sopilib.Model, which documents names and shapes.
+std::string shape_of(const std::vector<int64_t> &shape)
+{
+    std::string out = "(";
+    for (size_t i = 0; i < shape.size(); i++) out += (i ? ", " : "") + (shape[i] < 0 ? "n" : std::to_string(shape[i]));
+    return out + (shape.size() == 1 ? ",)" : ")");
+}
+
+// One sentence if an array has not the shape that is expected; -1: any size.
+void check_shape(const std::string &name, const std::vector<int64_t> &given, const std::vector<int64_t> &expected)
+{
+    bool fits = given.size() == expected.size();
+    for (size_t i = 0; fits && i < given.size(); i++) fits = expected[i] < 0 || given[i] == expected[i];
+    if (!fits) throw std::invalid_argument(name + " has shape " + shape_of(given) + ", expected " + shape_of(expected));
+}
+
+template <typename Array> void check_array(const std::string &name, const Array &array,
+                                           const std::vector<int64_t> &expected)
+{
+    std::vector<int64_t> shape;
+    for (size_t i = 0; i < array.ndim(); i++) shape.push_back(static_cast<int64_t>(array.shape(i)));
+    check_shape(name, shape, expected);
+}
+
+void check_range(const std::string &name, int64_t given, int64_t least, int64_t most)
+{
+    if (given < least || given > most)
+        throw std::invalid_argument(name + " is " + std::to_string(given) + ", expected " + std::to_string(least) +
+                                    " to " + std::to_string(most));
+}
+
+void check_codes(const NativeEngine &e, const int32_t *codes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) check_range("a code", codes[i], 0, e.weights().levels - 1);
+}
+
+// The weights as sopilib.engine.pack gives them: row-major, named and shaped as docs/model.md says.
 class Reader {
 public:
     explicit Reader(const nb::dict &weights)
     {
         for (auto [key, value] : weights) {
             const Floats a = nb::cast<Floats>(value);
-            Array array{a.data(), {}, a.size()};
-            for (size_t i = 0; i < a.ndim(); i++) array.shape.push_back(static_cast<int>(a.shape(i)));
+            Array array{a.data(), {}};
+            for (size_t i = 0; i < a.ndim(); i++) array.shape.push_back(static_cast<int64_t>(a.shape(i)));
             arrays_.emplace(nb::cast<std::string>(key), std::move(array));
         }
     }
-    const float *data(const std::string &name) const { return arrays_.at(name).data; }
-    int size(const std::string &name, int axis) const { return arrays_.at(name).shape[axis]; }
-    // These are empty if there is none of that name. Vectors padded, a row of `gates` one after the other.
-    Vec<float> vector(const std::string &name, int gates = 1) const
+    bool has(const std::string &name) const { return arrays_.count(name) > 0; }
+    // std::invalid_argument if it is not there or has another shape.
+    const float *data(const std::string &name, const std::vector<int64_t> &shape) const
     {
-        const auto found = arrays_.find(name);
-        return found == arrays_.end()
-                   ? Vec<float>{}
-                   : pack_units(found->second.data, gates, static_cast<int>(found->second.size) / gates);
+        check_shape(name, of(name).shape, shape);
+        return of(name).data;
     }
-    Vec<float> columns(const std::string &name, int gates) const
+    int size(const std::string &name, size_t axis) const
     {
-        const auto found = arrays_.find(name);
-        if (found == arrays_.end()) return {};
-        return pack_columns(found->second.data, gates, found->second.shape[0] / gates, found->second.shape[1]);
+        const Array &array = of(name);
+        if (axis >= array.shape.size()) throw std::invalid_argument(name + " has shape " + shape_of(array.shape));
+        return static_cast<int>(array.shape[axis]);
     }
-    Matrix matrix(Arena &arena, const std::string &name, int gates, Form form) const
+    // The next ones are empty if there is none of that name. Vectors are padded, the units of each gate for themselves.
+    Vec<float> vector(const std::string &name, int gates, int units) const
     {
-        const auto found = arrays_.find(name);
-        if (found == arrays_.end()) return {};
-        return pack(arena, found->second.data, gates, found->second.shape[0] / gates, found->second.shape[1], form);
+        if (!has(name)) return {};
+        return pack_units(data(name, {static_cast<int64_t>(gates) * units}), gates, units);
+    }
+    Vec<float> columns(const std::string &name, int gates, int units, int columns) const
+    {
+        if (!has(name)) return {};
+        return pack_columns(data(name, {static_cast<int64_t>(gates) * units, columns}), gates, units, columns);
+    }
+    Matrix matrix(Arena &arena, const std::string &name, int gates, int units, int columns, Form form) const
+    {
+        if (!has(name)) return {};
+        return pack(arena, data(name, {static_cast<int64_t>(gates) * units, columns}), gates, units, columns, form);
     }
 
 private:
     struct Array {
         const float *data;
-        std::vector<int> shape;
-        size_t size;
+        std::vector<int64_t> shape;
     };
+    const Array &of(const std::string &name) const
+    {
+        const auto found = arrays_.find(name);
+        if (found == arrays_.end()) throw std::invalid_argument("the weights lack " + name);
+        return found->second;
+    }
     std::unordered_map<std::string, Array> arrays_;
 };
 
-Tier read_tier(Weights &w, const Reader &read, const std::string &name, int layers, Form form)
+Layer read_layer(Weights &w, const Reader &read, const std::string &name, int inputs, Form form)
 {
+    const int d = w.dim;
+    const bool reset_before = !w.lstm && !w.reset_after;
+    Layer layer;
+    layer.frame = read.columns(name + ".frame", w.gates, d, inputs);
+    layer.condition = read.matrix(w.arena, name + ".condition", w.gates, d, d, form);
+    layer.below = read.matrix(w.arena, name + ".below", w.gates, d, d, form);
+    const float *u = read.data(name + ".recurrent", {static_cast<int64_t>(w.gates) * d, d});
+    layer.recurrent = pack(w.arena, u, reset_before ? 2 : w.gates, d, d, form);
+    if (reset_before) layer.reset = pack(w.arena, u + static_cast<size_t>(2) * d * d, 1, d, d, form);
+    layer.output = read.matrix(w.arena, name + ".output", 1, d, d, form);
+    layer.bias = read.vector(name + ".bias", w.gates, d);
+    layer.candidate = read.vector(name + ".candidate", 1, d);
+    const float *initial = read.data(name + ".initial", {w.state_size()});
+    layer.initial = Vec<float>(initial, initial + w.state_size());
+    return layer;
+}
+
+// Tier i hands down `parts` parts of a frame, each `width` wide.
+Tier read_tier(Weights &w, const Reader &read, int i, const std::vector<int> &frames, int layers, Form form)
+{
+    const std::string name = "tier" + std::to_string(i);
+    const int parts = i ? frames[i] / frames[i - 1] : frames[0], width = i ? w.dim : w.width;
     Tier t;
-    for (int l = 0; l < layers; l++) {
-        const std::string rnn = name + ".rnn" + std::to_string(l);
-        Layer layer;
-        layer.frame = read.columns(rnn + ".frame", w.gates);
-        layer.condition = read.matrix(w.arena, rnn + ".condition", w.gates, form);
-        layer.below = read.matrix(w.arena, rnn + ".below", w.gates, form);
-        const float *u = read.data(rnn + ".recurrent");
-        const bool reset_before = !w.lstm && !w.reset_after;
-        layer.recurrent = pack(w.arena, u, reset_before ? 2 : w.gates, w.dim, w.dim, form);
-        if (reset_before)
-            layer.reset = pack(w.arena, u + static_cast<size_t>(2) * w.dim * w.dim, 1, w.dim, w.dim, form);
-        layer.output = read.matrix(w.arena, rnn + ".output", 1, form);
-        layer.bias = read.vector(rnn + ".bias", w.gates);
-        layer.candidate = read.vector(rnn + ".candidate");
-        const float *initial = read.data(rnn + ".initial");
-        layer.initial = Vec<float>(initial, initial + w.state_size());
-        t.layers.push_back(std::move(layer));
-    }
-    t.output_bias = read.vector(name + ".output_bias");
-    const std::string up = name + ".up.weight"; // [r][V][D]
-    const int width = read.size(up, 1);
-    for (int k = 0; k < read.size(up, 0); k++) {
-        t.up.push_back(pack(w.arena, read.data(up) + static_cast<size_t>(k) * width * w.dim, 1, width, w.dim, form));
-        t.up_bias.push_back(pack_units(read.data(name + ".up.bias") + static_cast<size_t>(k) * width, 1, width));
+    t.frame = frames[i];
+    for (int l = 0; l < layers; l++)
+        t.layers.push_back(
+            read_layer(w, read, name + ".rnn" + std::to_string(l), t.frame + (i ? 0 : w.features), form));
+    t.output_bias = read.vector(name + ".output_bias", 1, w.dim);
+    const float *up = read.data(name + ".up.weight", {parts, width, w.dim}),
+                *bias = read.data(name + ".up.bias", {parts, width});
+    for (int k = 0; k < parts; k++) {
+        t.up.push_back(pack(w.arena, up + static_cast<size_t>(k) * width * w.dim, 1, width, w.dim, form));
+        t.up_bias.push_back(pack_units(bias + static_cast<size_t>(k) * width, 1, width));
     }
     return t;
 }
 
-// precision: "f32", "int8", or "int4": the frame tiers in 4 bits, the sample level in 8.
+// The shape of a model, checked as far as memory depends on it; sopilib.Config has checked the rest.
+struct Given {
+    std::vector<int> frames;
+    std::vector<bool> relu;
+    int layers = 0;
+};
+
+Given read_config(const nb::dict &config, Weights &w)
+{
+    const auto number = [&config](const char *name, int least, int most) {
+        const int value = nb::cast<int>(config[name]);
+        check_range(name, value, least, most);
+        return value;
+    };
+    w.dim = number("dim", 1, 1 << 14);
+    w.width = number("mlp_dim", 1, 1 << 14);
+    w.levels = number("q_levels", 2, kLevels);
+    w.silence = number("q_zero", 0, w.levels - 1);
+    w.sample_rate = number("sample_rate", 1, 1 << 20);
+    w.features = number("features", 0, 1 << 12);
+    w.lstm = nb::cast<std::string>(config["rnn_type"]) == "lstm";
+    w.gates = w.lstm ? 4 : 3;
+    w.skip = nb::cast<bool>(config["skip_conn"]);
+    w.reset_after = nb::cast<bool>(config["gru_reset_after"]);
+    Given given{nb::cast<std::vector<int>>(config["frame_sizes"]), nb::cast<std::vector<bool>>(config["sample_relu"]),
+                number("num_rnn_layers", 1, 64)};
+    if (given.frames.empty()) throw std::invalid_argument("frame_sizes is empty, expected at least one frame tier");
+    if (given.relu.empty()) throw std::invalid_argument("sample_relu is empty, expected at least one layer");
+    int below = 1;
+    for (int size : given.frames) {
+        check_range("a frame size", size, below, 1 << 16);
+        if (size % below) throw std::invalid_argument("frame_sizes must each be a multiple of the one before");
+        below = size;
+    }
+    return given;
+}
+
 std::shared_ptr<Weights> make_weights(const nb::dict &config, const nb::dict &weights, const std::string &precision)
 {
-    const auto get = [&config](const char *name) { return config[name]; };
+    if (precision != "f32" && precision != "int8" && precision != "int4")
+        throw std::invalid_argument("precision is '" + precision + "', expected f32, int8 or int4");
     auto out = std::make_shared<Weights>();
     Weights &w = *out;
-    w.dim = nb::cast<int>(get("dim"));
-    w.width = nb::cast<int>(get("mlp_dim"));
-    w.levels = nb::cast<int>(get("q_levels"));
-    w.silence = nb::cast<int>(get("q_zero"));
-    w.sample_rate = nb::cast<int>(get("sample_rate"));
-    w.features = nb::cast<int>(get("features"));
-    w.lstm = nb::cast<std::string>(get("rnn_type")) == "lstm";
-    w.gates = w.lstm ? 4 : 3;
-    w.skip = nb::cast<bool>(get("skip_conn"));
-    w.reset_after = nb::cast<bool>(get("gru_reset_after"));
+    const Given given = read_config(config, w);
     w.quantised = precision != "f32";
     const Form samples = w.quantised ? Form::i8 : Form::f32, frames = precision == "int4" ? Form::i4 : samples;
-    const auto sizes = nb::cast<std::vector<int>>(get("frame_sizes"));
-    const auto relu = nb::cast<std::vector<bool>>(get("sample_relu"));
-    const int layers = nb::cast<int>(get("num_rnn_layers"));
     const Reader read(weights);
 
     nb::gil_scoped_release released; // a second, for the largest models
-    for (size_t i = 0; i < sizes.size(); i++) {
-        w.tiers.push_back(read_tier(w, read, "tier" + std::to_string(i), layers, frames));
-        w.tiers.back().frame = sizes[i];
-    }
-    w.tables = pack_tables(w.arena, read.data("sample.tables"), sizes[0], w.levels, w.width, w.quantised);
-    w.sum_relu = relu[0];
-    for (size_t k = 0; k + 1 < relu.size(); k++) {
+    for (size_t i = 0; i < given.frames.size(); i++)
+        w.tiers.push_back(read_tier(w, read, static_cast<int>(i), given.frames, given.layers, frames));
+    const float *tables = read.data("sample.tables", {given.frames[0], w.levels, w.width});
+    w.tables = pack_tables(w.arena, tables, given.frames[0], w.levels, w.width, w.quantised);
+    w.sum_relu = given.relu[0];
+    int width = w.width;
+    for (size_t k = 0; k + 1 < given.relu.size(); k++) {
         const std::string name = "sample.layer" + std::to_string(k);
-        w.sample.push_back(
-            {read.matrix(w.arena, name + ".weight", 1, samples), read.vector(name + ".bias"), relu[k + 1]});
+        const int out_width = read.size(name + ".weight", 0);
+        check_range(name + ".weight's rows", out_width, 1, std::max(w.width, w.levels));
+        SampleLayer layer;
+        layer.weight = pack(w.arena, read.data(name + ".weight", {out_width, width}), 1, out_width, width, samples);
+        layer.bias = pack_units(read.data(name + ".bias", {out_width}), 1, out_width);
+        layer.relu = given.relu[k + 1];
+        w.sample.push_back(std::move(layer));
+        width = out_width;
     }
-    w.seen = read.vector("seen");
-    w.decode = read.vector("decode");
+    if (width != w.levels)
+        throw std::invalid_argument("the sample level gives " + std::to_string(width) + " logits, expected " +
+                                    std::to_string(w.levels));
+    const float *seen = read.data("seen", {w.levels}), *decode = read.data("decode", {w.levels});
+    w.seen = pack_units(seen, 1, w.levels);
+    w.decode = pack_units(decode, 1, w.levels);
     w.note_size();
     return out;
 }
 
+// ---------------------------------------------------------------- what it does
+
 auto teacher_force(NativeEngine &e, const Codes &codes, const Floats &features)
 {
-    const int lookback = e.weights().lookback(), q = e.weights().levels;
-    const int64_t stride = codes.shape(1), n = stride - lookback;
+    const Weights &w = e.weights();
+    const int lookback = w.lookback(), q = w.levels, frame = w.tiers[0].frame;
+    check_array("codes", codes, {e.voices(), -1});
+    check_range("the number of codes", static_cast<int64_t>(codes.shape(1)), lookback, int64_t(1) << 40);
+    check_codes(e, codes.data(), codes.size());
+    const int64_t stride = static_cast<int64_t>(codes.shape(1)), n = stride - lookback;
+    check_array("features", features, {e.voices(), (n + frame - 1) / frame, w.features});
     float *logits;
     auto out = new_array<float>(&logits, e.voices(), n, q);
     {
@@ -152,12 +252,26 @@ auto teacher_force(NativeEngine &e, const Codes &codes, const Floats &features)
     return out;
 }
 
+void prime(NativeEngine &e, const Codes &codes, const Floats &features)
+{
+    check_array("codes", codes, {e.voices(), -1});
+    check_array("features", features, {e.voices(), e.features()});
+    check_codes(e, codes.data(), codes.size());
+    nb::gil_scoped_release released;
+    e.prime(codes.data(), static_cast<int64_t>(codes.shape(1)), features.data());
+}
+
 template <typename T> using Line = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 auto generate(NativeEngine &e, const nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu> &temperature,
               const Line<int32_t> &top_k, const Line<float> &top_p, const Line<float> &min_p, const Floats &features)
 {
-    const int64_t n = temperature.shape(1);
+    check_array("temperature", temperature, {e.voices(), -1});
+    check_array("top_k", top_k, {e.voices()});
+    check_array("top_p", top_p, {e.voices()});
+    check_array("min_p", min_p, {e.voices()});
+    check_array("features", features, {e.voices(), e.features()});
+    const auto n = static_cast<int64_t>(temperature.shape(1));
     std::vector<Sampling> sampling;
     for (int v = 0; v < e.voices(); v++) sampling.push_back({top_k.data()[v], top_p.data()[v], min_p.data()[v]});
     int32_t *codes;
@@ -172,7 +286,8 @@ auto generate(NativeEngine &e, const nb::ndarray<const float, nb::ndim<2>, nb::c
 // Seconds that each of `blocks` calls for `n` samples takes, as the stream makes them.
 auto time_blocks(NativeEngine &e, int blocks, int n, float temperature)
 {
-    using Clock = std::chrono::steady_clock;
+    check_range("blocks", blocks, 1, 1 << 24);
+    check_range("n", n, 1, 1 << 24);
     const std::vector<float> temperatures(static_cast<size_t>(e.voices()) * n, temperature);
     const std::vector<Sampling> sampling(e.voices());
     std::vector<int32_t> codes(static_cast<size_t>(e.voices()) * n);
@@ -181,9 +296,9 @@ auto time_blocks(NativeEngine &e, int blocks, int n, float temperature)
     {
         nb::gil_scoped_release released;
         for (int b = 0; b < blocks; b++) {
-            const auto begin = Clock::now();
+            const int64_t begin = platform::now_ns();
             e.generate(codes.data(), n, {temperatures.data(), sampling.data()});
-            seconds[b] = std::chrono::duration<double>(Clock::now() - begin).count();
+            seconds[b] = static_cast<double>(platform::now_ns() - begin) * 1e-9;
         }
     }
     return out;
@@ -200,9 +315,25 @@ nb::dict work(const NativeEngine &e)
     return out;
 }
 
-// The state as plain arrays: sopilib.engine documents them.
+// ---------------------------------------------------------------- the state as plain arrays
+
+// Calls each(name, width, at) for every array of floats of the state; at(voice) calls its argument for each part of a
+// voice's row, [D] each.
+template <typename Each> void each_array(NativeEngine &e, Each &&each)
+{
+    const Weights &w = e.weights();
+    for (size_t t = 0; t < w.tiers.size(); t++) {
+        const std::string tier = "tier" + std::to_string(t);
+        for (size_t l = 0; l < w.tiers[t].layers.size(); l++)
+            each(tier + ".rnn" + std::to_string(l), w.state_size(),
+                 [&, t, l](int voice, auto &&part) { e.each_of(t, l, voice, part); });
+        each(tier + ".output", w.dim, [&, t](int voice, auto &&part) { part(e.output(t, voice)); });
+    }
+}
+
 nb::dict state(NativeEngine &e)
 {
+    const NativeEngine::Use use(e);
     const Weights &w = e.weights();
     nb::dict out;
     const int voices = e.voices();
@@ -217,94 +348,147 @@ nb::dict state(NativeEngine &e)
     for (int v = 0; v < voices; v++) numbers[v] = e.voice_states()[v].seed;
     out["drawn"] = new_array<uint64_t>(&numbers, voices);
     for (int v = 0; v < voices; v++) numbers[v] = e.voice_states()[v].drawn;
-    for (size_t t = 0; t < w.tiers.size(); t++) {
-        const std::string tier = "tier" + std::to_string(t);
-        for (size_t l = 0; l < w.tiers[t].layers.size(); l++) {
-            out[(tier + ".rnn" + std::to_string(l)).c_str()] = new_array<float>(&values, voices, w.state_size());
-            for (int v = 0; v < voices; v++)
-                e.each_of(t, l, v, [&](const float *x) { values = std::copy_n(x, w.dim, values); });
-        }
-        out[(tier + ".output").c_str()] = new_array<float>(&values, voices, w.dim);
-        for (int v = 0; v < voices; v++) std::copy_n(e.output(t, v), w.dim, values + static_cast<size_t>(v) * w.dim);
-    }
+    each_array(e, [&](const std::string &name, int width, auto &&row) {
+        out[name.c_str()] = new_array<float>(&values, voices, width);
+        for (int v = 0; v < voices; v++) row(v, [&](const float *x) { values = std::copy_n(x, w.dim, values); });
+    });
     return out;
 }
 
 void set_state(NativeEngine &e, const nb::dict &in)
 {
+    using Numbers = nb::ndarray<const uint64_t, nb::c_contig, nb::device::cpu>;
     const Weights &w = e.weights();
     const int voices = e.voices();
-    // Python has checked names, types, shapes and ranges
     const auto history = nb::cast<Codes>(in["history"]);
-    e.set_position(nb::cast<int>(in["position"]));
-    const auto seed = nb::cast<nb::ndarray<const uint64_t, nb::c_contig>>(in["seed"]);
-    const auto drawn = nb::cast<nb::ndarray<const uint64_t, nb::c_contig>>(in["drawn"]);
+    const auto seed = nb::cast<Numbers>(in["seed"]), drawn = nb::cast<Numbers>(in["drawn"]);
+    const int position = nb::cast<int>(in["position"]);
+    check_range("position", position, 0, w.lookback() - 1);
+    check_array("history", history, {voices, w.lookback()});
+    check_codes(e, history.data(), history.size());
+    check_array("seed", seed, {voices});
+    check_array("drawn", drawn, {voices});
+    // all of them before the first is put in place
+    std::unordered_map<std::string, Floats> arrays;
+    each_array(e, [&](const std::string &name, int width, auto &&) {
+        const auto found = arrays.emplace(name, nb::cast<Floats>(in[name.c_str()])).first;
+        check_array(name, found->second, {voices, width});
+    });
+    const NativeEngine::Use use(e);
+    e.set_position(position);
     for (int v = 0; v < voices; v++) {
         e.set_history(v, history.data() + static_cast<size_t>(v) * w.lookback());
         e.voice_states()[v].seed = seed.data()[v];
         e.voice_states()[v].drawn = drawn.data()[v];
     }
-    for (size_t t = 0; t < w.tiers.size(); t++) {
-        const std::string tier = "tier" + std::to_string(t);
-        for (size_t l = 0; l < w.tiers[t].layers.size(); l++) {
-            const auto values = nb::cast<Floats>(in[(tier + ".rnn" + std::to_string(l)).c_str()]);
-            const float *from = values.data();
-            for (int v = 0; v < voices; v++)
-                e.each_of(t, l, v, [&](float *x) {
-                    std::copy_n(from, w.dim, x);
-                    from += w.dim;
-                });
-        }
-        const auto values = nb::cast<Floats>(in[(tier + ".output").c_str()]);
+    each_array(e, [&](const std::string &name, int, auto &&row) {
+        const float *from = arrays.at(name).data();
         for (int v = 0; v < voices; v++)
-            std::copy_n(values.data() + static_cast<size_t>(v) * w.dim, w.dim, e.output(t, v));
-    }
+            row(v, [&](float *x) {
+                std::copy_n(from, w.dim, x);
+                from += w.dim;
+            });
+    });
     e.state_changed();
+}
+
+const Kernels *kernels_of(const std::string &name)
+{
+    const Kernels *k = find_kernels(name.c_str());
+    if (!k) throw std::invalid_argument("instruction_set is '" + name + "': not known or not in this processor");
+    return k;
 }
 
 } // namespace
 
 void bind_engine(nb::module_ &m)
 {
-    nb::class_<Source>(m, "Source");
-    nb::class_<Weights>(m, "Weights");
-    m.def("make_weights", &make_weights, "config"_a, "weights"_a, "precision"_a);
+    nb::class_<Source>(m, "Source", "What a stream can play: something that makes codes, for one voice or several.");
+    nb::class_<Weights>(m, "Weights",
+                        "The weights of one model as the engine multiplies with them. Engines share them.");
+    m.def("make_weights", &make_weights, "config"_a, "weights"_a, "precision"_a,
+          "Packs the weights of a model.\n\n"
+          "config is what Config.to_dict() gives, with q_zero, the code of silence. weights maps the names of "
+          "docs/model.md,\n"
+          "folded by sopilib.engine.pack, to float32 arrays; two more are seen and decode, float32 (q_levels,): what "
+          "the\n"
+          "frame tiers see of each code, and its audio value. precision is 'f32'; 'int8'; or 'int4', which has the "
+          "frame\n"
+          "tiers in 4 bits and the sample level in 8. ValueError names what is missing or has another shape.");
     m.def(
         "instruction_set",
-        [](const std::string &name) -> nb::object {
+        [](const std::string &name) -> std::optional<std::string> {
             const Kernels *k = find_kernels(name.c_str());
-            return k ? nb::object(nb::str(k->name)) : nb::none();
+            return k ? std::optional<std::string>(k->name) : std::nullopt;
         },
-        "name"_a = "auto", "The set of that name if this processor has it, else None; \"auto\": the best one.");
-    nb::class_<NativeEngine, Source>(m, "NativeEngine")
+        "name"_a = "auto",
+        "The instruction set of that name ('avx512', 'avx_vnni', 'avx2', 'neon', 'plain') if this processor has it, "
+        "else\n"
+        "None. 'auto' stands for the best one that it has.");
+    nb::class_<NativeEngine, Source>(m, "NativeEngine",
+                                     "A model that runs: shared weights and a state of its own for each voice. "
+                                     "sopilib.Engine is its public face and\n"
+                                     "documents its arguments. The GIL is released while it computes. It is used by "
+                                     "one thread at a time: RuntimeError\n"
+                                     "if another thread is in one of its functions, and then nothing has changed. "
+                                     "ValueError for arrays of other shapes\n"
+                                     "than those said here, and for codes outside 0 to q_levels - 1.")
         .def(
             "__init__",
             [](NativeEngine *self, std::shared_ptr<Weights> weights, int voices, int threads, const std::string &set) {
-                new (self) NativeEngine(std::move(weights), voices, threads, find_kernels(set.c_str()));
+                new (self) NativeEngine(std::move(weights), voices, threads, kernels_of(set));
             },
-            "weights"_a, "voices"_a, "threads"_a, "instruction_set"_a)
-        .def("clone", &NativeEngine::clone, "voices"_a, nb::call_guard<nb::gil_scoped_release>())
-        .def("reset", &NativeEngine::reset, "seed"_a)
-        .def("teacher_force", &teacher_force, "codes"_a, "features"_a)
-        .def(
-            "prime",
-            [](NativeEngine &e, const Codes &codes, const Floats &features) {
-                nb::gil_scoped_release released;
-                e.prime(codes.data(), codes.shape(1), features.data());
-            },
-            "codes"_a, "features"_a)
-        .def("generate", &generate, "temperature"_a, "top_k"_a, "top_p"_a, "min_p"_a, "features"_a)
-        .def("time_blocks", &time_blocks, "blocks"_a, "n"_a, "temperature"_a = 1.0f)
-        .def_prop_ro("threads", &NativeEngine::threads)
+            "weights"_a, "voices"_a, "threads"_a, "instruction_set"_a,
+            "voices is 1 to 1024. threads is 1 to 64: that many cores are used by one call, or fewer where the system "
+            "gives\n"
+            "fewer threads; their number changes no bit of the result. instruction_set is 'auto' or a name.")
+        .def("clone", &NativeEngine::clone, "voices"_a, nb::call_guard<nb::gil_scoped_release>(),
+             "An engine with the same weights, shared, and a fresh state for that many voices (1 to 1024).")
+        .def("reset", &NativeEngine::reset, "seed"_a,
+             "Starts anew: the history is silence, RNN states are the initial ones, and each voice has its own random "
+             "stream of\n"
+             "that seed (0 to 2**64 - 1).")
+        .def("teacher_force", &teacher_force, "codes"_a, "features"_a,
+             "Replaces the history by the first `lookback` of codes, int32 (voices, lookback + n), and consumes the "
+             "others;\n"
+             "returns their logits, float32 (voices, n, q_levels). features are float32 (voices, frames, F), one row "
+             "for each\n"
+             "lowest frame of the n codes.")
+        .def("prime", &prime, "codes"_a, "features"_a,
+             "Appends codes, int32 (voices, n), to the past. features are float32 (voices, F), held for all of them.")
+        .def("generate", &generate, "temperature"_a, "top_k"_a, "top_p"_a, "min_p"_a, "features"_a,
+             "Draws n codes for each voice, int32 (voices, n). temperature is float32 (voices, n), each above 0. top_k "
+             "int32,\n"
+             "top_p and min_p float32 are (voices,): 0, 1 and 0 leave all codes. features are float32 (voices, F).")
+        .def("time_blocks", &time_blocks, "blocks"_a, "n"_a, "temperature"_a = 1.0f,
+             "Makes `blocks` blocks of n samples as a stream does, and returns the seconds that each took, float64 "
+             "(blocks,).")
+        .def_prop_ro("threads", &NativeEngine::threads,
+                     "How many threads one call uses: what was asked for, or what the system gave.")
         .def("work", &work,
-             "Bytes of memory, of matrices (\"again\"), moved per sample; multiply-adds (\"products\") per sample and "
+             "What a sample costs, as a dict: 'memory', bytes of all weights; 'again', bytes of the matrices that "
+             "every largest\n"
+             "frame reads again; 'moved', bytes read per sample on average; 'products', multiply-adds per sample and "
              "voice.")
-        .def("state", &state)
-        .def("set_state", &set_state, "state"_a)
-        .def_prop_ro("instruction_set", [](const NativeEngine &e) { return std::string(e.kernels().name); });
-    nb::class_<Blend, Source>(m, "Blend", "Two engines as one source: codes are drawn from their blended logits.")
+        .def("state", &state,
+             "Everything that a bit-exact continuation needs, as a dict of arrays: position (samples since frames "
+             "began, modulo\n"
+             "lookback), history int32 (voices, lookback), seed and drawn uint64 (voices,), tier{i}.rnn{l} float32 "
+             "(voices, D or\n"
+             "2D), tier{i}.output float32 (voices, D).")
+        .def("set_state", &set_state, "state"_a,
+             "Goes on from what `state` gave, of an engine of the same model and number of voices. Nothing changes if "
+             "it does\n"
+             "not fit (ValueError, or KeyError for a name that it lacks).")
+        .def_prop_ro(
+            "instruction_set", [](const NativeEngine &e) { return std::string(e.kernels().name); },
+            "The name of the instruction set that it computes with.");
+    nb::class_<Blend, Source>(m, "Blend",
+                              "Two engines that write one music: each code is drawn from their blended logits, and "
+                              "both hear it. They must not be\n"
+                              "used for anything else meanwhile.")
         .def(nb::init<std::shared_ptr<NativeEngine>, std::shared_ptr<NativeEngine>>(), "first"_a, "second"_a,
-             "ValueError if voices, sample rates or quantisers differ.");
+             "ValueError if their voices, sample rates or quantisers differ.");
 }
 
 } // namespace sopi

@@ -5,11 +5,30 @@
 #include "team.hpp"
 
 #include <algorithm>
+#include <stdexcept>
+#include <string>
 
 namespace sopi {
 
+NativeEngine::Use::Use(const NativeEngine &engine) : engine_(engine)
+{
+    if (engine_.used_.exchange(true, std::memory_order_acquire))
+        throw std::runtime_error(
+            "the engine is being used by another thread; each thread needs one of its own: clone it");
+}
+
+// In range, or a sentence that says what is wrong.
+static int checked(const char *what, int given, int most)
+{
+    if (given < 1 || given > most)
+        throw std::invalid_argument(std::string(what) + " is " + std::to_string(given) + ", expected 1 to " +
+                                    std::to_string(most));
+    return given;
+}
+
 NativeEngine::NativeEngine(std::shared_ptr<const Weights> weights, int voices, int threads, const Kernels *kernels)
-    : w_(std::move(weights)), k_(kernels), voices_(voices), team_(std::make_unique<Team>(threads))
+    : w_(std::move(weights)), k_(kernels), voices_(checked("voices", voices, kMostVoices)),
+      team_(std::make_unique<Team>(checked("threads", threads, kMostThreads)))
 {
     const Weights &w = *w_;
     states_.resize(voices_);
@@ -35,7 +54,8 @@ NativeEngine::NativeEngine(std::shared_ptr<const Weights> weights, int voices, i
     for (Vec<float> *v : {&reset_h_, &reset_n_}) *v = each(d);
     for (Vec<float> *v : {&conditioning_, &level_a_, &level_b_, &logits_}) *v = each(widest_);
     for (int i = 0; i < team_->size(); i++) workers_.push_back(std::make_unique<Worker>(*this, i));
-    reset(0);
+    position_ = 0;
+    for (int v = 0; v < voices_; v++) begin_voice(v, 0);
 }
 
 NativeEngine::~NativeEngine() = default;
@@ -49,11 +69,18 @@ int NativeEngine::threads() const noexcept { return team_->size(); }
 
 void NativeEngine::reset(uint64_t seed)
 {
+    const Use use(*this);
     position_ = 0;
-    for (int v = 0; v < voices_; v++) reset_voice(v, seed);
+    for (int v = 0; v < voices_; v++) begin_voice(v, seed);
 }
 
 void NativeEngine::reset_voice(int voice, uint64_t seed)
+{
+    const Use use(*this);
+    begin_voice(voice, seed);
+}
+
+void NativeEngine::begin_voice(int voice, uint64_t seed) noexcept
 {
     const Weights &w = *w_;
     Voice &v = states_[voice];
@@ -85,6 +112,7 @@ void NativeEngine::set_history(int voice, const int32_t *codes) noexcept
 
 void NativeEngine::replace_history(const int32_t *codes, int64_t stride)
 {
+    const Use use(*this);
     position_ = 0;
     for (int v = 0; v < voices_; v++) set_history(v, codes + v * stride);
 }
@@ -109,26 +137,31 @@ template <typename Work> void NativeEngine::together(Work &&work) noexcept
 
 void NativeEngine::generate(int32_t *codes, int64_t n, const Controls &controls)
 {
+    const Use use(*this);
     together([=](Worker &w) { w.generate(codes, n, controls); });
 }
 
 void NativeEngine::prime(const int32_t *codes, int64_t n, const float *features)
 {
+    const Use use(*this);
     together([=](Worker &w) { w.prime(codes, n, features); });
 }
 
 void NativeEngine::teacher_force(const int32_t *codes, int64_t stride, int64_t n, const float *features, float *logits)
 {
+    const Use use(*this);
     together([=](Worker &w) { w.teacher_force(codes, stride, n, features, logits); });
 }
 
 void NativeEngine::look_ahead(const float *features)
 {
+    const Use use(*this);
     together([=](Worker &w) { w.predict(features, w_->features); });
 }
 
 void NativeEngine::consume(const int32_t *codes)
 {
+    const Use use(*this);
     together([=](Worker &w) { w.consume(codes); });
 }
 

@@ -7,6 +7,7 @@
 #include "engine/weights.hpp"
 #include "source.hpp"
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -23,8 +24,26 @@ struct Voice {
 class Team;
 class Worker;
 
+constexpr int kMostVoices = 1024, kMostThreads = 64;
+
+// An engine is used by one thread at a time. Whoever comes while another thread is in one of its functions gets a
+// std::runtime_error, and changes nothing.
 class NativeEngine final : public Source {
 public:
+    // While one of these lives, it is this thread's. For those who read and write its state piece by piece.
+    class Use {
+    public:
+        explicit Use(const NativeEngine &engine);
+        ~Use() { engine_.used_.store(false, std::memory_order_release); }
+        Use(const Use &) = delete;
+        Use &operator=(const Use &) = delete;
+
+    private:
+        const NativeEngine &engine_;
+    };
+
+    // std::invalid_argument for voices outside 1 to kMostVoices, threads outside 1 to kMostThreads. If the system gives
+    // fewer threads it works with those.
     NativeEngine(std::shared_ptr<const Weights> weights, int voices, int threads, const Kernels *kernels);
     ~NativeEngine() override;
     // The same weights with a state of its own, fresh.
@@ -49,12 +68,10 @@ public:
     void restore_voice(int voice, const State &state) override;
     void approach(const State &state, float share) override;
     void kick(float share) override;
-    // In turn, for whoever draws codes from several engines: the logits of the next code; the code [voices] that it is.
+    // In turn, for whoever draws codes from several engines: looks at the next code, whose logits [q] are then there; and
+    // takes the code [voices] that it is.
     void look_ahead(const float *features);
-    const float *logits(int voice) const noexcept
-    {
-        return logits_.data() + static_cast<size_t>(voice) * widest_;
-    } // [q]
+    const float *logits(int voice) const noexcept { return logits_.data() + static_cast<size_t>(voice) * widest_; }
     void consume(const int32_t *codes);
     // The next number of a voice's random stream, in [0, 1).
     float draw(int voice) noexcept { return coin(states_[voice].seed, voice, states_[voice].drawn++); }
@@ -63,7 +80,7 @@ public:
     // logits [voices][n][q] of codes [voices][n], which are consumed; features [voices][frames][F]
     void teacher_force(const int32_t *codes, int64_t stride, int64_t n, const float *features, float *logits);
 
-    // The state, for reading and writing. position: samples since frames began, modulo lookback.
+    // The state, for reading and writing while a Use lives. position: samples since frames began, modulo lookback.
     int position() const noexcept override { return position_; }
     std::vector<Voice> &voice_states() noexcept { return states_; }
     const int32_t *history(int voice) const noexcept { return states_[voice].history.data() + position_; } // [lookback]
@@ -95,6 +112,7 @@ private:
 
     // Calls each(values, n) for every array of a voice's State::Row::values, in order.
     template <class F> void each_array(int voice, F &&each) noexcept;
+    void begin_voice(int voice, uint64_t seed) noexcept;
     void restore_row(int voice, const State::Row &row);
     void check(const State &state) const;
     // work(worker) on every member of the team.
@@ -107,6 +125,7 @@ private:
 
     int position_ = 0;
     bool stale_ = true;
+    mutable std::atomic<bool> used_{false};
     std::vector<Voice> states_;
     std::vector<TierState> tiers_;
     std::vector<std::unique_ptr<Worker>> workers_; // one a member of the team

@@ -17,6 +17,7 @@ template <class F> void NativeEngine::each_array(int voice, F &&each) noexcept
 
 void NativeEngine::save(State &state) const
 {
+    const Use use(*this);
     auto *self = const_cast<NativeEngine *>(this); // only reads
     state.position = position_;
     state.voices.resize(voices_);
@@ -54,6 +55,7 @@ void NativeEngine::restore_row(int voice, const State::Row &row)
 
 void NativeEngine::restore(const State &state)
 {
+    const Use use(*this);
     check(state);
     position_ = state.position;
     for (int v = 0; v < voices_; v++) {
@@ -65,12 +67,14 @@ void NativeEngine::restore(const State &state)
 
 void NativeEngine::restore_voice(int voice, const State &state)
 {
+    const Use use(*this);
     check(state);
     restore_row(voice, state.voices[voice]);
 }
 
 void NativeEngine::approach(const State &state, float share)
 {
+    const Use use(*this);
     check(state);
     const int d = w_->dim;
     for (int v = 0; v < voices_; v++) {
@@ -89,6 +93,7 @@ void NativeEngine::approach(const State &state, float share)
 
 void NativeEngine::kick(float share)
 {
+    const Use use(*this);
     const int d = w_->dim;
     for (int v = 0; v < voices_; v++) {
         // a stream of numbers beside the one that draws codes
