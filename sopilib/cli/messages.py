@@ -15,9 +15,10 @@ OF_PD = {
     "name <word>": "What this object is called in OSC, where it has a number too.",
 }
 OF_OSC = {
-    "/samplernn/subscribe [port or host port]": "Everything now, and from now on what changes.",
-    "/samplernn/unsubscribe [port or host port]": "No more of it.",
-    "/samplernn/refresh": "Everything once.",
+    "/samplernn/subscribe [port]": "Sends everything now, and from now on what changes, to this port of who asks.",
+    "/samplernn/confirm <number>": "Says that who subscribed from another machine is there: with the number that came.",
+    "/samplernn/unsubscribe [port]": "Ends that.",
+    "/samplernn/refresh": "Sends everything once.",
 }
 
 

@@ -32,7 +32,7 @@ ACCENT, PAPER, INK = "#2f7f79", "#24323a", "#f4efe2"
 
 
 def fader_range(argument: Argument) -> tuple[float, float] | None:
-    """From where to where a fader for it goes; None: it has no ends."""
+    """The least and the most that a fader for this argument sends; None if it has no ends."""
     if argument.knob is not None:
         return argument.knob
     if argument.kind in ("float", "level", "int") and math.isfinite(argument.least) and math.isfinite(argument.most):
@@ -41,7 +41,7 @@ def fader_range(argument: Argument) -> tuple[float, float] | None:
 
 
 def kind_of(command: Command) -> str:
-    """button, toggle, choice, fader, or text"""
+    """What a hand plays the command with: a "button", a "toggle", a "choice", a "fader", or "text"."""
     arguments = controls(command)
     if len(arguments) == 1 and arguments[0].kind == "choice":
         return "choice"
@@ -53,6 +53,7 @@ def kind_of(command: Command) -> str:
 
 
 def on_stage() -> list[tuple[Command, str]]:
+    """The commands that the layouts show, each with what it is played with (`kind_of`)."""
     return [(c, kind_of(c)) for c in COMMANDS.values() if c.name not in OFF_STAGE]
 
 

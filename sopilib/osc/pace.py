@@ -12,21 +12,21 @@ T = TypeVar("T")
 
 class Pace(Generic[T]):
     """Of each kind of item so many a second go through, and as many at once. Of those that come faster, the last waits
-    until it may go, and the others are lost."""
+    until it may go, and the others are lost. Rates are per second; `now` is in seconds of the monotonic clock."""
 
     def __init__(self) -> None:
         self._left: dict[Hashable, tuple[float, float]] = {}  # how many may go, as of when
         self._waiting: dict[Hashable, tuple[float, T]] = {}
 
     def admit(self, kind: Hashable, rate: float, item: T, now: float) -> bool:
-        """True: it may go now. False: it waits, in place of one that waited before."""
+        """Whether an item of this kind may go now. If not, it waits, in place of one of its kind that waited before."""
         if kind not in self._waiting and self._take(kind, rate, now):
             return True
         self._waiting[kind] = (rate, item)
         return False
 
     def due(self, now: float) -> Iterator[T]:
-        """Those that have waited long enough."""
+        """The items that have waited long enough; they no longer wait."""
         for kind, (rate, item) in list(self._waiting.items()):
             if self._take(kind, rate, now):
                 del self._waiting[kind]

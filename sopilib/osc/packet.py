@@ -32,6 +32,8 @@ WITHOUT_VALUE = "NI"  # nil and impulse: something happened, no value
 
 
 class Message(NamedTuple):
+    """An OSC message."""
+
     time: int | None
     """NTP, 2^-32 s since 1900; None: at once."""
     address: str
@@ -40,7 +42,8 @@ class Message(NamedTuple):
 
 
 def decode(packet: bytes) -> list[Message]:
-    """The messages of a packet, in their order. Raises SopiError."""
+    """The messages of a packet, in their order. Raises SopiError, naming what is wrong, if any part of it breaks the
+    format or has arguments that no message here takes, blobs and arrays among them."""
     if len(packet) > LONGEST:
         raise SopiError(f"a packet is longer than {LONGEST} bytes")
     messages: list[Message] = []
@@ -58,11 +61,12 @@ def encode(address: str, *values: Any) -> bytes:
 
 
 def ntp_to_unix_ns(ntp: int) -> int:
-    """ns since 1970."""
+    """An OSC timetag, in 2^-32 s since 1900, as ns since 1970."""
     return ((ntp - (NTP_TO_UNIX << 32)) * 1_000_000_000) >> 32
 
 
 def unix_ns_to_ntp(ns: int) -> int:
+    """ns since 1970 as an OSC timetag, in 2^-32 s since 1900."""
     return (NTP_TO_UNIX << 32) + ((ns << 32) + 500_000_000) // 1_000_000_000
 
 
@@ -120,7 +124,8 @@ def _message(packet: bytes, begin: int, end: int, time: int | None) -> Message:
         elif tag in CONSTANTS:
             arguments.append(CONSTANTS[tag])
         elif tag not in WITHOUT_VALUE:
-            raise SopiError(f"a message has an argument of the type {tag!r}, expected numbers, strings and booleans")
+            expected = "numbers, strings and booleans, no blobs or arrays"
+            raise SopiError(f"a message has an argument of the type {tag!r}, expected {expected}")
     if at != end:
         raise SopiError("a message's length is not that of its types")
     return Message(time, address, tuple(arguments))

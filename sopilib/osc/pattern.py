@@ -23,11 +23,13 @@ def is_name(text: str) -> bool:
 
 
 def is_pattern(text: str) -> bool:
+    """Whether it may mean several names."""
     return SPECIAL.search(text) is not None
 
 
 def matcher(pattern: str) -> Callable[[str], bool]:
-    """Raises SopiError if a bracket is not closed."""
+    """A function that says whether a name, which is one part of an address, fits the pattern. Raises SopiError if a
+    bracket is not closed."""
     steps = list(_steps(pattern))
 
     def matches(name: str) -> bool:
