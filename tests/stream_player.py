@@ -18,6 +18,7 @@ __all__ = [
     "Stream",
     "engine",
     "fade_in",
+    "post",
     "render",
     "resample",
     "start",
@@ -70,8 +71,15 @@ class Stalling:
         return self.inner.generate(n, temperature, **sampling)
 
 
+def post(stream, name, t, value=None, *ramp):
+    """As `Stream.post`, with a source where a player is wanted."""
+    if name in ("swap", "second") and value is not None:
+        value = stream.player(value)
+    stream.post(name, t, value, *ramp)
+
+
 class Playing:
-    """A stream in the hands of a host: `commands` are (t, method, *arguments), posted in the block where t lies."""
+    """A stream in the hands of a host: `commands` are (t, name, *arguments), posted in the block where t lies."""
 
     def __init__(self, rate=48000, block=64, latency=0.02, freewheel=True, channels=1):
         self.stream = Stream(channels, latency, freewheel)
@@ -93,7 +101,7 @@ class Playing:
             now = self.stream.now
             while waiting and waiting[0][0] < now + self.block:
                 t, name, *arguments = waiting.pop(0)
-                getattr(self.stream, name)(t, *arguments)
+                post(self.stream, name, t, *arguments)
             out.append(self.stream.read(self.block))
             if speed:
                 ahead = (now - start) / self.rate / speed - (time.monotonic() - begin)

@@ -12,7 +12,7 @@ from stream_host import in_real_time
 from stream_player import Playing, Sine, render, start
 
 import sopilib
-from sopilib.native._native import Envelope, PySource, TrapDetector
+from sopilib.native._native import Envelope, PySource, Snapshot, TrapDetector
 
 FIXTURES = Path(__file__).parent / "fixtures"
 LATENCY = 320  # frames of 20 ms at 16 kHz
@@ -309,7 +309,7 @@ def test_freezing_loops_the_last_sound_and_the_music_goes_on_where_it_was(make):
 
 
 def test_freezing_does_not_click(make):
-    commands = [*start(PySource(Sine())), (6000, "freeze", 0.0373), (20000, "freeze", 0.011), (30000, "freeze", 0.0)]
+    commands = [*start(PySource(Sine())), (6000, "freeze", 37.3), (20000, "freeze", 11), (30000, "freeze", 0.0)]
     with Playing() as host:
         out = host.render(40000, commands)[0]
     fade = 0.5 * math.pi / 240
@@ -326,7 +326,7 @@ def test_rate_moves_the_pitch(make, rate):
 
 
 def test_a_glide_of_the_rate_is_smooth_and_the_same_for_any_block():
-    commands = [(4000, "rate", 2.0, 0.3), (30000, "rate", 0.5, 0.1), (40000, "rate", 1.0, 0.0)]
+    commands = [(4000, "rate", 2.0, 300), (30000, "rate", 0.5, 100), (40000, "rate", 1.0, 0)]
     takes = [render(60000, [*start(PySource(Sine())), *commands], block=block) for block in (64, 17)]
     assert np.array_equal(*takes)
     assert np.abs(np.diff(takes[0])).max() < 2.2 * Sine.slope / 3 + 0.5 * math.pi / 240 * 0.1
@@ -385,7 +385,8 @@ def test_listening_at_another_rate_is_priming_with_that_sound(make):
     performer.handle("listen", 1)
     performer.read(48000, sound[None, :48000])
     performer.handle("listen", 0)
-    snapshot = performer.stream.store(performer.now)
+    snapshot = Snapshot()
+    performer.stream.post("store", performer.now, snapshot)
     performer.read(4800)
     primed = engine_of()
     primed.prime(primed.model.encode(sopilib.sound.resample(sound[:48000], 48000, 16000))[None])

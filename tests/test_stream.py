@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 from stream_host import in_real_time
-from stream_player import MODEL, Playing, Sine, Stalling, engine, fade_in, render, resample, start
+from stream_player import MODEL, Playing, Sine, Stalling, engine, fade_in, post, render, resample, start
 
 from sopilib import Config, Engine, Model
 from sopilib.native._native import PySource, Stream
@@ -53,8 +53,8 @@ def test_the_block_size_and_the_pace_of_the_host_change_nothing():
         commands.append(
             chance.choice(
                 [
-                    (t, "temperature", chance.uniform(0.1, 2), chance.uniform(0, 0.1)),
-                    (t, "gain", chance.uniform(0, 2), chance.uniform(0, 0.1)),
+                    (t, "temperature", chance.uniform(0.1, 2), chance.uniform(0, 100)),
+                    (t, "gain", chance.uniform(0, 2), chance.uniform(0, 100)),
                     (t, "seed", chance.randrange(100)),
                     (t, "play", chance.random() < 0.7),
                 ]
@@ -73,7 +73,7 @@ def test_the_block_size_and_the_pace_of_the_host_change_nothing():
 
 def test_real_time_and_freewheel_give_the_same_samples_while_the_engine_stumbles():
     chance = random.Random(1)
-    commands = [(t, "temperature", chance.uniform(0.2, 1.5), 0.01) for t in range(500, 60000, 960)]
+    commands = [(t, "temperature", chance.uniform(0.2, 1.5), 10) for t in range(500, 60000, 960)]
     commands += [(20011, "seed", 4), (30000, "play", False), (33333, "play", True)]
     expected = render(72000, [*start(engine().source), *commands], latency=0.2)
 
@@ -113,7 +113,7 @@ def test_a_temperature_ramp_is_linear_in_time():
             seen.extend(np.asarray(temperature)[0])
             return self.inner.generate(n, temperature, **sampling)
 
-    commands = [*start(PySource(Watching(engine(), None))), (1000, "temperature", 2.0, 0.1)]
+    commands = [*start(PySource(Watching(engine(), None))), (1000, "temperature", 2.0, 100)]
     render(6000, commands, rate=16000)
     at = 1000 - 0  # the model's sample number: it began at 320, and the ramp at 1320
     assert seen[at - 1] == 1
@@ -140,7 +140,7 @@ def test_ticks_are_at_the_first_sample_of_each_bottom_frame():
 
 
 def test_a_shorter_latency_overtakes_no_earlier_command():
-    commands = [*start(engine().source), (2000, "latency", 0.1), (9000, "latency", 0.02), (9010, "gain", 0.0)]
+    commands = [*start(engine().source), (2000, "latency", 100), (9000, "latency", 20), (9010, "gain", 0.0)]
     with Playing(rate=16000) as playing:
         out = playing.render(16000, commands)[0]
         assert playing.stream.stats()["late"] == 0
@@ -169,7 +169,7 @@ def test_a_swap_crossfades_from_the_old_sound_to_the_new():
     new = Engine(other, precision="int8")
     new.reset(0)
     old_alone = render(9600, start(engine().source))
-    out = render(9600, [*start(engine().source), (4000, "swap", new.source, 0.02)])
+    out = render(9600, [*start(engine().source), (4000, "swap", new.source, 20)])
     h, n = 4960, 960
     assert np.array_equal(out[:h], old_alone[:h])
     new.reset(0)
@@ -219,7 +219,7 @@ def test_after_an_underrun_commands_are_heard_in_time_again():
 def test_a_command_that_comes_too_late_takes_effect_at_once_and_is_counted():
     with Playing() as playing:
         playing.render(9600, start(engine().source))
-        playing.stream.gain(100, 0.0)
+        playing.stream.post("gain", 100, 0.0)
         out = playing.render(4800)[0]
         stats, events = playing.stream.stats(), playing.stream.events()
     assert not out[2000:].any()
@@ -261,14 +261,14 @@ def test_commands_are_refused_in_words():
     stream = Stream()
     for wrong in (0, -1, math.nan, math.inf):
         with pytest.raises(ValueError, match="temperature is"):
-            stream.temperature(0, wrong)
+            stream.post("temperature", 0, wrong)
     with pytest.raises(ValueError, match="latency is"):
-        stream.latency(0, 0.0)
+        stream.post("latency", 0, 0.0)
     with pytest.raises(ValueError, match="channels"):
         Stream(0)
     with pytest.raises(RuntimeError, match="is the host's audio off"):
         for _ in range(10000):
-            stream.gain(0, 1.0)
+            stream.post("gain", 0, 1.0)
 
 
 # ---------------------------------------------------------------- coming and going
@@ -279,8 +279,8 @@ def test_closing_is_quick_may_be_repeated_and_frees_a_waiting_host():
         stream = Stream(freewheel=True)
         stream.start()
         stream.host(48000, 64)
-        stream.swap(0, PySource(Stalling(Sine(), lambda _: 0.3)))
-        stream.play(0, True)
+        post(stream, "swap", 0, PySource(Stalling(Sine(), lambda _: 0.3)))
+        stream.post("play", 0, True)
         begin = time.monotonic()
         assert stream.close(2.0)
         assert stream.close(2.0)
@@ -307,7 +307,7 @@ import ctypes, sys, threading, time
 sys.path.insert(0, {__file__.rsplit("/", 1)[0]!r})
 from stream_player import *
 stream = Stream(); stream.start(); stream.host(48000, 64)
-stream.swap(0, {source}); stream.play(0, True)
+post(stream, "swap", 0, {source}); stream.post("play", 0, True)
 for _ in range(50): stream.read(64); time.sleep(0.001)
 print("ending", time.time(), flush=True)
 {end}
@@ -329,8 +329,8 @@ def test_many_streams_come_and_go():
         stream.start()
         stream.host(48000, 64)
         for _ in range(5):
-            stream.swap(0, engine().source)
-        stream.play(0, True)
+            post(stream, "swap", 0, engine().source)
+        stream.post("play", 0, True)
         stream.read(2048)
         if k % 3:
             assert stream.close()

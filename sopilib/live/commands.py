@@ -23,7 +23,7 @@ class Argument:
     """kind: "float", "int", "switch" (0 or 1), "choice" (one of `choices`), "text" (the rest of the message), "sound"
     (an integer, or the name of an array or a file), "slot" (an integer, or the name of a file), "level" (a number, or
     an envelope of numbers: `Curve`), "message" (the rest of the message, itself one). A range is inclusive. `default`
-    None: the argument is required, unless `optional`."""
+    None: the argument is required, unless `optional`. `usual`: the value of a knob before anyone has set it."""
 
     name: str
     kind: str
@@ -32,6 +32,7 @@ class Argument:
     default: float | str | None = None
     optional: bool = False
     unit: str = ""
+    usual: float | None = None
     knob: tuple[float, float] | None = None
     choices: tuple[str, ...] = ()
 
@@ -65,7 +66,8 @@ class Argument:
 class Command:
     """One message. `query`: without arguments, or with `?` after its name, it answers with its present value.
     `told`: the status event that says its present state, where that has another name. `voice`: it may be meant for one
-    voice, as `voice 2 gain 0.5`."""
+    voice, as `voice 2 gain 0.5`. `native`: the stream's commands that the message leads to; their range, ramp and usual
+    value are those of the first message that names them, and the stream's own table is made of it when it is built."""
 
     name: str
     arguments: tuple[Argument, ...]
@@ -73,6 +75,7 @@ class Command:
     query: bool = False
     told: str = ""
     voice: bool = False
+    native: tuple[str, ...] = ()
 
     @property
     def usage(self) -> str:
@@ -95,20 +98,23 @@ COMMANDS: dict[str, Command] = {
             "load",
             (Argument("model", "text"),),
             "Loads a model, ours or an older SampleRNN's, in the background and crossfades to it.",
+            native=("swap",),
         ),
         Command(
             "generate",
             (Argument("on", "switch", default=1),),
             "Starts the sound where it was; with 0, stops it.",
             told="playing",
+            native=("play",),
         ),
-        Command("stop", (), "Stops the sound, as generate 0 does."),
+        Command("stop", (), "Stops the sound, as generate 0 does.", native=("play",)),
         Command(
             "temperature",
-            (Argument("temperature", "level", 0.01, 5, knob=(0.2, 2)), RAMP),
+            (Argument("temperature", "level", 0.01, 5, usual=1, knob=(0.2, 2)), RAMP),
             "How far the model strays from the likeliest: 1 as it learned, less is tamer. Ramp in ms, or an envelope.",
             query=True,
             voice=True,
+            native=("temperature",),
         ),
         Command(
             "seed",
@@ -121,8 +127,9 @@ COMMANDS: dict[str, Command] = {
             "live <ms>: the last ms of what came in.",
             query=True,
             voice=True,
+            native=("seed",),
         ),
-        Command("reset", (), "The music of the present seed from its beginning."),
+        Command("reset", (), "The music of the present seed from its beginning.", native=("seed",)),
         Command(
             "listen",
             (
@@ -132,32 +139,37 @@ COMMANDS: dict[str, Command] = {
             "The model hears what comes in, all of it, until listen 0: then it answers. Meanwhile silence, the input "
             "or the old music sounds.",
             query=True,
+            native=("listen", "listened"),
         ),
         Command(
             "top-k",
-            (Argument("codes", "int", 0, 4096, knob=(0, 256)),),
+            (Argument("codes", "int", 0, 4096, usual=0, knob=(0, 256)),),
             "Only the k likeliest codes are drawn; 0: all.",
             query=True,
             voice=True,
+            native=("top-k",),
         ),
         Command(
             "top-p",
-            (Argument("share", "float", 0.001, 1, knob=(0.5, 1)),),
+            (Argument("share", "float", 0.001, 1, usual=1, knob=(0.5, 1)),),
             "Only the likeliest codes that together have this share; 1: all.",
             query=True,
             voice=True,
+            native=("top-p",),
         ),
         Command(
             "min-p",
-            (Argument("share", "float", 0, 1, knob=(0, 0.2)),),
+            (Argument("share", "float", 0, 1, usual=0, knob=(0, 0.2)),),
             "Only codes at least this times as likely as the likeliest; 0: all.",
             query=True,
             voice=True,
+            native=("min-p",),
         ),
         Command(
             "kick",
             (Argument("strength", "float", 0, 1, default=0.5),),
             "Noise takes the place of this share of the model's memory: a way out of a rut.",
+            native=("kick",),
         ),
         Command(
             "guard",
@@ -165,6 +177,7 @@ COMMANDS: dict[str, Command] = {
             "When a voice is caught in silence, a tone or a loop for two seconds: tells it, raises its temperature, "
             "or goes back to where it was well.",
             query=True,
+            native=("guard",),
         ),
         Command(
             "snapshot",
@@ -175,18 +188,21 @@ COMMANDS: dict[str, Command] = {
             ),
             "store, recall: the model's whole memory in a numbered slot. morph: the memory goes over to it in ms. "
             "save, load: all slots, a file.",
+            native=("store", "recall", "morph"),
         ),
         Command(
             "freeze",
             (Argument("ms", "float", 0, 2000, unit="ms"),),
             "Loops the last ms of sound; the model waits. 0: it goes on.",
             query=True,
+            native=("freeze",),
         ),
         Command(
             "voices",
             (Argument("voices", "int", 1, MOST_VOICES),),
             "How many play at once, each its own music: one at each signal outlet, or mixed if there are fewer.",
             query=True,
+            native=("swap-keeping",),
         ),
         Command(
             "voice",
@@ -194,32 +210,40 @@ COMMANDS: dict[str, Command] = {
             "A message for one voice: temperature, seed, gain, pan, top-k, top-p, min-p or feature.",
         ),
         Command(
-            "mix", (Argument("on", "switch"),), "1: voices are mixed over the signal outlets, as pan says.", query=True
+            "mix",
+            (Argument("on", "switch"),),
+            "1: voices are mixed over the signal outlets, as pan says.",
+            query=True,
+            native=("mix",),
         ),
         Command(
             "pan",
-            (Argument("pan", "float", -1, 1), RAMP),
+            (Argument("pan", "float", -1, 1, usual=0), RAMP),
             "Where a mixed voice is: -1 at the first outlet, 1 at the last. Ramp in ms.",
             query=True,
             voice=True,
+            native=("pan",),
         ),
         Command(
             "gain",
-            (Argument("gain", "float", 0, 4, knob=(0, 1)), RAMP),
+            (Argument("gain", "float", 0, 4, usual=1, knob=(0, 1)), RAMP),
             "Volume: 1 as the model has it. Ramp in ms.",
             query=True,
             voice=True,
+            native=("gain",),
         ),
         Command(
             "load2",
             (Argument("model", "text"),),
             "A second model to blend with, loaded in the background; off: none.",
+            native=("second",),
         ),
         Command(
             "blend",
-            (Argument("share", "float", 0, 1), RAMP),
+            (Argument("share", "float", 0, 1, usual=0), RAMP),
             "0: the first model alone, 1: the second, between them both. Ramp in ms.",
             query=True,
+            native=("blend",),
         ),
         Command(
             "blend-mode",
@@ -229,21 +253,24 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "fade",
-            (Argument("ms", "float", 1, 60_000, unit="ms", knob=(1, 5000)),),
+            (Argument("ms", "float", 1, 60_000, unit="ms", usual=5, knob=(1, 5000)),),
             "How long start and stop take; a new seed fades in as long.",
             query=True,
+            native=("fade",),
         ),
         Command(
             "rate",
-            (Argument("rate", "float", 0.25, 4, knob=(0.5, 2)), RAMP),
+            (Argument("rate", "float", 0.25, 4, usual=1, knob=(0.5, 2)), RAMP),
             "Playback rate, and with it pitch: 1 as the model has it, 2 an octave up. Ramp in ms.",
             query=True,
+            native=("rate",),
         ),
         Command(
             "feature",
             (Argument("number", "int", 1, 1024), Argument("value", "float", -1e6, 1e6), RAMP),
             "A conditioning value of a model that has some. Ramp in ms.",
             voice=True,
+            native=("feature",),
         ),
         Command(
             "record",
@@ -259,6 +286,7 @@ COMMANDS: dict[str, Command] = {
             (Argument("ms", "float", 2, 500, unit="ms", knob=(5, 100)),),
             "Time from a message to the sound it changes. Must be longer than what the host computes at once.",
             query=True,
+            native=("latency",),
         ),
         Command(
             "freewheel",

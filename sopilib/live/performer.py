@@ -38,6 +38,7 @@ SELDOM = 5  # polls for each telling of what changes slowly
 WARM_UP = 0.05  # seconds of sound: touches every weight before the stream does
 SETTLED = 1.0  # seconds without a block after which DSP counts as off
 SILENCE = -100.0  # dB
+CROSSFADE = 20.0  # ms from one model to the next
 LIVE = 2000  # ms that `seed live` takes
 
 
@@ -328,7 +329,7 @@ class Performer:
         self._load2_job += 1
         if model == "off":
             self._second, self.state.model2 = None, None
-            self.stream.second(t, None)
+            self.stream.post("second", t)
             self._play_both(t)
             return
         path = self._path(model)
@@ -356,7 +357,7 @@ class Performer:
     def do_blend(self, t: int, share: float, ms: float) -> None:
         if self._second is None:
             self._tell("warning", "no second model is loaded to blend with, send load2 <name or path>")
-        self.stream.blend(t, share, ms / 1000)
+        self.stream.post("blend", t, share, ms)
         self._set("blend", 0, share, ms)
 
     def do_blend_mode(self, t: int, mode: str) -> None:
@@ -369,8 +370,8 @@ class Performer:
     def _play_both(self, t: int) -> None:
         """The second model as a sound of its own, or (and back) the two as one music, from its beginning."""
         logits = self.state.blend_mode == "logits"
-        second = None if logits or self._second is None else self._source(self._fresh(self._second))
-        self.stream.second(t, second)
+        second = None if logits or self._second is None else self._player(self._fresh(self._second))
+        self.stream.post("second", t, second)
         if self._engine is not None and (logits or self._paired):
             self._swap(self._fresh(self._engine), t)
 
@@ -388,7 +389,7 @@ class Performer:
         self._check_dsp("generate")
         if on and self._engine is None and self._loading is None:
             self._tell("warning", "no model is loaded: the sound starts when one is, send load <name or path>")
-        self.stream.play(t, bool(on))
+        self.stream.post("play", t, bool(on))
         self.state.playing = bool(on)
         self._tell("playing", on)
 
@@ -400,31 +401,31 @@ class Performer:
         if isinstance(temperature, Curve):
             curve = temperature
             envelope = _native.Envelope(curve.levels, curve.times, curve.curves)
-            self.stream.temperature_follows(t, envelope, voice - 1)
+            self.stream.post("temperature", t, envelope, voice=voice - 1)
             self._set("temperature", voice, curve.levels[-1], round(1000 * sum(curve.times), 3))
         else:
-            self.stream.temperature(t, temperature, ms / 1000, voice - 1)
+            self.stream.post("temperature", t, temperature, ms, voice - 1)
             self._set("temperature", voice, temperature, ms)
 
     def do_gain(self, t: int, gain: float, ms: float, voice: int = 0) -> None:
         self._check_dsp("gain")
-        self.stream.gain(t, gain, ms / 1000, voice - 1)
+        self.stream.post("gain", t, gain, ms, voice - 1)
         self._set("gain", voice, gain, ms)
 
     def do_pan(self, t: int, pan: float, ms: float, voice: int = 0) -> None:
-        self.stream.pan(t, pan, ms / 1000, voice - 1)
+        self.stream.post("pan", t, pan, ms, voice - 1)
         self._set("pan", voice, pan, ms)
 
     def do_top_k(self, t: int, codes: int, voice: int = 0) -> None:
-        self.stream.top_k(t, codes, voice - 1)
+        self.stream.post("top-k", t, codes, voice=voice - 1)
         self._set("top-k", voice, codes)
 
     def do_top_p(self, t: int, share: float, voice: int = 0) -> None:
-        self.stream.top_p(t, share, voice - 1)
+        self.stream.post("top-p", t, share, voice=voice - 1)
         self._set("top-p", voice, share)
 
     def do_min_p(self, t: int, share: float, voice: int = 0) -> None:
-        self.stream.min_p(t, share, voice - 1)
+        self.stream.post("min-p", t, share, voice=voice - 1)
         self._set("min-p", voice, share)
 
     def do_feature(self, t: int, number: int, value: float, ms: float, voice: int = 0) -> None:
@@ -432,7 +433,7 @@ class Performer:
         if known is not None and number > known:
             has = f"{known} conditioning values" if known else "no conditioning values"
             self._tell("warning", f"feature {number} is not heard: {self.state.model} has {has}")
-        self.stream.feature(t, number - 1, value, ms / 1000, voice - 1)
+        self.stream.post("feature", t, value, ms, voice - 1, number - 1)
         if not voice:
             self.state.features[number] = value
             self._tell("feature", number, value, ms)
@@ -440,15 +441,15 @@ class Performer:
             self._tell("voice", voice, "feature", number, value, ms)
 
     def do_rate(self, t: int, rate: float, ms: float) -> None:
-        self.stream.rate(t, rate, ms / 1000)
+        self.stream.post("rate", t, rate, ms)
         self._set("rate", 0, rate, ms)
 
     def do_fade(self, t: int, ms: float) -> None:
-        self.stream.fade(t, ms / 1000)
+        self.stream.post("fade", t, ms)
         self._set("fade", 0, ms)
 
     def do_kick(self, t: int, strength: float) -> None:
-        self.stream.kick(t, strength)
+        self.stream.post("kick", t, strength)
         self._tell("kick", strength)
 
     def do_guard(self, t: int, how: str) -> None:
@@ -459,16 +460,19 @@ class Performer:
     def _post_guard(self, t: int) -> None:
         """A new one for each model: they are of its rate and number of voices."""
         if self._engine is not None:
-            how = ("warn", "nudge", "reprime").index(self.state.guard) if self.state.guard != "off" else -1
-            self.stream.guard(t, how, self._engine.config.sample_rate, self._engine.voices)
+            guard = None
+            if self.state.guard != "off":
+                how = ("warn", "nudge", "reprime").index(self.state.guard)
+                guard = _native.Guard(how, self._engine.config.sample_rate, self._engine.voices)
+            self.stream.post("guard", t, guard)
 
     def do_freeze(self, t: int, ms: float) -> None:
         self._check_dsp("freeze")
-        self.stream.freeze(t, ms / 1000)
+        self.stream.post("freeze", t, ms)
         self._set("freeze", 0, ms)
 
     def do_mix(self, t: int, on: int) -> None:
-        self.stream.mix(t, bool(on))
+        self.stream.post("mix", t, bool(on))
         self._set("mix", 0, on)
 
     def do_voice(self, t: int, voice: int, message: Message) -> None:
@@ -503,7 +507,7 @@ class Performer:
                 raise SopiError("voice: a sound is heard by all voices, expected seed <number>")
             self._prime_from(t, sound, offset, length)
             return
-        self.stream.seed(t, sound, voice - 1)
+        self.stream.post("seed", t, sound, voice=voice - 1)
         if not voice:
             self._prime_job += 1
             self._after_load = None
@@ -513,7 +517,7 @@ class Performer:
         self.do_seed(t, self.state.seed, 0, None)
 
     def do_latency(self, t: int, ms: float) -> None:
-        self.stream.latency(t, ms / 1000)
+        self.stream.post("latency", t, ms)
         self.state.latency = ms
         self._tell_setting("latency")
         self._check_latency(self.stream.stats())
@@ -530,10 +534,11 @@ class Performer:
         self._check_dsp("listen")
         if on:
             how = ("silence", "input", "old").index(meanwhile) + 1
-            self.stream.listen(t, self._music(self._fresh(self._engine)), edges(self._engine.model), how)
+            listener = self.stream.listener(self._music(self._fresh(self._engine)), edges(self._engine.model))
+            self.stream.post("listen", t, listener, index=how)
             self.state.listen = meanwhile
         else:
-            self.stream.listened(t)
+            self.stream.post("listened", t)
             self.state.listen = ""
             self.state.playing = True
             self._tell("playing", 1)
@@ -552,14 +557,16 @@ class Performer:
         if self._engine is None:
             raise SopiError(f"snapshot {do}: no model is loaded, load one first")
         if do == "store":
-            self.snapshots.put(slot, self.stream.store(t), self._engine.model)
+            snapshot = _native.Snapshot()
+            self.stream.post("store", t, snapshot)
+            self.snapshots.put(slot, snapshot, self._engine.model)
         else:
             snapshot = self.snapshots.get(slot, self._engine.model, self.state.voices)
             if do == "recall":
                 self._end_listening()
-                self.stream.recall(t, snapshot)
+                self.stream.post("recall", t, snapshot)
             else:
-                self.stream.morph(t, snapshot, ms / 1000)
+                self.stream.post("morph", t, snapshot, ms)
         self._tell("snapshot", do, slot)
 
     def do_record(self, t: int, do: str, file: str | None) -> None:
@@ -670,7 +677,9 @@ class Performer:
         # what is ready later than asked for counts from the moment that it is ready
         self._end_listening()
         t = t if self.freewheel else self.now
-        self.stream.swap(t, self._music(engine, second), keep=keep)
+        self.stream.post(
+            "swap-keeping" if keep else "swap", t, self.stream.player(self._music(engine, second)), CROSSFADE
+        )
         if self.state.guard != "off":
             self._post_guard(t)
 
@@ -684,11 +693,14 @@ class Performer:
                 self._tell("warning", str(e))
                 self.state.blend_mode = "audio"
                 self._tell_setting("blend-mode")
-                self.stream.second(self.now, self._source(self._fresh(self._second)))
+                self.stream.post("second", self.now, self._player(self._fresh(self._second)))
             else:
                 self._paired = True
                 return pair
         return self._source(engine)
+
+    def _player(self, engine: Engine) -> Any:
+        return self.stream.player(self._source(engine))
 
     def _source(self, engine: Engine) -> Any:
         return engine.source if self.backend == "native" else _native.PySource(engine)

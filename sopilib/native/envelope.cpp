@@ -50,48 +50,34 @@ bool shape_of(const std::string &name, Shape *shape)
     return false;
 }
 
-double Envelope::at(double time) const noexcept
+double Envelope::at(double time, double start, double unit) const noexcept
 {
-    double level = first_, begin = start_;
+    double level = first_, begin = start;
     if (time < begin) return level;
     for (const Segment &s : segments_) {
-        if (time < begin + s.length) return s.at(level, (time - begin) / s.length);
-        begin += s.length;
+        const double length = s.length * unit;
+        if (time < begin + length) return s.at(level, (time - begin) / length);
+        begin += length;
         level = s.to;
     }
     return level;
 }
 
-bool Envelope::moves_after(double time) const noexcept
+double Envelope::end(double start, double unit) const noexcept
 {
-    double end = start_;
-    for (const Segment &s : segments_) end += s.length;
-    return time < end;
+    double end = start;
+    for (const Segment &s : segments_) end += s.length * unit;
+    return end;
 }
 
-double Envelope::most_after(double time) const noexcept
+double Envelope::most_after(double time, double now, double start, double unit) const noexcept
 {
-    double most = at(time), end = start_;
+    double most = now, end = start;
     for (const Segment &s : segments_) {
-        end += s.length;
+        end += s.length * unit;
         if (end > time) most = std::max(most, s.to);
     }
     return most;
-}
-
-void Envelope::go(double value, double time, double length)
-{
-    first_ = at(time);
-    start_ = time;
-    segments_.assign(1, Segment{value, length});
-}
-
-Envelope Envelope::placed(double time, double unit) const
-{
-    Envelope moved = *this;
-    moved.start_ = time;
-    for (Segment &s : moved.segments_) s.length *= unit;
-    return moved;
 }
 
 } // namespace sopi

@@ -1,7 +1,8 @@
-// A value that moves over time: a constant, a straight line, or the segments of a SuperCollider-style Env.
+// The segments of a SuperCollider-style Env.
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace sopi {
@@ -23,23 +24,22 @@ struct Segment {
 // False if there is none.
 bool shape_of(const std::string &name, Shape *shape);
 
+// Levels that are passed in turn. Never changed once it is made: the producer only reads it.
 class Envelope {
 public:
-    explicit Envelope(double value) : first_(value) {}
     // Time 0 is at the first level; after the last segment its level stays.
     Envelope(double first, std::vector<Segment> segments) : first_(first), segments_(std::move(segments)) {}
 
-    double at(double time) const noexcept;
-    bool moves_after(double time) const noexcept;
-    // The highest level that it still comes to.
-    double most_after(double time) const noexcept;
-    // From `time` on, from where it is then, in a line of that length to `value`.
-    void go(double value, double time, double length);
-    // Moved to begin at `time`, its lengths times `unit`.
-    Envelope placed(double time, double unit) const;
+    // The level at `time`, for an envelope that begins at `start` and whose lengths are in `unit`s of time.
+    double at(double time, double start = 0, double unit = 1) const noexcept;
+    // When it has come to its last level.
+    double end(double start, double unit) const noexcept;
+    // The highest level that it comes to after `time`, `now` being the level then.
+    double most_after(double time, double now, double start, double unit) const noexcept;
+    double last() const noexcept { return segments_.empty() ? first_ : segments_.back().to; }
 
 private:
-    double first_, start_ = 0;
+    double first_;
     std::vector<Segment> segments_;
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -58,17 +59,6 @@ uint32_t power_of_two(double least)
     uint32_t n = 1;
     while (n < least) n *= 2;
     return n;
-}
-
-// The voices that both have go on in the new one.
-void keep_voices(const Source &from, Source &to)
-{
-    State old, mine;
-    from.save(old);
-    to.save(mine);
-    mine.position = old.position;
-    std::copy_n(old.voices.begin(), std::min(old.voices.size(), mine.voices.size()), mine.voices.begin());
-    to.restore(mine);
 }
 
 // A real-time host gets a producer just below it; any other, an ordinary one. (Children inherit the priority.)
@@ -125,8 +115,8 @@ void SharedRing::set_freewheel(bool on)
 
 // ---------------------------------------------------------------- player
 
-Player::Player(std::shared_ptr<Source> source_, int channels_, uint64_t id_, int host_rate)
-    : source(std::move(source_)), voices(source->voices()), channels(channels_), id(id_)
+Player::Player(std::shared_ptr<Source> source_, int channels_, int host_rate)
+    : source(std::move(source_)), voices(source->voices()), channels(channels_)
 {
     if (host_rate) fit(host_rate);
 }
@@ -159,7 +149,7 @@ const std::shared_ptr<const Filter> &Player::between(double rate) const noexcept
 }
 
 Listener::Listener(std::shared_ptr<Player> player_, std::vector<float> edges_, int host_rate)
-    : player(std::move(player_)), edges(std::move(edges_))
+    : player(std::move(player_)), answer(std::make_unique<Prepared>(player)), edges(std::move(edges_))
 {
     if (host_rate) fit(host_rate);
 }
@@ -194,6 +184,11 @@ Stream::Stream(int channels, double latency, bool freewheel, uint32_t capacity)
 
 Stream::~Stream()
 {
+    const auto drop = [](const Command &c) {
+        if (c.value.type == Value::Type::prepared) delete c.value.prepared;
+    };
+    while (!pending_.empty()) drop(pending_.pop());
+    for (Command c; commands_.pop(c);) drop(c);
     collect();
     sopi_ring_release(&shared_->ring);
     sopi_ring_release(&input_->ring);
@@ -253,16 +248,14 @@ void close_all_streams(double timeout)
     for (auto &s : streams) s->close(std::max(0.0, double(until - now_ns()) * 1e-9));
 }
 
-bool Stream::post(Command command)
+bool Stream::post(const Command &command)
 {
+    check(command);
     collect();
-    return commands_.push(std::move(command));
+    return commands_.push(command);
 }
 
-void Stream::collect()
-{
-    for (std::shared_ptr<void> done; retired_.pop(done);) done.reset();
-}
+void Stream::collect() { retired_.free(); }
 
 double Stream::host_rate() const noexcept
 {
@@ -305,13 +298,13 @@ void Stream::run()
             continue;
         }
         while (!pending_.empty() && pending_.front().at <= at_) {
-            Command command = std::move(pending_.front());
-            pending_.pop_front();
+            Command command = pending_.pop();
             try {
                 apply(command);
             } catch (const std::exception &e) {
-                report({Event::refused, at_, 0, e.what()});
+                report(Event::refused, at_, 0, e.what());
             }
+            if (command.value.type == Value::Type::prepared) retired_.give(command.value.prepared); // nobody took it
         }
         uint64_t n = std::min<uint64_t>(chunk_, limit - at_);
         if (!pending_.empty()) n = std::min(n, pending_.front().at - at_);
@@ -352,16 +345,14 @@ void Stream::configure(int host_rate)
 
 void Stream::receive()
 {
-    for (Command c; commands_.pop(c);) {
+    for (Command c; !pending_.full() && commands_.pop(c);) {
         c.at = std::max(c.t + frames(latency_), not_before_);
-        if (c.kind == Kind::latency) {
+        if (c.id == Id::latency) {
             not_before_ = c.at;
-            latency_ = c.value;
+            latency_ = c.value.number / 1000;
             continue;
         }
-        auto place = pending_.end();
-        while (place != pending_.begin() && std::prev(place)->at > c.at) --place;
-        pending_.insert(place, std::move(c));
+        pending_.insert(c);
     }
 }
 
@@ -419,7 +410,7 @@ void Stream::jump(uint64_t read)
     const uint64_t shift = to - at_;
     for (int c = 0; c < channels_; c++)
         for (uint64_t p = read; p < to; p++) r.data[size_t(c) * r.capacity + (p & (r.capacity - 1))] = 0.0f;
-    if (sopi_load(&r.generating)) report({Event::underrun, at_, double(shift), {}});
+    if (sopi_load(&r.generating)) report(Event::underrun, at_, double(shift));
     for (Player *p : {player_.get(), second_.get()})
         if (p) p->origin += shift;
     rise_ = rise_length_;
@@ -436,191 +427,20 @@ void Stream::publish(uint64_t write)
     }
 }
 
-// ---------------------------------------------------------------- producer: commands
-
-void Stream::apply(Command &command)
-{
-    if (command.at < at_) {
-        const uint64_t by = at_ - command.at;
-        stats_.late.fetch_add(1, std::memory_order_relaxed);
-        if (by > stats_.worst_late.load(std::memory_order_relaxed)) stats_.worst_late.store(by, std::memory_order_relaxed);
-        report({Event::late, at_, double(by), {}});
-    }
-    const double ramp = command.ramp * host_rate_;
-    const auto to = [&](Envelope &envelope) { envelope.go(command.value, double(at_), ramp); };
-    const auto in_voices = [&](auto &&set) { set_voices(command.voice, set); };
-    switch (command.kind) {
-    case Kind::play: play_or_stop(command.value != 0); break;
-    case Kind::temperature: in_voices([&](VoiceControls &v) { to(v.temperature); }); break;
-    case Kind::temperature_follows:
-        in_voices([&](VoiceControls &v) { v.temperature = command.envelope.placed(double(at_), host_rate_); });
-        break;
-    case Kind::gain:
-        if (command.voice < 0) to(gain_);
-        else in_voices([&](VoiceControls &v) { to(v.gain); });
-        break;
-    case Kind::pan:
-        in_voices([&](VoiceControls &v) {
-            to(v.pan);
-            v.panned = true;
-        });
-        break;
-    case Kind::mix: mixed_ = command.value != 0; break;
-    case Kind::top_k: in_voices([&](VoiceControls &v) { v.sampling.top_k = int(command.value); }); break;
-    case Kind::top_p: in_voices([&](VoiceControls &v) { v.sampling.top_p = float(command.value); }); break;
-    case Kind::min_p: in_voices([&](VoiceControls &v) { v.sampling.min_p = float(command.value); }); break;
-    case Kind::feature:
-        in_voices([&](VoiceControls &v) {
-            if (command.seed >= v.features.size()) v.features.resize(command.seed + 1, Envelope(0));
-            to(v.features[command.seed]);
-        });
-        break;
-    case Kind::rate: {
-        const double fastest = std::max(command.value, rate_.at(double(at_)));
-        to(rate_);
-        for (Player *p : {player_.get(), second_.get()}) {
-            if (!p) continue;
-            if (p->resampler->varies() || p->resampler->filter().delay > 0) {
-                p->resampler->vary(p->between(fastest));
-            } else { // equal rates: from here on it has a delay
-                if (playing_) cut(cut_length());
-                begin(*p, at_, kFade);
-            }
-        }
-        break;
-    }
-    case Kind::fade: fade_ = command.value; break;
-    case Kind::blend: to(blend_); break;
-    case Kind::seed:
-        if (command.voice < 0) seed(command.seed);
-        else
-            in_voices([&](VoiceControls &v) {
-                if (!v.reseeds) v.reseeds_from = at_;
-                v.reseeds = true;
-                v.reprimes = false;
-                v.seed = command.seed;
-            });
-        break;
-    case Kind::kick:
-        if (player_) player_->source->kick(float(command.value));
-        break;
-    case Kind::freeze: freeze(command.value); break;
-    case Kind::swap: swap(command); break;
-    case Kind::second:
-        if (second_) {
-            if (playing_) cut(cut_length());
-            retire(std::move(second_));
-        }
-        second_ = std::move(command.player);
-        fit_players();
-        if (second_) second_->idle = true;
-        break;
-    case Kind::store:
-        if (!player_) break;
-        player_->source->save(command.snapshot->state);
-        command.snapshot->filled.store(true, std::memory_order_release);
-        break;
-    case Kind::recall:
-        if (!player_) break;
-        if (playing_) cut(cut_length());
-        player_->source->restore(command.snapshot->state);
-        new_music();
-        begin_players(fade_);
-        break;
-    case Kind::morph:
-        morph_ = std::move(command.snapshot);
-        morph_until_ = at_ + uint64_t(std::llround(ramp));
-        break;
-    case Kind::listen: listen(command); break;
-    case Kind::guard:
-        if (guard_) retire(std::move(guard_));
-        guard_ = std::move(command.guard);
-        break;
-    case Kind::latency: break; // at once, in receive()
-    }
-}
-
-template <class F> void Stream::set_voices(int voice, F &&set)
-{
-    if (voice < 0) {
-        set(common_);
-        for (VoiceControls &v : voices_) set(v);
-    } else if (size_t(voice) < voices_.size()) {
-        set(voices_[voice]);
-    }
-}
-
-void Stream::play_or_stop(bool on)
-{
-    if (on == (playing_ && !stop_at_)) return;
-    if (on && playing_) { // a long fade out turns back
-        stop_at_ = 0;
-        level_.go(1, double(at_), double(frames(fade_)));
-    } else if (on) {
-        cut(cut_length());
-        playing_ = true;
-        loop_rise_ = loop_done_;
-        begin_players(fade_);
-    } else if (fade_ <= cut_length()) {
-        cut(fade_);
-        stop();
-    } else {
-        stop_at_ = at_ + frames(fade_);
-        level_.go(0, double(at_), double(frames(fade_)));
-    }
-}
-
 void Stream::stop() noexcept
 {
     playing_ = false;
     stop_at_ = 0;
-    level_ = Envelope(1);
-}
-
-void Stream::seed(uint64_t number)
-{
-    if (playing_ && player_) cut(cut_length());
-    new_music();
-    for (Player *p : {player_.get(), second_.get()}) {
-        if (!p) continue;
-        try {
-            p->source->reset(number);
-            p->failed = false;
-        } catch (const std::exception &e) {
-            fail(*p, e.what());
-        }
-    }
-    begin_players(fade_);
+    level_ = Moving(1);
 }
 
 // What was to come of the music before.
 void Stream::new_music() noexcept
 {
     for (VoiceControls &v : voices_) v.reseeds = v.reprimes = false;
-    morph_ = nullptr;
+    morph_.reset();
     if (guard_)
         for (TrapDetector &d : guard_->detectors) d.forget();
-}
-
-void Stream::swap(Command &command)
-{
-    double fade = kFade;
-    if (playing_ && player_) {
-        fade = command.ramp;
-        // The tail is made in one go: in real time it must not take longer than what the ring holds.
-        const double speed = stats_.real_time_factor.load(std::memory_order_relaxed);
-        if (!sopi_load(&shared_->ring.freewheel)) fade = std::min(fade, std::max(kFade, 0.5 * 0.6 * latency_ * speed));
-        cut(fade);
-    }
-    end_listening();
-    new_music();
-    if (command.value != 0 && command.player && player_ && !player_->failed)
-        keep_voices(*player_->source, *command.player->source);
-    if (player_) retire(std::move(player_));
-    player_ = std::move(command.player);
-    fit_players();
-    if (player_) begin(*player_, at_, fade);
-    report({Event::swapped, at_, double(player_ ? player_->id : 0), {}});
 }
 
 // To the host's rate, and controls for each of their voices.
@@ -635,50 +455,9 @@ void Stream::fit_players()
     voices_.resize(most, common_);
 }
 
-// Loops the last `seconds` of the output; 0: what plays goes on where it was.
-void Stream::freeze(double seconds)
-{
-    if (seconds <= 0 && !frozen_) return;
-    if (playing_) cut(cut_length());
-    if (seconds > 0) {
-        if (!frozen_) loop_end_ = at_; // frozen again: another length of the same past
-        loop_length_ = uint32_t(std::clamp<uint64_t>(frames(seconds), 1, past_room_ / 2));
-        loop_done_ = loop_rise_ = 0;
-        frozen_ = true;
-    } else {
-        frozen_ = false;
-        begin_players(kFade);
-    }
-}
-
-void Stream::listen(Command &command)
-{
-    const Listening how = Listening(int(command.value));
-    if (how == Listening::off) {
-        if (!listener_) return;
-        hear(command.t, true);
-        if (playing_) cut(cut_length());
-        if (player_) retire(std::move(player_));
-        player_ = listener_->player;
-        end_listening();
-        fit_players();
-        playing_ = true;
-        begin(*player_, at_, kFade);
-        return;
-    }
-    if (playing_ && how != Listening::old) cut(cut_length());
-    end_listening();
-    listener_ = std::move(command.listener);
-    if (!listener_->resampler) listener_->fit(host_rate_);
-    if (!listener_->player->resampler) listener_->player->fit(host_rate_);
-    listener_->begin = command.t;
-    listening_ = how;
-    if (how == Listening::input) through_.go(1, double(at_), kFade * host_rate_);
-}
-
 void Stream::end_listening()
 {
-    if (listener_) retire(std::move(listener_));
+    listener_.reset();
     listening_ = Listening::off;
     through_.go(0, double(at_), kFade * host_rate_);
 }
@@ -690,8 +469,8 @@ void Stream::begin(Player &p, uint64_t position, double fade)
     p.origin = position;
     p.rise_samples = uint64_t(std::lround(fade * p.source->sample_rate()));
     p.idle = false;
-    const double fastest = rate_.most_after(double(position));
-    if (rate_.moves_after(double(position)) || fastest != 1) p.resampler->vary(p.between(fastest));
+    const double fastest = knob(Id::rate).most_after(double(position));
+    if (knob(Id::rate).moves_after(double(position)) || fastest != 1) p.resampler->vary(p.between(fastest));
 }
 
 void Stream::begin_players(double fade)
@@ -701,7 +480,7 @@ void Stream::begin_players(double fade)
 }
 
 // As long as `fade` says, as far as the tail can be made ahead.
-double Stream::cut_length() const noexcept { return std::min({fade_, kLongestFade, std::max(kFade, 0.5 * latency_)}); }
+double Stream::cut_length() const noexcept { return std::min({fade(), kLongestFade, std::max(kFade, 0.5 * latency_)}); }
 
 // Makes the next `seconds` of the present output the tail. Several cuts at one position are one.
 void Stream::cut(double seconds)
@@ -717,13 +496,14 @@ void Stream::cut(double seconds)
     tail_done_ = 0;
 }
 
-// A Python thread destroys it: freeing a model takes a while.
-void Stream::retire(std::shared_ptr<void> done)
+void Stream::report(Event::Kind kind, uint64_t position, double value, const char *text) noexcept
 {
-    unretired_.push_back(std::move(done));
-    while (!unretired_.empty() && retired_.push(std::move(unretired_.front()))) unretired_.pop_front();
+    Event event;
+    event.kind = kind;
+    event.position = position;
+    event.value = value;
+    std::snprintf(event.text, sizeof event.text, "%s", text);
+    events_.push(event);
 }
-
-void Stream::report(Event event) noexcept { events_.push(std::move(event)); }
 
 } // namespace sopi

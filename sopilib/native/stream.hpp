@@ -12,17 +12,20 @@
 // is that of p - latency: it has always arrived.
 #pragma once
 
-#include "envelope.hpp"
 #include "guard.hpp"
 #include "resample.hpp"
 #include "ring.h"
 #include "source.hpp"
+#include "stream/command.hpp"
+#include "stream/moving.hpp"
+#include "stream/pending.hpp"
+#include "stream/queue.hpp"
 
+#include <array>
 #include <atomic>
 #include <cmath>
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -30,33 +33,6 @@
 #include <vector>
 
 namespace sopi {
-
-// ---------------------------------------------------------------- between two threads, without locks
-
-// One thread pushes, one pops. N: a power of two.
-template <class T, size_t N> class Queue {
-public:
-    bool push(T &&item) noexcept
-    {
-        const size_t at = in_.load(std::memory_order_relaxed);
-        if (at - out_.load(std::memory_order_acquire) == N) return false;
-        items_[at & (N - 1)] = std::move(item);
-        in_.store(at + 1, std::memory_order_release);
-        return true;
-    }
-    bool pop(T &item) noexcept
-    {
-        const size_t at = out_.load(std::memory_order_relaxed);
-        if (at == in_.load(std::memory_order_acquire)) return false;
-        item = std::move(items_[at & (N - 1)]);
-        out_.store(at + 1, std::memory_order_release);
-        return true;
-    }
-
-private:
-    std::vector<T> items_ = std::vector<T>(N);
-    std::atomic<size_t> in_{0}, out_{0};
-};
 
 // A ring and what its freewheeling callback and the producer wait on. Lives until the last holder of the ring is gone.
 struct SharedRing {
@@ -80,12 +56,13 @@ constexpr double kFade = 0.005; // s: start, stop, seed, and after an underrun
 struct Snapshot {
     State state;
     std::atomic<bool> filled{false};
+    std::atomic<bool> posted{false}; // to be stored in: that happens once
 };
 
 // A source with what it takes to hear it.
 struct Player {
     // host_rate may be 0 if it is not known yet: then the producer calls `fit` when it is.
-    Player(std::shared_ptr<Source> source, int channels, uint64_t id, int host_rate);
+    Player(std::shared_ptr<Source> source, int channels, int host_rate);
     void fit(int host_rate);
     // The filter for a rate, in times the model's own.
     const std::shared_ptr<const Filter> &between(double rate) const noexcept;
@@ -105,9 +82,9 @@ struct Player {
     std::vector<float> audio;        // [channels][most]
     std::vector<float> blends, raw;  // [most]; raw: one voice as it was made
     std::vector<double> rates;       // [frames of a chunk]
-    uint64_t id;
     bool failed = false;
     bool idle = false; // blended out: it begins again where it was
+    std::atomic<bool> posted{false}; // a player is posted once
 };
 
 // A source that follows the input: what comes in goes through its tiers. `player` takes over when the listening ends.
@@ -116,7 +93,8 @@ struct Listener {
     Listener(std::shared_ptr<Player> player, std::vector<float> edges, int host_rate);
     void fit(int host_rate);
 
-    std::shared_ptr<Player> player;
+    const std::shared_ptr<Player> player;
+    std::unique_ptr<Prepared> answer; // the player, for when the listening has ended
     std::vector<float> edges;
     std::unique_ptr<Resampler> resampler; // from the host's rate to the model's
     uint64_t begin = 0; // host position of the first frame that it hears
@@ -125,17 +103,24 @@ struct Listener {
     int64_t skip = 0;
     std::vector<float> in, out;
     std::vector<int32_t> codes; // [voices][n]
+    std::atomic<bool> posted{false}; // a listener is posted once
 };
 
 // What sounds while a listener listens.
 enum class Listening { off, silence, input, old };
 
+// A value for each command that is a knob, by its id.
+using Knobs = std::array<Moving, kIds>;
+Knobs usual_knobs() noexcept;
+
 // What is set for one voice.
 struct VoiceControls {
-    Envelope temperature{1}, gain{1}, pan{0};
+    const Moving &operator[](Id id) const noexcept { return knobs[static_cast<size_t>(id)]; }
+    Moving &operator[](Id id) noexcept { return knobs[static_cast<size_t>(id)]; }
+
+    Knobs knobs = usual_knobs();
     bool panned = false; // else its place among the voices says where it is
-    Sampling sampling;
-    std::vector<Envelope> features;
+    std::vector<Moving> features;
     // A new seed fades the music out, and begins where the next top frame does.
     bool reseeds = false, reprimes = false; // reprimes: it goes on from where the guard last found it well
     uint64_t seed = 0, reseeds_from = 0, rise = 0; // rise: samples left of the fade in
@@ -154,36 +139,14 @@ struct Guard {
     State newer, older;                  // each voice when it was well, a second or more apart
     int well = 0;                        // how many of the two there are
     uint64_t saved = 0;                  // host position
-};
-
-enum class Kind {
-    play, temperature, temperature_follows, gain, pan, mix, top_k, top_p, min_p, feature, rate, fade, seed, kick, freeze,
-    swap, second, blend, store, recall, morph, listen, guard, latency,
-};
-
-struct Command {
-    Command(uint64_t t_ = 0, Kind kind_ = Kind::play, double value_ = 0, double ramp_ = 0, int voice_ = -1)
-        : t(t_), kind(kind_), voice(voice_), value(value_), ramp(ramp_)
-    {
-    }
-    uint64_t t;
-    Kind kind;
-    int voice;          // -1: all
-    double value, ramp; // ramp, and the fade of a swap, in seconds
-    uint64_t seed = 0; // or the number of a feature
-    std::shared_ptr<Player> player;
-    std::shared_ptr<Listener> listener;
-    std::shared_ptr<Snapshot> snapshot;
-    std::shared_ptr<Guard> guard;
-    Envelope envelope{0};
-    uint64_t at = 0; // h, once known
+    std::atomic<bool> posted{false};     // a guard is posted once
 };
 
 struct Event {
     enum Kind { swapped, late, underrun, trap, error, refused } kind = swapped;
     uint64_t position = 0;
-    double value = 0; // swapped: the player's id; late, underrun: frames; trap: the voice
-    std::string text; // trap: which; error: the source failed; refused: a command could not be done
+    double value = 0; // late, underrun: frames; trap: the voice
+    char text[240] = ""; // trap: which; error: the source failed; refused: a command could not be done
 };
 
 struct Stats {
@@ -207,8 +170,9 @@ public:
     // Tells the producer to stop and waits for it at most `timeout` s. True if it has ended.
     bool close(double timeout);
     void tell_to_stop() noexcept;
-    // False if the queue is full.
-    bool post(Command command);
+    // False if too many wait. Takes what is prepared over, unless it throws: std::invalid_argument for what the table of
+    // commands, or what is prepared, doesn't allow.
+    bool post(const Command &command);
     // Destroys what the producer is done with.
     void collect();
     bool next_event(Event &event) { return events_.pop(event); }
@@ -222,14 +186,30 @@ public:
     void keep_from(uint64_t position) noexcept { keep_from_ = position; }
     const Stats &stats() const noexcept { return stats_; }
     int channels() const noexcept { return channels_; }
-    uint64_t next_id() noexcept { return ++ids_; }
 
 private:
     // ---- the producer's
     void run();
     void configure(int host_rate);
     void receive();
+    // A knob is one entry of the table of commands, and the line that reads it. A gesture is one entry and one function.
+    struct Gesture {
+        Id id;
+        void (Stream::*run)(Command &command);
+        const void *takes = nullptr; // the type of what must be prepared
+        bool or_none = false;        // or may be left out
+    };
+    static const Gesture kGestures[];
+    static const Gesture *gesture_of(Id id) noexcept;
+    void check(const Command &command) const;
+    void check_prepared(const Command &command, const Gesture *gesture) const;
     void apply(Command &command);
+    void turn(Command &command);
+    template <class T> Held<T> take(Command &command) noexcept;
+    Moving &knob(Id id) noexcept { return knobs_[static_cast<size_t>(id)]; }
+    const Moving &knob(Id id) const noexcept { return knobs_[static_cast<size_t>(id)]; }
+    double ramp_frames(const Command &command) const noexcept { return command.ramp / 1000 * host_rate_; }
+    double fade() const noexcept { return knob(Id::fade).last() / 1000; }
     uint64_t target(uint64_t read, uint64_t wanted);
     void rest(uint64_t read);
     void measure_burst(uint64_t read);
@@ -241,13 +221,28 @@ private:
     void cut(double seconds);
     double cut_length() const noexcept;
     void stop() noexcept;
-    void freeze(double seconds);
+    void play_or_stop(Command &command);
+    void set_gain(Command &command);
+    void place(Command &command);
+    void set_feature(Command &command);
+    void set_rate(Command &command);
+    void seed(Command &command);
+    void seed_voice(int voice, uint64_t number);
+    void kick(Command &command);
+    void freeze(Command &command);
     void swap(Command &command);
+    void swap_keeping(Command &command);
+    void exchange(Command &command, bool keep);
+    void set_second(Command &command);
+    void store(Command &command);
+    void recall(Command &command);
+    void morph(Command &command);
     void listen(Command &command);
+    void listened(Command &command);
+    void set_guard(Command &command);
+    void set_latency(Command &command);
     void end_listening();
     void fit_players();
-    void play_or_stop(bool on);
-    void seed(uint64_t number);
     void new_music() noexcept;
     template <class F> void set_voices(int voice, F &&set);
 
@@ -269,8 +264,7 @@ private:
     float input_at(int channel, int64_t position) const noexcept;
     uint64_t frames(double seconds) const noexcept { return uint64_t(std::llround(seconds * host_rate_)); }
     void fail(Player &p, const char *what);
-    void report(Event event) noexcept;
-    void retire(std::shared_ptr<void> done);
+    void report(Event::Kind kind, uint64_t position, double value, const char *text = "") noexcept;
 
     const int channels_;
     SharedRing *const shared_, *const input_;
@@ -278,10 +272,11 @@ private:
     std::atomic<bool> stop_{false}, done_{true};
     std::atomic<uint64_t> keep_from_{UINT64_MAX};
     int policy_ = 0, priority_ = 0; // of the thread that started it
-    uint64_t ids_ = 0;
     Stats stats_;
-    Queue<Command, 4096> commands_;
-    Queue<std::shared_ptr<void>, 1024> retired_; // what takes a while to free
+    Retired retired_; // before all that holds something prepared
+    static constexpr size_t kMostWaiting = 4096;
+    Queue<Command, kMostWaiting> commands_;
+    Pending pending_{kMostWaiting};
     Queue<Event, 1024> events_;
 
     // the producer's state
@@ -289,22 +284,19 @@ private:
     uint64_t at_ = 0;            // the next frame to make
     double latency_;             // seconds
     uint64_t not_before_ = 0;    // after a shorter latency: commands go no earlier than those already promised
-    std::deque<Command> pending_; // ascending `at`
-    std::deque<std::shared_ptr<void>> unretired_;
-    std::shared_ptr<Player> player_, second_;
+    Held<Player> player_, second_;
     bool playing_ = false;
     uint64_t stop_at_ = 0;       // a long fade out ends here; 0: none is on
-    Envelope level_{1}, gain_{1}, rate_{1}, blend_{0};
-    double fade_ = 0.005;        // s: start, stop, seed
-    bool mixed_ = false;         // voices are mixed, though each has its channel
+    Knobs knobs_ = usual_knobs(); // of all voices together
+    Moving level_{1};            // of the fades of start and stop
     VoiceControls common_;       // of voices that come later
     std::vector<VoiceControls> voices_;
-    std::shared_ptr<Guard> guard_;
-    std::shared_ptr<Snapshot> morph_;
+    Held<Guard> guard_;
+    Held<Snapshot> morph_;
     uint64_t morph_until_ = 0;
-    std::shared_ptr<Listener> listener_;
+    Held<Listener> listener_;
     Listening listening_ = Listening::off;
-    Envelope through_{0};        // of the input that sounds while it is listened to
+    Moving through_{0};        // of the input that sounds while it is listened to
     std::vector<float> past_;    // [channels][past_room_]: what sounded, for freezing
     uint32_t past_room_ = 0;     // frames, a power of two
     bool frozen_ = false;

@@ -297,82 +297,32 @@ public:
         return found;
     }
 
-    // Voices count from 0, -1 is all of them.
-    void play(uint64_t t, bool on) { post({t, Kind::play, on ? 1.0 : 0.0}); }
-    void temperature(uint64_t t, double value, double ramp, int voice) { post(t, Kind::temperature, "temperature", value, 1e-3, 1e3, ramp, voice); }
-    void temperature_follows(uint64_t t, const Envelope &envelope, int voice)
+    std::shared_ptr<Player> player(std::shared_ptr<Source> source) const
     {
-        Command command(t, Kind::temperature_follows, 0, 0, voice);
-        command.envelope = envelope;
-        post(std::move(command));
+        nb::gil_scoped_release released; // the filter may take a while for odd rates
+        return std::make_shared<Player>(std::move(source), stream_->channels(), host_rate());
     }
-    void gain(uint64_t t, double value, double ramp, int voice) { post(t, Kind::gain, "gain", value, 0, 1e3, ramp, voice); }
-    void pan(uint64_t t, double value, double ramp, int voice) { post(t, Kind::pan, "pan", value, -1, 1, ramp, voice); }
-    void mix(uint64_t t, bool on) { post({t, Kind::mix, on ? 1.0 : 0.0}); }
-    void top_k(uint64_t t, int value, int voice) { post(t, Kind::top_k, "top_k", value, 0, 1 << 20, 0, voice); }
-    void top_p(uint64_t t, double value, int voice) { post(t, Kind::top_p, "top_p", value, 1e-6, 1, 0, voice); }
-    void min_p(uint64_t t, double value, int voice) { post(t, Kind::min_p, "min_p", value, 0, 1, 0, voice); }
-    void rate(uint64_t t, double value, double ramp) { post(t, Kind::rate, "rate", value, kSlowest, kFastest, ramp); }
-    void fade(uint64_t t, double seconds) { post(t, Kind::fade, "fade", seconds, 0.001, 600); }
-    void kick(uint64_t t, double share) { post(t, Kind::kick, "kick", share, 0, 1); }
-    void freeze(uint64_t t, double seconds) { post(t, Kind::freeze, "freeze", seconds, 0, 60); }
-    void feature(uint64_t t, uint64_t index, double value, double ramp, int voice)
+    std::shared_ptr<Listener> listener(std::shared_ptr<Source> source, const Line &edges) const
     {
-        check(value, -1e6, 1e6, "value");
-        check(ramp, 0, 1e6, "ramp");
-        Command command(t, Kind::feature, value, ramp, voice);
-        command.seed = index;
-        post(std::move(command));
-    }
-    void blend(uint64_t t, double share, double ramp) { post(t, Kind::blend, "blend", share, 0, 1, ramp); }
-    void seed(uint64_t t, uint64_t number, int voice)
-    {
-        Command command(t, Kind::seed, 0, 0, voice);
-        command.seed = number;
-        post(std::move(command));
-    }
-    void latency(uint64_t t, double seconds)
-    {
-        post(t, Kind::latency, "latency", seconds, 0.001, double(stream_->ring()->capacity) / 4 / 48000);
-    }
-
-    std::shared_ptr<Snapshot> store(uint64_t t)
-    {
-        Command command(t, Kind::store);
-        command.snapshot = std::make_shared<Snapshot>();
-        const auto snapshot = command.snapshot;
-        post(std::move(command));
-        return snapshot;
-    }
-    void recall(uint64_t t, std::shared_ptr<Snapshot> snapshot) { post_snapshot({t, Kind::recall}, std::move(snapshot)); }
-    void morph(uint64_t t, std::shared_ptr<Snapshot> snapshot, double ramp) { post_snapshot({t, Kind::morph, 0, ramp}, std::move(snapshot)); }
-
-    uint64_t swap(uint64_t t, std::shared_ptr<Source> source, double fade, bool keep)
-    {
-        check(fade, 0, 0.1, "fade");
-        Command command(t, Kind::swap, keep ? 1 : 0, fade);
-        return post_player(std::move(command), std::move(source));
-    }
-    uint64_t second(uint64_t t, std::shared_ptr<Source> source) { return post_player({t, Kind::second}, std::move(source)); }
-
-    void listen(uint64_t t, std::shared_ptr<Source> source, const Line &edges, int how)
-    {
-        Command command(t, Kind::listen, how);
         std::vector<float> copy(edges.data(), edges.data() + edges.size());
-        {
-            nb::gil_scoped_release released;
-            auto player = std::make_shared<Player>(std::move(source), stream_->channels(), stream_->next_id(), host_rate());
-            command.listener = std::make_shared<Listener>(std::move(player), std::move(copy), host_rate());
-        }
-        post(std::move(command));
+        nb::gil_scoped_release released;
+        auto player = std::make_shared<Player>(std::move(source), stream_->channels(), host_rate());
+        return std::make_shared<Listener>(std::move(player), std::move(copy), host_rate());
     }
-    void guard(uint64_t t, int how, int sample_rate, int voices)
+
+    void post(const std::string &name, uint64_t t, nb::object value, double ramp, int voice, uint32_t index)
     {
-        Command command(t, Kind::guard);
-        if (how >= 0) command.guard = std::make_shared<Guard>(Guarding(how), sample_rate, voices);
-        post(std::move(command));
+        Command command;
+        command.t = t;
+        command.id = id_of(name);
+        command.voice = voice;
+        command.index = index;
+        command.ramp = ramp;
+        std::unique_ptr<Prepared> prepared = prepared_of(value);
+        command.value = prepared ? Value(prepared.get()) : value.is_none() ? Value() : number_of(entry_of(command.id), value);
+        if (!stream_->post(command)) throw std::runtime_error("too many commands are waiting: is the host's audio off?");
+        (void)prepared.release(); // the stream's now
     }
-    void listened(uint64_t t) { post({t, Kind::listen, double(int(Listening::off))}); }
 
     std::unique_ptr<Recorder> record(const std::string &path, uint64_t from)
     {
@@ -422,7 +372,7 @@ public:
                 all.append(nb::make_tuple(e.position, "trap", nb::make_tuple(int(e.value), e.text)));
                 continue;
             }
-            const nb::object value = e.kind >= Event::error ? nb::object(nb::str(e.text.c_str())) : nb::object(nb::int_(uint64_t(e.value)));
+            const nb::object value = e.kind >= Event::error ? nb::object(nb::str(e.text)) : nb::object(nb::int_(uint64_t(e.value)));
             all.append(nb::make_tuple(e.position, names[e.kind], value));
         }
         return all;
@@ -448,32 +398,39 @@ private:
         return nb::steal<nb::capsule>(made);
     }
     int host_rate() const { return int(std::lround(stream_->host_rate())); }
-    uint64_t post_player(Command command, std::shared_ptr<Source> source)
+    static Id id_of(const std::string &name)
     {
-        uint64_t id = 0;
-        if (source) {
-            id = stream_->next_id();
-            nb::gil_scoped_release released; // the filter may take a while for odd rates
-            command.player = std::make_shared<Player>(std::move(source), stream_->channels(), id, host_rate());
+        for (size_t id = 0; id < kIds; id++)
+            if (name == kCommands[id].name) return Id(id);
+        std::string known;
+        for (const Entry &entry : kCommands) known += std::string(known.empty() ? "" : ", ") + entry.name;
+        throw std::invalid_argument("no command " + name + ", expected one of " + known);
+    }
+    // Empty for what is no object that was prepared.
+    static std::unique_ptr<Prepared> prepared_of(const nb::object &value)
+    {
+        std::unique_ptr<Prepared> made;
+        const auto is = [&](auto *type) {
+            using T = std::remove_pointer_t<decltype(type)>;
+            if (nb::isinstance<T>(value)) made = std::make_unique<Prepared>(nb::cast<std::shared_ptr<T>>(value));
+        };
+        is(static_cast<Player *>(nullptr));
+        is(static_cast<Listener *>(nullptr));
+        is(static_cast<Snapshot *>(nullptr));
+        is(static_cast<Guard *>(nullptr));
+        is(static_cast<Envelope *>(nullptr));
+        return made;
+    }
+    static Value number_of(const Entry &entry, const nb::object &value)
+    {
+        if (entry.whole) {
+            uint64_t whole;
+            if (!nb::try_cast(value, whole)) throw std::invalid_argument(std::string(entry.name) + " takes a whole number, 0 to 2^64 - 1");
+            return whole;
         }
-        post(std::move(command));
-        return id;
-    }
-    void post_snapshot(Command command, std::shared_ptr<Snapshot> snapshot)
-    {
-        check(command.ramp, 0, 1e6, "ramp");
-        command.snapshot = std::move(snapshot);
-        post(std::move(command));
-    }
-    void post(uint64_t t, Kind kind, const char *name, double value, double least, double most, double ramp = 0, int voice = -1)
-    {
-        check(value, least, most, name);
-        check(ramp, 0, 1e6, "ramp");
-        post({t, kind, value, ramp, voice});
-    }
-    void post(Command command)
-    {
-        if (!stream_->post(std::move(command))) throw std::runtime_error("too many commands are waiting: is the host's audio off?");
+        double number;
+        if (!nb::try_cast(value, number)) throw std::invalid_argument(std::string(entry.name) + " takes no " + nb::type_name(value.type()).c_str());
+        return number;
     }
 
     std::shared_ptr<Stream> stream_;
@@ -527,8 +484,7 @@ void bind_stream(nb::module_ &m)
 
     nb::class_<StreamHandle>(m, "Stream",
         "One producer thread that fills a ring with a source's sound. Times t are host frames; a command stamped t is heard\n"
-        "from t + latency on. Methods that post a command raise ValueError for a value out of range and RuntimeError if\n"
-        "too many commands wait.")
+        "from t + latency on.")
         .def(nb::init<int, double, bool, double>(), "channels"_a = 1, "latency"_a = 0.020, "freewheel"_a = false,
              "capacity_seconds"_a = 4.0, "latency and capacity in seconds (at 48 kHz).")
         .def("start", &StreamHandle::start, "Starts the producer; once.")
@@ -546,43 +502,35 @@ void bind_stream(nb::module_ &m)
              "The host's callback: the next n frames, float32 (channels, n); `input` float32 (1 or 2, n) came in meanwhile.")
         .def("heard", &StreamHandle::heard, "end"_a, "n"_a, "float32: what came in last before host position `end`, n frames at most.")
         .def("ticks", &StreamHandle::ticks, "end"_a, "Host positions before `end` at which a bottom frame began, since last asked.")
-        .def("play", &StreamHandle::play, "t"_a, "on"_a)
-        .def("temperature", &StreamHandle::temperature, "t"_a, "value"_a, "ramp"_a = 0.0, "voice"_a = -1,
-             "ramp in seconds. Here and below: voice from 0, -1 all.")
-        .def("temperature_follows", &StreamHandle::temperature_follows, "t"_a, "envelope"_a, "voice"_a = -1, "Times in seconds.")
-        .def("gain", &StreamHandle::gain, "t"_a, "value"_a, "ramp"_a = 0.0, "voice"_a = -1, "Linear; without a voice, of the whole.")
-        .def("pan", &StreamHandle::pan, "t"_a, "value"_a, "ramp"_a = 0.0, "voice"_a = -1, "-1 first channel .. 1 last channel, where voices are mixed.")
-        .def("mix", &StreamHandle::mix, "t"_a, "on"_a, "Voices are panned over the channels instead of having one each.")
-        .def("top_k", &StreamHandle::top_k, "t"_a, "value"_a, "voice"_a = -1)
-        .def("top_p", &StreamHandle::top_p, "t"_a, "value"_a, "voice"_a = -1)
-        .def("min_p", &StreamHandle::min_p, "t"_a, "value"_a, "voice"_a = -1)
-        .def("feature", &StreamHandle::feature, "t"_a, "index"_a, "value"_a, "ramp"_a = 0.0, "voice"_a = -1, "A conditioning value.")
-        .def("rate", &StreamHandle::rate, "t"_a, "value"_a, "ramp"_a = 0.0, "Playback rate, 1 is the model's own.")
-        .def("fade", &StreamHandle::fade, "t"_a, "seconds"_a, "Of start, stop and seed.")
-        .def("kick", &StreamHandle::kick, "t"_a, "share"_a, "Noise takes the place of this share of the RNN states.")
-        .def("freeze", &StreamHandle::freeze, "t"_a, "seconds"_a, "Loops the last `seconds`; 0 goes on.")
-        .def("seed", &StreamHandle::seed, "t"_a, "number"_a, "voice"_a = -1, "The music from the source's reset(number) on.")
-        .def("swap", &StreamHandle::swap, "t"_a, "source"_a.none(), "fade"_a = 0.020, "keep"_a = false,
-             "Crossfades to another source, `fade` in seconds; keep: voices that both have go on with their music. Returns the\n"
-             "id that its `swapped` event will have.")
-        .def("second", &StreamHandle::second, "t"_a, "source"_a.none(), "A source to blend with.")
-        .def("blend", &StreamHandle::blend, "t"_a, "share"_a, "ramp"_a = 0.0, "0: the first source alone, 1: the second.")
-        .def("store", &StreamHandle::store, "t"_a, "-> Snapshot, filled when its time has come.")
-        .def("recall", &StreamHandle::recall, "t"_a, "snapshot"_a)
-        .def("morph", &StreamHandle::morph, "t"_a, "snapshot"_a, "ramp"_a, "RNN states go over to the snapshot's.")
-        .def("listen", &StreamHandle::listen, "t"_a, "source"_a, "edges"_a, "how"_a,
-             "The source hears the input from t on. edges: of each code but the first the least float32 that encodes to it.\n"
-             "how: 1 silence, 2 the input sounds meanwhile, 3 what played goes on.")
-        .def("listened", &StreamHandle::listened, "t"_a, "It has heard the input up to t, and plays.")
-        .def("guard", &StreamHandle::guard, "t"_a, "how"_a, "sample_rate"_a = 16000, "voices"_a = 1,
-             "Against silence, a tone, a loop: -1 none, 0 tells of it, 1 raises the temperature, 2 goes back to where it was well.")
-        .def("latency", &StreamHandle::latency, "t"_a, "seconds"_a, "For the commands after this one.")
+        .def("post", &StreamHandle::post, "name"_a, "t"_a, "value"_a.none() = nb::none(), "ramp"_a = 0.0, "voice"_a = -1, "index"_a = 0,
+             "Posts the command `name`, which takes effect at host frame t + latency. Names, ranges and units are those of the\n"
+             "table of messages (sopilib/live/commands.py). `value`: a number or a bool; an int up to 2**64 - 1 for seed; an object\n"
+             "that was prepared (a Player for swap, swap-keeping and second, or None for no sound; an Envelope, in seconds, for\n"
+             "temperature; a Listener for listen, with `index` 1 for silence meanwhile, 2 for the input, 3 for the old sound; a\n"
+             "Snapshot for store, recall and morph; a Guard for guard, or None). `ramp` is in ms; of a swap it is the crossfade, 5\n"
+             "to 100 ms. `voice` counts from 0, -1 is all of them. `index`: which conditioning value, from 0. Raises ValueError for\n"
+             "what the command doesn't take, RuntimeError if too many commands wait.")
+        .def("player", &StreamHandle::player, "source"_a,
+             "-> Player: what it takes to hear a source in this stream, made before it is posted. It is posted once.")
+        .def("listener", &StreamHandle::listener, "source"_a, "edges"_a,
+             "-> Listener: a source that is to hear the input. edges: of each code but the first the least float32 that encodes to it,\n"
+             "ascending. It is posted once; with `listened` it has heard the input up to that t, and plays.")
         .def("record", &StreamHandle::record, "path"_a, "from_"_a,
              "-> Recorder of what is handed out from host frame from_ on, into a new WAV file of 32-bit floats. RuntimeError.")
         .def("stats", &StreamHandle::stats, "Frames, counts, rtf (seconds of sound per busy second).")
         .def("peak", &StreamHandle::peak, "Largest |sample| handed out since last asked.")
         .def_prop_ro("sample_rate", &StreamHandle::sample_rate, "The host's, Hz; 0 before it is known.")
         .def("events", &StreamHandle::events, "[(position, kind, value)] since last asked: swapped id, late frames, underrun frames, error text.");
+
+    nb::class_<Player>(m, "Player", "A source with what it takes to hear it in one stream. Made by Stream.player.");
+    nb::class_<Listener>(m, "Listener", "A source that is to hear the input of one stream. Made by Stream.listener.");
+    nb::class_<Guard>(m, "Guard", "A guard against silence, a tone and a loop, for one model. It is posted once.")
+        .def("__init__", [](Guard *self, int how, int sample_rate, int voices) {
+            if (how < 0 || how > 2 || sample_rate < 1000 || voices < 1) throw std::invalid_argument("Guard: how is 0 to 2");
+            new (self) Guard(Guarding(how), sample_rate, voices);
+        }, "how"_a, "sample_rate"_a, "voices"_a,
+             "how: 0 tells of a trap, 1 raises the temperature of its voice, 2 goes back to where the voice was well. sample_rate, in\n"
+             "Hz, and voices are the model's.");
 
     nb::class_<Recorder>(m, "Recorder", "A recording that goes on, by a thread of its own.")
         .def("end", &Recorder::end, "to"_a, "Host frame `to` is the first that is not recorded.")
@@ -604,7 +552,7 @@ void bind_stream(nb::module_ &m)
         .def("__init__", [](Envelope *self, const std::vector<double> &levels, const std::vector<double> &times, const Curves &curves) {
             new (self) Envelope(make_envelope(levels, times, curves));
         }, "levels"_a, "times"_a, "curves"_a, "curves: numbers (0 a line) or names, as SuperCollider's Env has them. ValueError.")
-        .def("at", &Envelope::at, "time"_a);
+        .def("at", [](const Envelope &e, double time) { return e.at(time); }, "time"_a);
 
     nb::class_<TrapDetector>(m, "TrapDetector", "Finds silence, a tone or a loop in a sound, as the stream's guard does.")
         .def("__init__", [](TrapDetector *self, int sample_rate) { new (self) TrapDetector(sample_rate, 0); }, "sample_rate"_a)
@@ -613,6 +561,7 @@ void bind_stream(nb::module_ &m)
                      "silence, tone or loop, once it has lasted for two seconds; empty: none.");
 
     nb::class_<Snapshot>(m, "Snapshot", "Everything that a source remembers at one moment.")
+        .def(nb::init<>(), "Empty, to be posted with `store`.")
         .def_static("of", &snapshot_of, "position"_a, "history"_a, "seed"_a, "drawn"_a, "values"_a, "As `arrays` gives them.")
         .def_prop_ro("filled", [](const Snapshot &s) { return s.filled.load(); })
         .def_prop_ro("voices", [](const Snapshot &s) { return s.filled ? s.state.voices.size() : 0; })

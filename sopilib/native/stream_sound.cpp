@@ -11,6 +11,7 @@ namespace sopi {
 
 namespace {
 
+constexpr Entry kTemperature = entry_of(Id::temperature);
 constexpr double kPi = 3.14159265358979323846;
 constexpr double kNudge = 1.5, kNudged = 1;   // times the temperature, for so many seconds
 constexpr double kWell = 1;        // s between two states of voices that are well
@@ -41,7 +42,7 @@ void Stream::produce(int n)
     for (int i = 0; i < n; i++) {
         const double position = double(at_ + i);
         const float through = float(through_.at(position));
-        float g = float(gain_.at(position) * level_.at(position));
+        float g = float(knob(Id::gain).at(position) * level_.at(position));
         if (rise_ > 0) g *= float(rise_length_ - rise_--) / float(rise_length_);
         for (int c = 0; c < channels_; c++) {
             float x = out_[size_t(c) * chunk_ + i];
@@ -79,8 +80,8 @@ void Stream::fresh(float *const *out, uint64_t position, int n, bool heard)
     const int64_t before = now_ns();
     // Where the blend stands still at one side, only that one runs.
     Player *a = player_.get(), *b = second_.get();
-    if (b && !blend_.moves_after(double(position))) {
-        const double share = blend_.at(double(position));
+    if (b && !knob(Id::blend).moves_after(double(position))) {
+        const double share = knob(Id::blend).at(double(position));
         if (share <= 0) b = nullptr;
         else if (share >= 1) a = nullptr;
     }
@@ -94,7 +95,7 @@ void Stream::fresh(float *const *out, uint64_t position, int n, bool heard)
     const bool other = b && !b->failed && play(*b, other_lines_.data(), n, heard, !one);
     if (b)
         for (int i = 0; i < n; i++) {
-            const double angle = 0.5 * kPi * blend_.at(double(position + i)); // equal power
+            const double angle = 0.5 * kPi * knob(Id::blend).at(double(position + i)); // equal power
             const float from = float(std::cos(angle)), to = other ? float(std::sin(angle)) : 0.0f;
             for (int c = 0; c < channels_; c++) out[c][i] = from * out[c][i] + to * other_lines_[c][i];
         }
@@ -129,7 +130,7 @@ bool Stream::play(Player &p, float *const *out, int n, bool heard, bool ticks)
     try {
         const uint64_t next = p.next();
         if (p.resampler->varies())
-            for (int k = 0; k < n; k++) p.rates[k] = rate_.at(double(next + k));
+            for (int k = 0; k < n; k++) p.rates[k] = knob(Id::rate).at(double(next + k));
         const int samples = p.resampler->plan(n, p.rates.data());
         if (samples > 0) generate(p, samples, heard, ticks && heard);
         p.resampler->process(p.audio.data(), p.most, out);
@@ -157,12 +158,13 @@ void Stream::generate(Player &p, int n, bool heard, bool ticks)
         if (source.features()) m = std::min(m, frame - phase);
         else if (waits) m = std::min(m, source.period() - source.position());
         for (int v = 0; v < p.voices; v++) {
-            p.sampling[v] = voices_[v].sampling;
+            const VoiceControls &voice = voices_[v];
+            p.sampling[v] = {int(voice[Id::top_k].last()), float(voice[Id::top_p].last()), float(voice[Id::min_p].last())};
             // as the source takes them, [voices][m] without gaps
             for (int i = 0; i < m; i++)
                 p.temperatures[size_t(v) * m + i] = temperature(v, next + p.resampler->heard(from + i), heard);
         }
-        for (int i = 0; i < m; i++) p.blends[i] = float(blend_.at(double(next + p.resampler->heard(from + i))));
+        for (int i = 0; i < m; i++) p.blends[i] = float(knob(Id::blend).at(double(next + p.resampler->heard(from + i))));
         source.generate(p.codes.data(), m, {p.temperatures.data(), p.sampling.data(), p.features.data(), p.blends.data()});
         mix(p, from, m);
         if (!ticks) continue;
@@ -180,7 +182,7 @@ float Stream::temperature(int voice, uint64_t position, bool heard) const noexce
     // A tail knows no more of the signal than what is due by now.
     const float signal = input_at(1, int64_t(heard ? position : at_) - int64_t(frames(latency_)));
     const VoiceControls &v = voices_[voice];
-    const float value = signal > 0 ? std::clamp(signal, 0.01f, 5.0f) : float(v.temperature.at(double(position)));
+    const float value = signal > 0 ? std::clamp(signal, float(kTemperature.least), float(kTemperature.most)) : float(v[Id::temperature].at(double(position)));
     return position < v.nudged_until ? float(kNudge) * value : value;
 }
 
@@ -214,7 +216,7 @@ void Stream::at_top_frame(Player &p, uint64_t position)
     const double length = double(p.source->period()) * host_rate_ / p.source->sample_rate();
     const double left = double(morph_until_) - double(position);
     p.source->approach(morph_->state, float(left <= 0 ? 1 : length / (left + length)));
-    if (left <= 0) morph_ = nullptr;
+    if (left <= 0) morph_.reset();
 }
 
 // A voice's sound as it was made, before host position `position`.
@@ -228,7 +230,7 @@ void Stream::watch(int voice, const float *samples, int n, uint64_t position)
         g.told[voice] = false;
         return;
     }
-    if (!g.told[voice]) report({Event::trap, position, double(voice), name_of(trap)});
+    if (!g.told[voice]) report(Event::trap, position, double(voice), name_of(trap));
     g.told[voice] = true;
     VoiceControls &v = voices_[voice];
     if (g.how == Guarding::nudge) v.nudged_until = position + frames(kNudged);
@@ -265,7 +267,7 @@ void Stream::keep_well(const Source &source, uint64_t position)
 // The voices' codes [voices][n] into the channels of p.audio, from sample `from` of the plan on.
 void Stream::mix(Player &p, int from, int n)
 {
-    const bool mixed = mixed_ || p.voices > channels_;
+    const bool mixed = knob(Id::mix).last() != 0 || p.voices > channels_;
     const uint64_t next = p.next(), first = p.resampler->samples() + from;
     const uint64_t rise = uint64_t(std::lround(kFade * p.source->sample_rate())), fall = frames(kFade);
     const float *decode = p.source->decode_table();
@@ -276,7 +278,7 @@ void Stream::mix(Player &p, int from, int n)
         for (int i = 0; i < n; i++) p.raw[i] = decode[p.codes[size_t(v) * n + i]];
         for (int i = 0; i < n; i++) {
             const uint64_t position = next + p.resampler->heard(from + i);
-            float x = p.raw[i] * float(voice.gain.at(double(position)));
+            float x = p.raw[i] * float(voice[Id::gain].at(double(position)));
             // Faded in before the resampler: after it, the step at the beginning would come out of its delay unfaded.
             if (first + i < p.rise_samples) x *= fade_in(first + i, p.rise_samples);
             if (voice.reseeds) {
@@ -292,7 +294,7 @@ void Stream::mix(Player &p, int from, int n)
                 *to += scale * x;
             } else { // between two neighbours, with equal power
                 const double spread = p.voices > 1 ? 2.0 * v / (p.voices - 1) - 1 : 0;
-                const double pan = voice.panned ? voice.pan.at(double(position)) : spread;
+                const double pan = voice.panned ? voice[Id::pan].at(double(position)) : spread;
                 const double place = 0.5 * (pan + 1) * (channels_ - 1);
                 const int left = std::min(channels_ - 2, int(place));
                 const double angle = 0.5 * kPi * (place - left);
@@ -356,7 +358,7 @@ void Stream::hear(uint64_t upto, bool last)
 void Stream::fail(Player &p, const char *what)
 {
     p.failed = true;
-    report({Event::error, at_, 0, what});
+    report(Event::error, at_, 0, what);
     tail_length_ = std::max(1, int(kFade * host_rate_));
     tail_done_ = 0;
     for (int c = 0; c < channels_; c++) std::fill_n(&tail_[size_t(c) * longest_tail_], tail_length_, last_[c]);

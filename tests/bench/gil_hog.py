@@ -47,15 +47,12 @@ class Watched:
         self.late: list[tuple[int, int]] = []  # position at which it was heard, frames that it was late
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self.stream, name)
-        if name not in ("play", "temperature", "gain", "seed"):
-            return found
+        return getattr(self.stream, name)
 
-        def note(t: int, *values: Any) -> None:
+    def post(self, name: str, t: int, *values: Any, **more: Any) -> None:
+        if name in ("play", "temperature", "gain", "seed"):
             self.commands.append((name, t, values))
-            found(t, *values)
-
-        return note
+        self.stream.post(name, t, *values, **more)
 
     def events(self) -> list[Any]:
         events = self.stream.events()

@@ -194,7 +194,7 @@ def as_it_was(seen: dict[str, Any], own: np.ndarray, latency: float = 0.030) -> 
     performer.host(RATE, 64)
     performer.handle("load", "tabla", t=0)
     for name, t, values in seen["commands"]:
-        getattr(performer.stream, name)(heard.get(t, t), *values)
+        performer.stream.post(name, heard.get(t, t), *values)
     begin = seen["commands"][0][1]
     made = performer.read(begin + len(own) + RATE)[0]
     performer.close()
