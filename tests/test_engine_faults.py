@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -168,3 +169,11 @@ def test_a_wrong_argument_to_an_engine_is_one_sentence(call: Any) -> None:
     with pytest.raises((SopiError, ValueError)) as told:
         call(made())
     assert "\n" not in str(told.value) and len(str(told.value)) < 200
+
+
+def test_editors_and_mypy_see_every_name_of_the_native_part() -> None:
+    stub = (Path(sopilib.__file__).parent / "native" / "_native.pyi").read_text()
+    for name in dir(_native):
+        if not name.startswith("_"):
+            assert f"class {name}" in stub or f"def {name}(" in stub
+    assert "__getattr__" not in stub

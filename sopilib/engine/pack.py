@@ -4,11 +4,15 @@ work; and how many bits they take."""
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sopilib.model import Config, Model, shapes
 from sopilib.model.quantise import frame_table
+
+if TYPE_CHECKING:
+    from sopilib.native import _native
 
 Weights = dict[str, np.ndarray]
 LARGE = 1 << 20
@@ -74,7 +78,7 @@ def fold_sample_level(config: Config, weights: Weights) -> tuple[Config, Weights
     return dataclasses.replace(config, sample_relu=relu, mlp_dim=width), out
 
 
-def native_weights(model: Model, precision: str) -> object:
+def native_weights(model: Model, precision: str) -> _native.Weights:
     """The native engine's weights, ready to share between engines. precision: "f32", "int8" or "int4"."""
     from sopilib.native import _native
 

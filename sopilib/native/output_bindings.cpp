@@ -21,11 +21,11 @@ int portaudio_callback(const void *, void *out, unsigned long frames, const void
     return 0; // paContinue
 }
 
-void make(Output *self, const std::vector<nb::capsule> &rings, int channels)
+void make(Output *self, const std::vector<nb::object> &rings, int channels)
 {
     if (channels < 1 || channels > 64) throw std::invalid_argument("channels must be 1 to 64");
     std::vector<sopi_ring *> all;
-    for (const nb::capsule &c : rings) {
+    for (const nb::object &c : rings) {
         auto *r = static_cast<sopi_ring *>(PyCapsule_GetPointer(c.ptr(), SOPI_RING_CAPSULE));
         if (!r) throw nb::python_error();
         all.push_back(r);
