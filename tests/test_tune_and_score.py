@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import tempfile
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -114,12 +117,26 @@ def test_tuning_finds_a_table_and_goes_on(tmp_path: Path, capsys: pytest.Capture
     assert "lr: expected a list of values" in capsys.readouterr().err
 
 
-def test_tuning_over_ray(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("ray", reason="the extra sopilib[cluster]")
+@pytest.fixture
+def small_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A Ray for this test alone: one processor, 80 MB for objects, no dashboard, and sockets with short paths."""
+    ray = pytest.importorskip("ray", reason="the extra sopilib[cluster]")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    with tempfile.TemporaryDirectory(prefix="ray") as folder:
+        small = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False, "_temp_dir": folder}
+        monkeypatch.setattr(ray, "init", partial(ray.init, **small))
+        yield
+
+
+def test_tuning_over_ray_ends_though_its_last_options_are_impossible(
+    small_ray: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     soundfile.write(tmp_path / "a.wav", melody(2), RATE)
     (tmp_path / "base.json").write_text('{"frame_sizes": [4, 16], "mlp_dim": 8, "emb_size": 4, "warm_up": 0, "dim": 8}')
     (tmp_path / "space.json").write_text('{"lr": {"low": 1e-4, "high": 0.03, "log": true}, "seq_len": [64, 72]}')
     command = ["tune", str(tmp_path / "a.wav"), "-o", str(tmp_path / "t"), "--samples", "0.002", "--ray", "local"]
     files = ["--config", str(tmp_path / "base.json"), "--search", str(tmp_path / "space.json")]
     assert cli.main([*command, *files, "--trials", "2"]) == 0
-    assert "(2/2)" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "trial 1 (2/2): impossible" in said
+    assert "trial 0 (1/2): 7." in said

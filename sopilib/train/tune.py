@@ -132,6 +132,8 @@ class Search:
                     folder, config, settings = planned
                     at = (str(folder.resolve()), str(self.dataset.folder.resolve()))
                     working[remote.remote(*at, config, settings)] = trial
+                if not working:  # the last ones were impossible
+                    break
                 (ready, *_), _ = ray.wait(list(working))
                 trial = working.pop(ready)
                 bits, seconds = ray.get(ready)
