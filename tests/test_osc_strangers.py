@@ -265,8 +265,8 @@ def test_any_failure_is_one_error_reply_and_the_rest_of_the_bundle_is_handled(st
 
 def test_a_name_of_three_hundred_letters_is_as_any_missing_file(stage):
     bundle = OscBundleBuilder(IMMEDIATELY)
-    for name in ("load", "seed"):
-        bundle.add_content(message(f"/samplernn/left/{name}", "x" * 300))
+    for words in (("load",), ("seed",), ("record", "start"), ("snapshot", "load"), ("snapshot", "save")):
+        bundle.add_content(message(f"/samplernn/left/{words[0]}", *words[1:], "x" * 300))
     bundle.add_content(message("/samplernn/left/gain", 0.25))
     stage.controller.send_raw(bundle.build().dgram)
     wait_for(lambda: stage.left.state.gain == 0.25)

@@ -4,12 +4,14 @@ and curious clients cost: nothing."""
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import socket
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from contextlib import ExitStack
 
 import aiohttp
@@ -18,6 +20,7 @@ from osc_client import Controller
 from osc_stage import Stage, wait_for
 from pythonosc.osc_message import OscMessage
 
+from sopilib.live import Performer
 from sopilib.osc import Server
 from sopilib.osc import web as osc_web
 from sopilib.osc.web import is_own_name, is_same_origin
@@ -348,6 +351,29 @@ def test_a_hundred_listeners_hear_and_osc_goes_on(stage):
                 await ws.close()
 
     asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def test_a_listener_keeps_no_deleted_performer(stage):
+    performer = Performer(folder=stage.folder.name)
+    instance = stage.instances.add(performer, "gone")
+
+    async def conversation(ws):
+        nonlocal performer, instance
+        await listen(ws, "/samplernn/gone/gain")
+        await osc(ws, "/samplernn/gone/gain")
+        gone = weakref.ref(performer)
+        stage.instances.remove(instance)
+        performer.close()
+        performer = instance = None
+        while gone() is not None:
+            await asyncio.sleep(0.01)
+
+    gc.collect()
+    gc.disable()
+    try:
+        talk(stage, conversation)
+    finally:
+        gc.enable()
 
 
 # ---------------------------------------------------------------- without

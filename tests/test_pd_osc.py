@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import socket
 import subprocess
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -145,3 +147,33 @@ def test_vanilla_pd_in_the_network_sends_the_number_back_by_itself(tmp_path: Pat
         pd.kill()
         pd.wait()
         network.close()
+
+
+def test_osc_0_and_the_messages_after_it_wait_for_no_client(tmp_path: Path) -> None:
+    """A client that sends OSCQuery a byte at a time, and never a whole request."""
+    port, stop = free_port(), threading.Event()
+    patch = Patch()
+    box = patch.obj("samplernn~")
+    patch.print(box, 1, "one")
+    patch.at(100, f"osc {port}", box)
+    patch.at(1500, "osc 0", box)
+    patch.at(1600, "gain 0.5", box)
+    patch.quit(3000)
+    process = start(patch.write(tmp_path / "p.pd"))
+
+    def drip() -> None:
+        while not stop.wait(0.1):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as s:
+                s.sendall(b"GET / HTTP/1.1\r\nX: ")
+                while not stop.wait(0.2):
+                    s.sendall(b"a")
+
+    dripping = threading.Thread(target=drip)
+    dripping.start()
+    try:
+        out, _ = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        stop.set()
+        dripping.join()
+    assert [line for line in Result(0, out.decode(), 0).printed("one") if line.startswith("gain")] == ["gain 0.5 0"]
