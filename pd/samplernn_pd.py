@@ -7,12 +7,14 @@ Message inlet: the messages of `sopilib.live.COMMANDS`, and
     bang                     the same as `status`
     settings <name value...> what `settings` once gave at the outlet: model, name, and what of `sopilib.live.LASTING`
                              is not as it always is
+    settings                 gives them at the outlet
     folder <path>            where relative paths are looked up first (at the start: the folder of the patch)
     osc <port> [address]     OSC for all samplernn objects of this Pd at that UDP port, for this machine only unless an
                              address of a network is given (0.0.0.0: all networks); `osc 0` closes all ports
     name <word>              of this object in OSC, where it has a number too; kept with the settings
 Message outlet: the events of `sopilib.live.STATUS`, and
-    settings <name value...> everything worth remembering, whenever it changed
+    changed                  something of the settings has; told once until they are asked for
+    settings <name value...> everything worth remembering with the patch
     osc <port> <number>      the port (0: none), and this object's number in OSC
     tick                     at each smallest frame, after `tick 1`
 Box arguments: [model] [name value]..., as `settings` has them; a number before them is the voice number that [clone]
@@ -60,7 +62,7 @@ class samplernn(pyext._class):
 
     def __init__(self, *arguments: Any) -> None:
         self.arguments = arguments
-        self.remembered: list[Any] = []
+        self.changed = False  # since `settings` were asked for
         self.waiting: deque[tuple[str, tuple[Any, ...]]] = deque()  # status events until Pd's thread calls
         self.rings = hasattr(self, "_rings") and os.environ.get("SOPI_NO_RINGS") != "1"
         signals: tuple[int, int] = self._signals if hasattr(self, "_signals") else given_signals(arguments)
@@ -101,6 +103,8 @@ class samplernn(pyext._class):
         selector, *atoms = [a if isinstance(a, int | float) else str(a) for a in message or ("bang",)]
         if selector == "bang":
             self.performer.handle("status")
+        elif selector == "settings" and not atoms:
+            self.tell_settings()
         elif selector == "settings":
             self.set(atoms)
         elif selector == "folder":
@@ -169,12 +173,15 @@ class samplernn(pyext._class):
             self.remember()
 
     def remember(self) -> None:
-        """Hands what is to be kept with the patch to it, if it is not that already."""
+        """Something that is to be kept with the patch has changed."""
+        if not self.changed:
+            self.changed = True
+            self.send("changed", ())
+
+    def tell_settings(self) -> None:
+        self.changed = False  # first: what changes meanwhile is told again
         settings = {**self.performer.settings(), "name": self.called or None}
-        flat = [x for item in settings.items() if item[1] is not None for x in item]
-        if flat != self.remembered:
-            self.remembered = flat
-            self.send("settings", flat)
+        self.send("settings", [x for item in settings.items() if item[1] is not None for x in item])
 
     def send(self, kind: str, values: Any) -> None:
         if self.rings:

@@ -112,3 +112,20 @@ def test_an_empty_list_asks_for_the_status(objects: Any) -> None:
     other.sent.clear()
     one._anything_(1)
     assert "temperature" in [message[0] for message in other.sent]
+
+
+def test_a_knob_that_moves_does_not_send_all_settings_again(objects: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other, _ = objects(1, 1, "small")
+    one._init()
+    one._anything_(1, "settings")
+    other.sent.clear()
+    asked = []
+    settings = one.performer.settings
+    monkeypatch.setattr(one.performer, "settings", lambda: asked.append(1) or settings())
+    for step in range(50):
+        one._anything_(1, "temperature", 0.5 + step / 100)
+    assert [m for m in other.sent if m[0] in ("changed", "settings")] == [("changed", ())] and not asked
+    one._anything_(1, "settings")
+    assert len(asked) == 1
+    kept = dict(zip(other.sent[-1][1][::2], other.sent[-1][1][1::2]))
+    assert kept["temperature"] == pytest.approx(0.99) and kept["model"] == "small"

@@ -82,8 +82,8 @@ static void look_for_ticks(Object &o, uint64_t position)
     const uint64_t end = position + static_cast<uint64_t>(o.block);
     const bool idle = o.tick_read == o.tick_write;
     uint64_t tick;
-    while (o.tick_write - o.tick_read < o.ticks.size()
-        && sopi_ring_tick(o.out_ring.get(), position, end + static_cast<uint64_t>(o.block), &tick)) {
+    while (o.tick_write - o.tick_read < o.ticks.size() &&
+           sopi_ring_tick(o.out_ring.get(), position, end + static_cast<uint64_t>(o.block), &tick)) {
         const double ms = tick > end ? static_cast<double>(tick - end) * 1000 / o.rate : 0;
         o.ticks[o.tick_write++ % o.ticks.size()] = clock_getsystimeafter(ms);
     }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -10,6 +9,7 @@
 
 #include "../../sopilib/native/ring.h"
 #include "gil.hpp"
+#include "stop.hpp"
 
 struct Object;
 
@@ -39,34 +39,6 @@ private:
         if (ring_) sopi_ring_retain(ring_);
     }
     sopi_ring *ring_ = nullptr;
-};
-
-/* `stop`: calls that run are asked to end, and none starts until the time given with it is over. Any thread. */
-class Stop {
-public:
-    void ask(double ms)
-    {
-        end_ = now() + static_cast<int64_t>(ms * 1e6);
-        asked_++;
-    }
-    /* Whether a detached call may start now. It is `alone` if no other runs: then earlier stops are over for it. */
-    bool may_begin(bool alone)
-    {
-        const uint32_t asked = asked_; /* first: a stop that comes between is one more than this */
-        if (now() < end_) return false;
-        if (alone) answered_ = asked;
-        return true;
-    }
-    bool pending() const { return asked_ != answered_; }
-
-private:
-    static int64_t now()
-    {
-        using namespace std::chrono;
-        return duration_cast<nanoseconds>(steady_clock::now().time_since_epoch()).count();
-    }
-    std::atomic<int64_t> end_{0}; /* ns */
-    std::atomic<uint32_t> asked_{0}, answered_{0};
 };
 
 /* What outlives a Pd object: messages under way, threads and the Python instance hold on to it. */

@@ -66,14 +66,15 @@ bool check_version(const std::string &program)
     const std::string version = Py_GetVersion(), runtime = version.substr(0, version.find(' '));
     if (access(program.c_str(), X_OK) != 0) {
         pd_error(nullptr,
-            "py: there is no Python at %s: build pd/pyext again, or set SOPI_PYTHON to a venv or its python",
-            program.c_str());
+                 "py: there is no Python at %s: build pd/pyext again, or set SOPI_PYTHON to a venv or its python",
+                 program.c_str());
         return false;
     }
     const std::string found = version_at(program);
     if (runtime.rfind(found + ".", 0) == 0) return true;
-    pd_error(nullptr, "py: built for Python %s, but %s is Python %s: build pd/pyext again with PYTHON=%s", runtime.c_str(),
-        program.c_str(), found.empty() ? "of an unknown version" : found.c_str(), program.c_str());
+    pd_error(nullptr, "py: built for Python %s, but %s is Python %s: build pd/pyext again with PYTHON=%s",
+             runtime.c_str(), program.c_str(), found.empty() ? "of an unknown version" : found.c_str(),
+             program.c_str());
     return false;
 }
 

@@ -12,7 +12,7 @@ PyObject *python_symbol(const t_symbol *s)
 {
     static PyObject *type = PyObject_GetAttrString(host, "Symbol");
     const Ref text(PyUnicode_DecodeUTF8(s->s_name, static_cast<Py_ssize_t>(std::char_traits<char>::length(s->s_name)),
-        "surrogateescape"));
+                                        "surrogateescape"));
     return text ? PyObject_CallFunctionObjArgs(type, text.o, nullptr) : nullptr;
 }
 
@@ -46,8 +46,8 @@ static bool as_number(PyObject *o, double *value)
     Ref number;
     if (PyFloat_Check(o)) *value = PyFloat_AS_DOUBLE(o);
     else if (PyIndex_Check(o) && (number.o = PyNumber_Index(o))) *value = PyLong_AsDouble(number);
-    else if (PyErr_Clear(), Py_TYPE(o)->tp_as_number && Py_TYPE(o)->tp_as_number->nb_float
-        && (number.o = PyNumber_Float(o)))
+    else if (PyErr_Clear(),
+             Py_TYPE(o)->tp_as_number && Py_TYPE(o)->tp_as_number->nb_float && (number.o = PyNumber_Float(o)))
         *value = PyFloat_AS_DOUBLE(number.o);
     else {
         PyErr_Clear();
@@ -90,8 +90,9 @@ void Outgoing::append(PyObject *item, const HandlePtr &handle)
         SETFLOAT(&a, static_cast<t_float>(number));
         atoms_.push_back(a);
     } else {
-        print_error(handle, (handle ? handle->name : std::string("pyext")) + ": cannot send a " + Py_TYPE(item)->tp_name
-            + " to Pd, only numbers, text and sequences of these; sent an empty symbol instead");
+        print_error(handle, (handle ? handle->name : std::string("pyext")) + ": cannot send a " +
+                                Py_TYPE(item)->tp_name +
+                                " to Pd, only numbers, text and sequences of these; sent an empty symbol instead");
         append_text(nullptr);
     }
 }
@@ -147,9 +148,9 @@ Outgoing::Outgoing(PyObject *args, const HandlePtr &handle, First first)
 {
     PyObject *value = PyTuple_GET_SIZE(args) == 1 ? PyTuple_GET_ITEM(args, 0) : args;
     const Ref pair(as_sequence(value)); /* ("selector", (argument, ...)) is a message everywhere */
-    const bool is_message = pair && PySequence_Fast_GET_SIZE(pair.o) == 2
-        && PyUnicode_Check(PySequence_Fast_GET_ITEM(pair.o, 0))
-        && Ref(as_sequence(PySequence_Fast_GET_ITEM(pair.o, 1))).o;
+    const bool is_message = pair && PySequence_Fast_GET_SIZE(pair.o) == 2 &&
+                            PyUnicode_Check(PySequence_Fast_GET_ITEM(pair.o, 0)) &&
+                            Ref(as_sequence(PySequence_Fast_GET_ITEM(pair.o, 1))).o;
     if ((is_message || first == First::selector) && append_message(args, handle)) return;
     append_value(args, handle);
 }
@@ -170,8 +171,7 @@ void Outgoing::to_outlet(t_outlet *outlet)
     const int argc = static_cast<int>(atoms_.size());
     if (s == &s_bang && argc == 0) outlet_bang(outlet);
     else if (s == &s_float && argc == 1 && atoms_[0].a_type == A_FLOAT) outlet_float(outlet, atoms_[0].a_w.w_float);
-    else if (s == &s_symbol && argc == 1 && atoms_[0].a_type == A_SYMBOL)
-        outlet_symbol(outlet, atoms_[0].a_w.w_symbol);
+    else if (s == &s_symbol && argc == 1 && atoms_[0].a_type == A_SYMBOL) outlet_symbol(outlet, atoms_[0].a_w.w_symbol);
     else if (s == &s_list) outlet_list(outlet, s, argc, atoms_.data());
     else outlet_anything(outlet, s, argc, atoms_.data());
 }

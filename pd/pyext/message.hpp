@@ -31,8 +31,8 @@ private:
     void append(PyObject *item, const HandlePtr &handle);
     void append_all(PyObject *sequence, Py_ssize_t from, const HandlePtr &handle);
     void append_text(PyObject *text);
-    t_symbol *resolve();        /* Pd's thread: interns the names; returns the selector */
-    std::string text_;          /* the selector, then each name, all zero-terminated */
+    t_symbol *resolve(); /* Pd's thread: interns the names; returns the selector */
+    std::string text_; /* the selector, then each name, all zero-terminated */
     std::vector<t_atom> atoms_; /* names as offsets into text_ until resolved */
     t_symbol *selector_ = nullptr;
 };

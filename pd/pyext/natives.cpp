@@ -23,10 +23,7 @@ int to_handle(PyObject *capsule, void *handle)
     return 1;
 }
 
-int to_handle_or_none(PyObject *capsule, void *handle)
-{
-    return capsule == Py_None ? 1 : to_handle(capsule, handle);
-}
+int to_handle_or_none(PyObject *capsule, void *handle) { return capsule == Py_None ? 1 : to_handle(capsule, handle); }
 
 int to_name(PyObject *text, void *name)
 {
@@ -38,15 +35,14 @@ int to_name(PyObject *text, void *name)
 
 PyObject *unreachable()
 {
-    PyErr_SetString(PyExc_RuntimeError,
-        is_fork() ? "this process is a fork of Pd's: Pd cannot be reached from here" : "Pd is quitting");
+    const char *why = is_fork()  ? "this process is a fork of Pd's: Pd cannot be reached from here"
+                      : quitting ? "Pd is quitting"
+                                 : "Pd does not answer: its thread is busy, or waits for this one";
+    PyErr_SetString(PyExc_RuntimeError, why);
     return nullptr;
 }
 
-PyObject *new_handle(const HandlePtr &handle)
-{
-    return PyCapsule_New(new HandlePtr(handle), handle_name, free_handle);
-}
+PyObject *new_handle(const HandlePtr &handle) { return PyCapsule_New(new HandlePtr(handle), handle_name, free_handle); }
 
 PyObject *make_natives()
 {

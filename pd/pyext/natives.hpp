@@ -3,13 +3,13 @@
 
 #include "handle.hpp"
 
-PyObject *make_natives();                      /* new module */
+PyObject *make_natives(); /* new module */
 PyObject *new_handle(const HandlePtr &handle); /* new capsule */
 
 /* "O&" converters of PyArg_ParseTuple. */
-int to_handle(PyObject *capsule, void *handle);         /* HandlePtr */
+int to_handle(PyObject *capsule, void *handle); /* HandlePtr */
 int to_handle_or_none(PyObject *capsule, void *handle); /* HandlePtr, left as it is by None */
-int to_name(PyObject *text, void *name);                /* std::string */
+int to_name(PyObject *text, void *name); /* std::string */
 
 /* Raises RuntimeError: call_on_pd was in vain. */
 PyObject *unreachable();

@@ -43,8 +43,8 @@ PyObject *array_memory(PyObject *, PyObject *text)
     int frames;
     t_word *words;
     if (!on_pd_thread() || !find_array(name, &frames, &words)) Py_RETURN_NONE;
-    return PyMemoryView_FromMemory(reinterpret_cast<char *>(words),
-        frames * static_cast<Py_ssize_t>(sizeof(t_word)), PyBUF_WRITE);
+    return PyMemoryView_FromMemory(reinterpret_cast<char *>(words), frames * static_cast<Py_ssize_t>(sizeof(t_word)),
+                                   PyBUF_WRITE);
 }
 
 /* A copy, as bytes of float32; None for no such array. */
@@ -71,7 +71,7 @@ PyObject *array_read(PyObject *, PyObject *text)
         if (!done) return unreachable();
     }
     return PyBytes_FromStringAndSize(reinterpret_cast<const char *>(data->data()),
-        static_cast<Py_ssize_t>(data->size() * sizeof(float)));
+                                     static_cast<Py_ssize_t>(data->size() * sizeof(float)));
 }
 
 /* Writes float32 `values` at start, start + step, ...; what does not fit is left out. */
@@ -82,7 +82,8 @@ PyObject *array_write(PyObject *, PyObject *args)
     Py_buffer values;
     if (!PyArg_ParseTuple(args, "O&iiy*", to_name, &name, &start, &step, &values)) return nullptr;
     const auto *floats = static_cast<const float *>(values.buf);
-    auto data = std::make_shared<std::vector<float>>(floats, floats + values.len / static_cast<Py_ssize_t>(sizeof(float)));
+    auto data = std::make_shared<std::vector<float>>(floats,
+                                                     floats + values.len / static_cast<Py_ssize_t>(sizeof(float)));
     PyBuffer_Release(&values);
     const int n = static_cast<int>(data->size());
     for (int from = 0; from < n; from += frames_at_once) {

@@ -16,11 +16,13 @@ int to_ring(PyObject *capsule, void *ring)
 {
     if (capsule == Py_None) return 1;
     auto *found = PyCapsule_IsValid(capsule, SOPI_RING_CAPSULE)
-        ? static_cast<sopi_ring *>(PyCapsule_GetPointer(capsule, SOPI_RING_CAPSULE)) : nullptr;
+                      ? static_cast<sopi_ring *>(PyCapsule_GetPointer(capsule, SOPI_RING_CAPSULE))
+                      : nullptr;
     if (!sopi_ring_valid(found)) {
-        PyErr_Format(PyExc_ValueError, "_rings: expected None or a capsule \"" SOPI_RING_CAPSULE
-            "\" of version %u, found %s; build sopilib and pd/pyext from the same source",
-            SOPI_RING_VERSION, found ? "a ring of another version" : Py_TYPE(capsule)->tp_name);
+        PyErr_Format(PyExc_ValueError,
+                     "_rings: expected None or a capsule \"" SOPI_RING_CAPSULE
+                     "\" of version %u, found %s; build sopilib and pd/pyext from the same source",
+                     SOPI_RING_VERSION, found ? "a ring of another version" : Py_TYPE(capsule)->tp_name);
         return 0;
     }
     *static_cast<RingRef *>(ring) = RingRef(found);
@@ -69,7 +71,8 @@ PyObject *rings(PyObject *, PyObject *args)
         apply();
         discard([rings = std::move(rings)] {}); /* the old ones: not to be freed here */
     } else if (!post_to_pd(handle, apply)) {
-        PyErr_SetString(PyExc_RuntimeError, "_rings: too many messages to Pd are under way, the rings were not changed");
+        PyErr_SetString(PyExc_RuntimeError,
+                        "_rings: too many messages to Pd are under way, the rings were not changed");
         return nullptr;
     }
     Py_RETURN_NONE;
@@ -188,7 +191,7 @@ PyObject *vector_of(PyObject *args, const char *function, std::vector<t_sample *
     t_sample *vector = all[static_cast<size_t>(i)];
     if (!vector) Py_RETURN_NONE;
     return PyMemoryView_FromMemory(reinterpret_cast<char *>(vector),
-        handle->object->block * static_cast<Py_ssize_t>(sizeof(t_sample)), PyBUF_WRITE);
+                                   handle->object->block * static_cast<Py_ssize_t>(sizeof(t_sample)), PyBUF_WRITE);
 }
 
 PyObject *invec(PyObject *, PyObject *args) { return vector_of(args, "_invec", &Object::in); }

@@ -35,7 +35,8 @@ bool check_outlet(const HandlePtr &handle, int outlet)
 {
     if (handle->gone) PyErr_SetString(PyExc_RuntimeError, "_outlet: the Pd object is gone");
     else if (outlet < 0 || outlet > handle->outlets)
-        PyErr_Format(PyExc_ValueError, "_outlet: there is no outlet %d, expected 1 to %d", outlet, handle->outlets.load());
+        PyErr_Format(PyExc_ValueError, "_outlet: there is no outlet %d, expected 1 to %d", outlet,
+                     handle->outlets.load());
     else return true;
     return false;
 }

@@ -57,7 +57,7 @@ PyObject *priority(PyObject *, PyObject *number)
         done = setpriority(PRIO_PROCESS, thread, getpriority(PRIO_PROCESS, thread) - delta) == 0;
     } else {
         parameters.sched_priority = std::clamp(parameters.sched_priority + delta, sched_get_priority_min(policy),
-            sched_get_priority_max(policy));
+                                               sched_get_priority_max(policy));
         done = pthread_setschedparam(pthread_self(), policy, &parameters) == 0;
     }
     return PyBool_FromLong(done);

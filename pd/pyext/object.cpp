@@ -113,7 +113,7 @@ static void free_binding(Binding *binding)
 void unbind_receiver(Object &object, int id)
 {
     const auto found = std::find_if(object.bindings.begin(), object.bindings.end(),
-        [id](const Binding *b) { return b->id == id; });
+                                    [id](const Binding *b) { return b->id == id; });
     if (found == object.bindings.end()) return;
     free_binding(*found);
     object.bindings.erase(found);
@@ -129,7 +129,8 @@ bool make_box(Object &o, const std::string &kind, const Arguments &a)
     const Ref handle(new_handle(o.handle)), args(python_atoms(a.argc, a.argv));
     if (!handle || !args) return false;
     Ref box(PyObject_CallMethod(host, "_open", "OsssOsiii", handle.o, kind.c_str(), a.module.c_str(), a.name.c_str(),
-        args.o, canvas_getcurrentdir()->s_name, a.inlets, a.outlets, static_cast<int>(a.pass_objects)));
+                                args.o, canvas_getcurrentdir()->s_name, a.inlets, a.outlets,
+                                static_cast<int>(a.pass_objects)));
     if (!box) PyErr_Print();
     if (!box || box == Py_None) return false;
     o.handle->box = box.take();
@@ -240,7 +241,7 @@ void *pyext_new(t_symbol *s, int argc, t_atom *argv)
     t_pyext *x = o->pd;
     if (!a.unknown.empty())
         pd_error(x, "%s: there is no attribute %s: expected @detach 0|1|2, @respond 0|1, @py 0|1 or @args ...",
-            o->handle->name.c_str(), a.unknown.c_str());
+                 o->handle->name.c_str(), a.unknown.c_str());
     keep_real_time_to_pd(); /* again: real time may have been switched on meanwhile */
     bool made;
     {
@@ -261,7 +262,8 @@ void dsp(t_pyext *x, t_signal **sp)
 t_class *new_box_class(const char *name, bool creatable, int flags)
 {
     t_class *c = class_new(gensym(name), creatable ? reinterpret_cast<t_newmethod>(pyext_new) : nullptr,
-        reinterpret_cast<t_method>(pyext_free), sizeof(t_pyext), flags, creatable ? A_GIMME : A_NULL, A_NULL);
+                           reinterpret_cast<t_method>(pyext_free), sizeof(t_pyext), flags, creatable ? A_GIMME : A_NULL,
+                           A_NULL);
     class_addanything(c, reinterpret_cast<t_method>(control));
     class_sethelpsymbol(c, gensym("pyext"));
     return c;

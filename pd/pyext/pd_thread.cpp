@@ -18,6 +18,7 @@ namespace {
 constexpr int most_pending = 8192; /* posts that Pd has not run yet */
 constexpr int most_per_poll = 512; /* so that a flood cannot hold up audio */
 constexpr double poll_ms = 1;
+constexpr int patience_ms = 3000; /* for Pd's thread, which may wait for the very thread that waits for it */
 
 PostQueue queue(most_pending);
 std::atomic<uint32_t> dropped{0}; /* of no particular object */
@@ -52,10 +53,10 @@ void report_dropped()
     for (Object *o : objects) {
         if (const unsigned n = o->handle->dropped_out.exchange(0))
             pd_error(o->pd, "%s: dropped %u messages from Python: they come faster than Pd takes them",
-                o->handle->name.c_str(), n);
+                     o->handle->name.c_str(), n);
         if (const unsigned n = o->handle->dropped_in.exchange(0))
             pd_error(o->pd, "%s: dropped %u messages to Python: it is busy and the queue is full",
-                o->handle->name.c_str(), n);
+                     o->handle->name.c_str(), n);
     }
 }
 
@@ -123,11 +124,12 @@ bool call_on_pd(std::function<void()> run)
     });
     wake_pd();
     const GilReleased released;
-    for (;;) {
-        const timespec limit = in_milliseconds(20);
+    constexpr int step_ms = 20;
+    for (int ms = 0; ms < patience_ms && !quitting; ms += step_ms) {
+        const timespec limit = in_milliseconds(step_ms);
         if (sem_timedwait(&call->done, &limit) == 0) return true;
-        if (quitting) return false;
     }
+    return false;
 }
 
 void send_soon(const HandlePtr &handle, std::function<void()> send)

@@ -19,8 +19,8 @@ bool in_dsp(); /* inside a perform routine: nothing may be sent to other objects
 
 /* Any thread: run on Pd's thread, in order. False, and counted, if the queue is full. */
 bool post_to_pd(const HandlePtr &handle, std::function<void()> run);
-/* Any thread: run on Pd's thread and wait for it, without the GIL. False if Pd is quitting or this is a fork of it.
- * `run` may outlive the call in that case: it must own what it touches. Hold no lock that Pd's thread may want. */
+/* Any thread: run on Pd's thread and wait for it, without the GIL. False if Pd is quitting, if this is a fork of it, or
+ * if Pd's thread does not come within 3 s. `run` may outlive the call in that case: it must own what it touches. */
 bool call_on_pd(std::function<void()> run);
 /* Any thread: at once if this is Pd's thread outside audio; otherwise post_to_pd. */
 void send_soon(const HandlePtr &handle, std::function<void()> send);

@@ -13,8 +13,10 @@ extern "C" __attribute__((visibility("default"))) void py_setup()
     PdScope scope;
     for (const char *name : {"pyext", "pyext~"})
         if (zgetfn(&pd_objectmaker, gensym(name))) {
-            pd_error(nullptr, "py: another library with [%s] is already loaded, which goes on working; this one (sopilib's) "
-                "does not start: load only one of them", name);
+            pd_error(nullptr,
+                     "py: another library with [%s] is already loaded, which goes on working; this one (sopilib's) "
+                     "does not start: load only one of them",
+                     name);
             return;
         }
     keep_real_time_to_pd();

@@ -19,7 +19,9 @@ void deliver(const HandlePtr &handle, const char *entry, const Incoming &message
     const Ref selector(python_symbol(message.selector));
     const Ref atoms(python_atoms(message.argc, argv));
     const Ref done(selector && atoms ? PyObject_CallMethod(box, entry, "iiOOL", static_cast<int>(message.kind),
-        static_cast<int>(message.number), selector.o, atoms.o, static_cast<long long>(message.time)) : nullptr);
+                                                           static_cast<int>(message.number), selector.o, atoms.o,
+                                                           static_cast<long long>(message.time))
+                                     : nullptr);
     report_fault();
 }
 

@@ -362,6 +362,16 @@ def test_threads_of_classes_do_not_inherit_real_time_priority(pd: Pd) -> None:
     assert "policy of a thread 0" in lines
 
 
+def test_a_thread_that_waits_for_pd_while_pd_waits_for_it_does_not_hang_pd(pd: Pd) -> None:
+    patch, _ = boxed("pyext objects waits", outlets=0)
+    patch.send(10, "in1 wait")
+    lines = pd.run(patch, ms=100, batch=False)
+    assert starting(lines, "RuntimeError", "went on") == [
+        "went on",  # Pd's own lines come at once, those of a thread when Pd takes them
+        "RuntimeError Pd does not answer: its thread is busy, or waits for this one",
+    ]
+
+
 # ---------------------------------------------------------------- audio in Python
 
 

@@ -184,6 +184,24 @@ class arrays(pyext._class):
             print("ValueError", error)
 
 
+class waits(pyext._class):
+    """A method on Pd's thread waits for a thread that waits for Pd."""
+
+    _inlets = 1
+
+    def wait_1(self):
+        def work():
+            try:
+                len(pyext.Buffer("tune"))
+            except RuntimeError as error:
+                print("RuntimeError", error)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        print("went on")
+
+
 class binder(pyext._class):
     _inlets = 1
 
