@@ -25,7 +25,7 @@ lint:
 	@.venv/bin/clang-format --dry-run --Werror $(FORMATTED)
 
 # C++ and C whose layout is checked
-FORMATTED = $(shell git ls-files tests/native tests/engine_digest.cpp sopilib/native/engine sopilib/native/platform \
+FORMATTED = $(shell git ls-files pd/pyext tests/native tests/engine_digest.cpp sopilib/native/engine sopilib/native/platform \
 	sopilib/native/bindings 'sopilib/native/[bdknpt]*' 'sopilib/native/resample.*' sopilib/native/sample.inc | grep -E '\.(c|cpp|h|hpp|inc)$$')
 format:
 	@.venv/bin/ruff format -q . && .venv/bin/clang-format -i $(FORMATTED)
@@ -34,8 +34,10 @@ sanitize:
 	@$(MAKE) --no-print-directory -C tests/native sanitize
 warnings:
 	@$(MAKE) --no-print-directory -C tests/native warnings CXX=clang++ PYTHON="$(CURDIR)/.venv/bin/python"
+	@$(MAKE) --no-print-directory -C pd/pyext warnings CXX=clang++ PYTHON="$(CURDIR)/.venv/bin/python"
 tidy:
 	@$(MAKE) --no-print-directory -C tests/native tidy TIDY="$(CURDIR)/.venv/bin/clang-tidy" PYTHON="$(CURDIR)/.venv/bin/python"
+	@$(MAKE) --no-print-directory -C pd/pyext tidy TIDY="$(CURDIR)/.venv/bin/clang-tidy" PYTHON="$(CURDIR)/.venv/bin/python"
 
 setup: setup-play
 setup-%:

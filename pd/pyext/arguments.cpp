@@ -84,10 +84,10 @@ std::string Arguments::parse(const std::string &box, int n, const t_atom *atoms)
     const int end = first_attribute(n, atoms);
     int used = 0;
     if (box != "py" && box != "pym") {
-        const std::string wrong = parse_counts(box.find('~') != std::string::npos, end, atoms, &used);
+        std::string wrong = parse_counts(box.find('~') != std::string::npos, end, atoms, &used);
         if (!wrong.empty()) return wrong;
     } else inlets = outlets = 1;
-    const std::string wrong = parse_names(box, end - used, atoms + used);
+    std::string wrong = parse_names(box, end - used, atoms + used);
     if (!wrong.empty()) return wrong;
     parse_attributes(n - end, atoms + end);
     return "";

@@ -133,7 +133,7 @@ static void perform_python(Object &o)
 
 static t_int *perform(t_int *w)
 {
-    Object &o = *reinterpret_cast<Object *>(w[1]);
+    Object &o = *reinterpret_cast<Object *>(w[1]); // NOLINT(performance-no-int-to-ptr): so Pd has it
     const PdScope scope(true);
     o.last_end = clock_getlogicaltime();
     o.performed = true;

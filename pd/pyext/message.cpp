@@ -40,24 +40,26 @@ PyObject *python_atoms(int argc, const t_atom *argv)
 
 /* ------------------------------------------------------------------ Python to Pd */
 
-/* Anything that is a number, numpy scalars too. */
-static bool as_number(PyObject *o, double *value)
+/* New int or float of anything that is a number, numpy scalars too; null for anything else. */
+static PyObject *as_number(PyObject *o)
 {
-    Ref number;
-    if (PyFloat_Check(o)) *value = PyFloat_AS_DOUBLE(o);
-    else if (PyIndex_Check(o) && (number.o = PyNumber_Index(o))) *value = PyLong_AsDouble(number);
-    else if (PyErr_Clear(),
-             Py_TYPE(o)->tp_as_number && Py_TYPE(o)->tp_as_number->nb_float && (number.o = PyNumber_Float(o)))
-        *value = PyFloat_AS_DOUBLE(number.o);
-    else {
+    PyObject *number = nullptr;
+    if (PyIndex_Check(o)) number = PyNumber_Index(o);
+    if (!number && !PyUnicode_Check(o) && Py_TYPE(o)->tp_as_number && Py_TYPE(o)->tp_as_number->nb_float) {
         PyErr_Clear();
-        return false;
+        number = PyNumber_Float(o);
     }
-    if (PyErr_Occurred()) { /* an int beyond any double */
-        PyErr_Clear();
-        *value = HUGE_VAL;
-    }
-    return true;
+    PyErr_Clear();
+    return number;
+}
+
+/* An int beyond any double is infinite. */
+static double as_double(PyObject *number)
+{
+    const double value = PyFloat_Check(number) ? PyFloat_AS_DOUBLE(number) : PyLong_AsDouble(number);
+    if (!PyErr_Occurred()) return value;
+    PyErr_Clear();
+    return HUGE_VAL;
 }
 
 /* New reference to a list or tuple, or null if `o` is not a sequence (text is none). */
@@ -83,11 +85,11 @@ void Outgoing::append_text(PyObject *text)
 
 void Outgoing::append(PyObject *item, const HandlePtr &handle)
 {
-    double number;
+    const Ref number(as_number(item));
     if (PyUnicode_Check(item)) append_text(item);
-    else if (as_number(item, &number)) {
+    else if (number) {
         t_atom a;
-        SETFLOAT(&a, static_cast<t_float>(number));
+        SETFLOAT(&a, static_cast<t_float>(as_double(number)));
         atoms_.push_back(a);
     } else {
         print_error(handle, (handle ? handle->name : std::string("pyext")) + ": cannot send a " +

@@ -20,7 +20,7 @@ public:
     /* `args`: tuple of what follows the outlet or receiver, or of a whole message whose first text is the selector.
      * Never fails: what cannot be converted is an empty symbol and a console line. */
     Outgoing(PyObject *args, const HandlePtr &handle, First first = First::value);
-    std::string selector() const { return text_.c_str(); }
+    std::string selector() const { return text_.substr(0, text_.find('\0')); }
     void to_outlet(t_outlet *outlet);
     void to_receiver(t_pd *receiver);
 

@@ -45,9 +45,10 @@ void post_numbers(Posts &posts, size_t thread)
 {
     for (uint32_t number = 0; number < posts_each; number++) {
         std::function<void()> run = [&posts, thread, number, token = posts.token] { arrive(posts, thread, number); };
-        const bool must = number % 100 == 0;
-        if (must) posts.queue.push_always(std::move(run));
-        if (must || posts.queue.push(std::move(run))) posts.accepted++;
+        bool accepted = true;
+        if (number % 100 == 0) posts.queue.push_always(std::move(run));
+        else accepted = posts.queue.push(std::move(run));
+        if (accepted) posts.accepted++;
         else std::this_thread::yield();
         if (number % 1000 == 0) posts.queue.collect();
     }

@@ -37,10 +37,8 @@ def garden(detach: int = 0) -> Patch:
 @pytest.mark.parametrize("detach", [0, 1, 2])
 def test_an_object_patches_a_flower_of_14_boxes_and_13_cords(pd: Pd, detach: int) -> None:
     patch = garden(detach)
-    patch.send(20, "in1 bloom 2")
-    patch.send(200, f"in1 keep flower.pd {pd.folder}")
-    patch.obj("s pd-garden")
-    lines = pd.run(patch, ms=400, batch=False)
+    patch.send(20, f"in1 bloom 2 flower.pd {pd.folder}")
+    lines = pd.run(patch, ms=1000, batch=False)
     assert not [line for line in lines if "no method" in line or "error" in line.lower()]
     saved = (pd.folder / "flower.pd").read_text()
     boxes, cords = (re.findall(rf"^#X {kind} ", saved, re.M) for kind in ("obj", "connect"))
@@ -50,11 +48,10 @@ def test_an_object_patches_a_flower_of_14_boxes_and_13_cords(pd: Pd, detach: int
 
 def test_a_message_to_the_patch_may_be_a_single_word_and_come_from_a_thread(pd: Pd) -> None:
     patch = garden()
-    patch.send(20, "in1 later")
-    patch.send(150, f"in1 keep before.pd {pd.folder}")
-    patch.send(200, "in1 wilt")
-    patch.send(250, f"pd-garden savetofile after.pd {pd.folder}")
-    pd.run(patch, ms=350, batch=False)
+    patch.send(20, f"in1 later before.pd {pd.folder}")
+    patch.send(1000, "in1 wilt")
+    patch.send(1200, f"pd-garden savetofile after.pd {pd.folder}")
+    pd.run(patch, ms=1400, batch=False)
     assert "print from-a-thread" in (pd.folder / "before.pd").read_text()
     assert "#X obj" not in (pd.folder / "after.pd").read_text()
 
@@ -93,26 +90,35 @@ def test_a_list_of_one_item_or_none_reaches_the_method_for_lists(pd: Pd) -> None
 # ---------------------------------------------------------------- stop
 
 
+def check_stop(pd: Pd, patch: Patch) -> None:
+    """`stop` has come: what was to begin before its 800 ms are over has not, and later calls begin again."""
+    for ms in (1500, 2000, 2500):
+        patch.send(ms, "in1 work later")
+    first, *others = starting(pd.run(patch, ms=2700, batch=False), "asked", "work")
+    assert first == "asked to end"
+    assert set(others) == {"work later False"}
+
+
 def test_stop_ends_queued_calls_too_until_its_time_is_over(pd: Pd) -> None:
     """With @detach 1 the calls after the one that runs are queued."""
     patch, _ = boxed("pyext original stopped @detach 1")
     patch.send(20, "in1 until")
     for name in ("a", "b", "c"):
         patch.send(30, f"in1 work {name}")
-    patch.send(100, "control stop 200")
-    patch.send(400, "in1 work later")
-    lines = pd.run(patch, ms=600, batch=False)
-    assert starting(lines, "asked", "work") == ["asked to end", "work later False"]
+    patch.send(100, "control stop 800")
+    check_stop(pd, patch)
 
 
 def test_stop_keeps_calls_from_beginning_on_threads_of_their_own(pd: Pd) -> None:
-    patch, _ = boxed("pyext original stopped @detach 2")
+    patch, box = boxed("pyext original stopped @detach 2")
     patch.send(20, "in1 until")
-    patch.send(100, "control stop 150")
-    patch.send(120, "in1 work early")
-    patch.send(400, "in1 work later")
-    lines = pd.run(patch, ms=600, batch=False)
-    assert starting(lines, "asked", "work") == ["asked to end", "work later False"]
+    begun, stop, early = patch.obj("t b b"), patch.msg("stop 800"), patch.msg("work early")
+    patch.connect(box, 0, begun, 0)
+    patch.connect(begun, 1, stop, 0)
+    patch.connect(stop, 0, box, 0)
+    patch.connect(begun, 0, early, 0)
+    patch.connect(early, 0, box, 1)
+    check_stop(pd, patch)
 
 
 # ---------------------------------------------------------------- attributes
@@ -209,7 +215,7 @@ def test_dir_and_getmethods_answer_at_the_rightmost_outlet(pd: Pd) -> None:
 def test_an_unknown_attribute_is_told_and_the_box_is_made(pd: Pd) -> None:
     patch, _ = boxed("pyext original stopped @wrong 1 @detach 1 @what")
     patch.send(10, "in1 work done")
-    lines = pd.run(patch, ms=200, batch=False)
+    lines = pd.run(patch, ms=1000, batch=False)
     told = [line for line in lines if "there is no attribute" in line]
     assert len(told) == 1 and "@wrong, @what" in told[0] and "original.stopped" in told[0]
     assert "work done False" in lines
@@ -248,7 +254,7 @@ def test_py_gets_selectors_and_values_as_anything_does(pd: Pd, text: str) -> Non
     patch, _ = boxed(text)
     for i, message in enumerate(("in1 foo 1", "in1 symbol a", "in1 bang")):
         patch.send(10 + 20 * i, message)
-    lines = pd.run(patch, ms=300, batch=False)
+    lines = pd.run(patch, ms=1000, batch=False)
     assert starting(lines, "words") == ["words (<Symbol foo>, 1)", "words (<Symbol a>,)", "words ()"]
     assert starting(lines, "out1") == ["out1: a 2", "out1: a 1", "out1: a 0"]
 

@@ -15,23 +15,25 @@ class flower(pyext._class):
     _inlets = 1
     petals = 13
 
-    def bloom_1(self, first):
-        """`first`: how many boxes there are in the patch already."""
+    def bloom_1(self, first, file, folder):
+        """`first`: how many boxes there are in the patch already. The patch is saved in the end."""
         self._tocanvas("obj", 300, 300, "t", "b")
         for i in range(self.petals):
             angle = 2 * math.pi * i / self.petals
             x, y = int(300 + 200 * math.cos(angle)), int(300 + 200 * math.sin(angle))
             self._tocanvas("obj", x, y, "print", f"petal-{i}")
             self._tocanvas("connect", first, 0, first + 1 + i, 0)
-
-    def keep_1(self, file, folder):
         self._tocanvas("savetofile", file, folder)
 
     def wilt_1(self):
         self._tocanvas("clear")
 
-    def later_1(self):
-        threading.Thread(target=lambda: self._tocanvas("obj", 10, 300, "print", "from-a-thread")).start()
+    def later_1(self, file, folder):
+        def work():
+            self._tocanvas("obj", 10, 300, "print", "from-a-thread")
+            self._tocanvas("savetofile", file, folder)
+
+        threading.Thread(target=work).start()
 
 
 class lists(pyext._class):
