@@ -131,13 +131,24 @@ static void perform_python(Object &o)
     silence(o);
 }
 
+/* Where tests/native/realtime_checker.cpp is loaded, it watches what happens in between. */
+extern "C" __attribute__((weak)) void sopi_callback_begin();
+extern "C" __attribute__((weak)) void sopi_callback_end();
+
+static void perform_watched(Object &o)
+{
+    if (sopi_callback_begin) sopi_callback_begin();
+    perform_rings(o);
+    if (sopi_callback_end) sopi_callback_end();
+}
+
 static t_int *perform(t_int *w)
 {
     Object &o = *reinterpret_cast<Object *>(w[1]); // NOLINT(performance-no-int-to-ptr): so Pd has it
     const PdScope scope(true);
     o.last_end = clock_getlogicaltime();
     o.performed = true;
-    if (o.has_ring()) perform_rings(o);
+    if (o.has_ring()) perform_watched(o);
     else if (o.signal) perform_python(o);
     else silence(o);
     return w + 2;
