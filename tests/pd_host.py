@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ class Patch:
 
     lines: list[str] = field(default_factory=list)
     count: int = 0
+    begin: str = "loadbang"
+    """The object whose bang is logical time 0."""
 
     def add(self, kind: str, text: str) -> int:
         self.lines.append(f"#X {kind} {10 + 90 * (self.count % 8)} {10 + 25 * self.count} {escape(text)};")
@@ -47,9 +50,18 @@ class Patch:
         return objects[-1]
 
     def at(self, ms: float, message: str, target: int, inlet: int = 0) -> None:
-        """Sends `message` to `target` at logical time `ms` after the patch was opened."""
-        box = self.chain(self.obj("loadbang"), self.obj(f"delay {ms}"), self.msg(message))
+        """Sends `message` to `target` at logical time `ms` after the patch was opened, or after its `begin`."""
+        box = self.chain(self.obj(self.begin), self.obj(f"delay {ms}"), self.msg(message))
         self.connect(box, 0, target, inlet)
+
+    def wait_for_go(self) -> int:
+        """Time 0 of what is added from now on comes when `go` is sent to the TCP port that this returns."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = int(free.getsockname()[1])
+        self.chain(self.obj(f"netreceive {port}"), self.obj("route go"), self.obj("s go"))
+        self.begin = "r go"
+        return port
 
     def record(
         self, path: Path, source: int, ms: float, outlet: int = 0, rate: int = 48000, begin: float = 0, rest: float = 10

@@ -61,18 +61,19 @@ def test_a_large_model_is_loaded_from_a_cold_file_while_playing_without_gap(tmp_
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     patch = Patch()
+    go = patch.wait_for_go()
     box = patch.obj("samplernn~ small latency 30 gain 0.5")
     patch.connect(box, 0, patch.obj("dac~ 1"))
     patch.print(box, 1, "status")
-    patch.at(2000, "generate", box)
-    patch.at(3000, "load large", box)
-    patch.at(4900, "status", box)
-    patch.record(tmp_path / "pd.wav", box, 3000, begin=2000, rest=100)
-    patch.quit(5400)
+    patch.at(500, "generate", box)
+    patch.at(1500, "load large", box)
+    patch.at(3400, "status", box)
+    patch.record(tmp_path / "pd.wav", box, 3000, begin=500, rest=100)
+    patch.quit(3900)
     path = patch.write(tmp_path / "patch.pd")
 
     def attempt() -> None:
-        printed = live(path, 5)
+        printed = live(path, go, 4)
         assert "status: loaded large" in printed
         assert printed.rindex("status: loaded large") < printed.rindex("status: model large"), "it was loaded in time"
         assert "status: underruns 1" not in printed

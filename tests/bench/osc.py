@@ -92,7 +92,9 @@ def stress(what: str, seconds: float, send: Callable[[int], int], period: int, l
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         patch = Patch()
+        go = patch.wait_for_go()
         box = patch.obj(f"samplernn~ tabla latency {latency:g}")
+        patch.print(box, 1, "status")
         sound = patch.chain(box, patch.obj("clip~ -0.99 0.99"))  # noise may turn gain up, and jack_rec wraps at 1
         patch.connect(sound, 0, patch.obj("dac~ 1"))
         patch.at(500, f"osc {port}", box)
@@ -115,7 +117,7 @@ def stress(what: str, seconds: float, send: Callable[[int], int], period: int, l
             result.underruns, result.late = said["/samplernn/1/underruns"][0], said["/samplernn/1/late"][0]
             controller.close()
 
-        live(patch.write(folder / "patch.pd"), seconds + START / 1000, period, meanwhile=meanwhile)
+        live(patch.write(folder / "patch.pd"), go, seconds + START / 1000, period, meanwhile=meanwhile)
         own, _ = soundfile.read(folder / "pd.wav", dtype="float32")
         at_jack, _ = soundfile.read(folder / "jack.wav", dtype="float32")
     result.gaps, result.lost = compare(own, at_jack)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import socket
 import subprocess
 import sys
 import tempfile
@@ -35,7 +36,8 @@ from pd_host import ROOT, Patch, command, run
 from sopilib.live import Performer
 
 RATE = 48000
-START = 4000  # ms until it plays: the model is loaded, JACK's recorder runs
+START = 1000  # ms until it plays, from when the models are loaded and JACK's recorder hears Pd
+PATIENCE = 60  # s that a slow machine may take to start something
 ROUNDING = 7e-5  # of 16 bits, which is what jack_rec can write
 
 
@@ -60,15 +62,17 @@ class Measurement:
     """Milliseconds of Pd's own recording that JACK did not get in place."""
 
 
-def patch(seconds: float, folder: Path, held: int | None) -> Path:
-    """Temperatures swing between 0.7 and 1.1; recorded from START on."""
+def patch(seconds: float, folder: Path, held: int | None) -> tuple[Path, int]:
+    """Temperatures swing between 0.7 and 1.1; recorded from START on. -> the patch, and the port of its `go`.
+    held: None for a render, which waits for nothing."""
     p = Patch()
+    go = 0 if held is None else p.wait_for_go()
     box = p.obj("samplernn~ tabla latency 30")
     p.connect(box, 0, p.obj("dac~ 1"))
     p.print(box, 1, "status")
     p.at(START, "seed 1, generate", box)
     p.at(START + 1000 * seconds, "status", box)
-    metro = p.chain(p.obj("loadbang"), p.obj(f"delay {START}"), p.obj("metro 20"))
+    metro = p.chain(p.obj(p.begin), p.obj(f"delay {START}"), p.obj("metro 20"))
     counter = p.obj("f 0")
     step = p.obj("+ 1")
     p.connect(counter, 0, step)
@@ -82,31 +86,38 @@ def patch(seconds: float, folder: Path, held: int | None) -> Path:
         seen = p.obj("pyext gil_hog witness")
         p.at(START - 1000, "watch", seen, 1)
         p.at(START + 1000 * seconds + 1000, f"write {folder}/seen.json", seen, 1)
-    return p.write(folder / "patch.pd")
+    return p.write(folder / "patch.pd"), go
 
 
 def live(
     path: Path,
+    go: int,
     seconds: float,
     period: int = 128,
     rings: bool = True,
     channels: int = 1,
     meanwhile: Callable[[int], None] | None = None,
     priority: bool = True,
+    loaded: int = 1,
 ) -> str:
-    """Plays a patch under JACK -> what Pd printed. Leaves jack.wav, `seconds` long, beside the patch. `meanwhile` is
-    called with Pd's process id when it plays. priority: Pd and JACK have that of real time."""
+    """Plays a patch under JACK -> what Pd printed. Leaves jack.wav, of at least `seconds`, beside the patch.
+
+    The patch waits (`wait_for_go`, whose port is `go`) until so many models are `loaded`, which it must print, and
+    JACK's recorder hears it. `meanwhile` is called with Pd's process id when it goes.
+    priority: Pd and JACK have that of real time."""
     with dummy_jack(RATE, period, priority) as environment:
         environment["SOPI_NO_RINGS"] = "" if rings else "1"
-        return play_under(path, seconds, channels, meanwhile, priority, environment)
+        return play_under(path, go, seconds, channels, meanwhile, priority, loaded, environment)
 
 
 def play_under(
     path: Path,
+    go: int,
     seconds: float,
     channels: int,
     meanwhile: Callable[[int], None] | None,
     priority: bool,
+    loaded: int,
     environment: dict[str, str],
 ) -> str:
     """`live`, under the JACK of this environment."""
@@ -114,21 +125,29 @@ def play_under(
     flags += ["-path", str(ROOT / "tests" / "bench")]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
     pd = subprocess.Popen(command(path, *flags, batch=False), **pipes, env=environment)
-    recorder = None
+    recorder, said = None, bytearray()
+    listening = threading.Thread(target=lambda: [said.extend(line) for line in pd.stdout or ()])
+    listening.start()
     try:
         ports = wait_for_ports(channels, environment)
-        file = ["-f", str(path.parent / "jack.wav"), "-d", str(round(seconds)), "-b", "16", "-B", "1048576"]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        recorder = subprocess.Popen(["jack_rec", *file, *ports], **quiet, env=environment)
+        file = ["-f", str(path.parent / "jack.wav"), "-d", str(round(seconds + 2)), "-b", "16", "-B", "1048576"]
+        recorder = subprocess.Popen(
+            ["jack_rec", *file, *ports], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+        )
+        wait_until(lambda: recorded(ports[-1], environment), "JACK's recorder did not connect to Pd")
+        wait_until(lambda: said.count(b": loaded ") >= loaded, "Pd did not load its models")
+        with socket.create_connection(("127.0.0.1", go)) as at_pd:
+            at_pd.sendall(b"go;\n")
         if meanwhile is not None:
             threading.Thread(target=meanwhile, args=(pd.pid,)).start()
-        out, _ = pd.communicate(timeout=seconds + 60)
+        pd.wait(timeout=seconds + PATIENCE)
+        listening.join(PATIENCE)
         try:
             recorder.wait(timeout=10)
         except subprocess.TimeoutExpired:  # Pd held JACK up so long that it threw clients out
             recorder.terminate()
             recorder.wait()
-        return out.decode()
+        return said.decode(errors="replace")
     finally:
         for process in (recorder, pd):
             if process is not None and process.poll() is None:
@@ -144,24 +163,40 @@ def last_status(printed: str, label: str = "status") -> dict[str, str]:
 
 def wait_for_ports(channels: int, environment: dict[str, str]) -> list[str]:
     """Pd's outputs at JACK, when they are there."""
-    for _ in range(100):
+    found: list[str] = []
+
+    def there() -> bool:
         listed = subprocess.run(["jack_lsp"], capture_output=True, text=True, env=environment).stdout.splitlines()
-        ports = [name for name in listed if name.startswith("pure_data") and "output" in name]
-        if len(ports) >= channels:
-            return sorted(ports)[:channels]
-        time.sleep(0.1)
-    raise RuntimeError("Pd did not connect to JACK within 10 s")
+        found[:] = sorted(name for name in listed if name.startswith("pure_data") and "output" in name)
+        return len(found) >= channels
+
+    wait_until(there, "Pd did not connect to JACK")
+    return found[:channels]
+
+
+def recorded(port: str, environment: dict[str, str]) -> bool:
+    """Whether anything is connected to this port but what JACK calls its own."""
+    listed = subprocess.run(["jack_lsp", "-c", port], capture_output=True, text=True, env=environment).stdout
+    return any(line.startswith(" ") and "system:" not in line for line in listed.splitlines())
+
+
+def wait_until(there: Callable[[], bool], failure: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not there():
+        if time.monotonic() > end:
+            raise RuntimeError(f"{failure} within {PATIENCE} s")
+        time.sleep(0.05)
 
 
 def measure(seconds: float, period: int = 128, rings: bool = True, held: int = 200) -> Measurement:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        printed = live(patch(seconds, folder, held), seconds + START / 1000, period, rings)
+        printed = live(*patch(seconds, folder, held), seconds + START / 1000, period, rings)
         if not (folder / "pd.wav").exists():
             raise RuntimeError(f"Pd left no recording: {printed}")
         own, _ = soundfile.read(folder / "pd.wav", dtype="float32")
         at_jack, _ = soundfile.read(folder / "jack.wav", dtype="float32")
-        run(patch(seconds, folder, None), timeout=60 + 4 * seconds)
+        run(patch(seconds, folder, None)[0], timeout=60 + 4 * seconds)
         rendered, _ = soundfile.read(folder / "pd.wav", dtype="float32")
         seen = json.loads((folder / "seen.json").read_text())
     assert rendered.std() > 0.01, "the render is silent"
@@ -211,15 +246,17 @@ def heard_after(message: str, latency: float = 30) -> tuple[int, int]:
         folder = Path(name)
         for text in (message, "latency?"):
             p = Patch()
+            go = p.wait_for_go()
             box, marker = p.obj(f"samplernn~ tabla latency {latency:g}"), p.obj("vline~")
+            p.print(box, 1, "status")
             dac = p.obj("dac~ 1 2")
             p.connect(box, 0, dac, 0)
             p.connect(marker, 0, dac, 1)
-            p.at(2500, "seed 1, generate", box)
-            p.at(3200.4, "1, 0 0 1", marker)
-            p.at(3200.4, text, box)
-            p.quit(4500)
-            live(p.write(folder / "patch.pd"), 4, channels=2)
+            p.at(500, "seed 1, generate", box)
+            p.at(1200.4, "1, 0 0 1", marker)
+            p.at(1200.4, text, box)
+            p.quit(2500)
+            live(p.write(folder / "patch.pd"), go, 2, channels=2)
             sound, _ = soundfile.read(folder / "jack.wav", dtype="float32")
             click = int(np.flatnonzero(sound[:, 1] > 0.5)[0])
             takes.append(sound[click - RATE // 10 : click + RATE // 4, 0])

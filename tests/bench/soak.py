@@ -20,6 +20,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -64,19 +65,21 @@ def soak(seconds: float, period: int, latency: int, priority: bool) -> Soak:
                 result.memory.append((time.monotonic() - began, used))
                 time.sleep(1)
 
-        path = patch(folder, seconds, latency)
-        printed = live(path, seconds + START / 1000 + 1, period, channels=4, meanwhile=watch_memory, priority=priority)
+        how: dict[str, Any] = {"channels": 4, "meanwhile": watch_memory, "priority": priority, "loaded": 2}
+        printed = live(*patch(folder, seconds, latency), seconds + START / 1000 + 1, period, **how)
         for name in ("a", "b"):
             result.callbacks[name] = np.fromfile(folder / f"{name}.us", np.float32)
             result.status[name] = last_status(printed, name)
-        result.loads = printed.count("a: loaded")
+        result.loads = printed.count("a: loaded") - 1
         result.latencies, result.dropouts = read_recording(folder / "jack.wav")
     return result
 
 
-def patch(folder: Path, seconds: float, latency: int) -> Path:
+def patch(folder: Path, seconds: float, latency: int) -> tuple[Path, int]:
+    """-> the patch, and the port of its `go`."""
     end = START + 1000 * seconds
     p = Patch()
+    go = p.wait_for_go()
     dac = p.obj("dac~ 1 2 3 4")
     boxes = []
     for channel, (name, model) in enumerate((("a", "tabla"), ("b", f"{folder}/noise256.safetensors"))):
@@ -91,7 +94,7 @@ def patch(folder: Path, seconds: float, latency: int) -> Path:
     a, b = boxes
 
     def every(ms: float) -> int:
-        metro = p.chain(p.obj("loadbang"), p.obj(f"delay {START}"), p.obj(f"metro {ms}"))
+        metro = p.chain(p.obj(p.begin), p.obj(f"delay {START}"), p.obj(f"metro {ms}"))
         p.at(end, "stop", metro)
         return metro
 
@@ -119,7 +122,7 @@ def patch(folder: Path, seconds: float, latency: int) -> Path:
     p.connect(marker, 0, dac, 3)
     p.obj("pyext gil_hog hog 0")
     p.quit(end + 1500)
-    return p.write(folder / "patch.pd")
+    return p.write(folder / "patch.pd"), go
 
 
 def memory_of(pid: int) -> float | None:
