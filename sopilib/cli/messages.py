@@ -8,7 +8,7 @@ from sopilib.live.commands import COMMANDS, STATUS
 
 OF_PD = {
     "bang": "The same as status.",
-    "settings <name value...>": "What it once gave after `settings` at its status outlet, to be as it was then.",
+    "settings <name value...>": "What `settings` alone once gave at the status outlet, to be as it was then.",
     "folder <path>": "Where relative paths are looked up first; at the start beside the patch.",
     "osc <port> [address]": "OSC for all samplernn objects of this Pd, from this machine only unless the address of a "
     "network is given: 0.0.0.0 for all. 0 closes all ports.",

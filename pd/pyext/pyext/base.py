@@ -36,7 +36,7 @@ def box_of(instance: Any) -> Box:
     return owner[1]
 
 
-class _Told:
+class _FromBox:
     """What is read from the box like an attribute, unless the instance or its class has an attribute of that name."""
 
     def __init__(self, description: str, read: Callable[[Box], Any]) -> None:
@@ -140,16 +140,16 @@ class _class:
         box = box_of(self)
         return box.vector(_pd.outvec(box.handle, i))
 
-    _shouldexit = _Told("Whether a detached method is to end.", lambda box: _pd.should_exit(box.handle))
-    _isthreaded = _Told("True: methods can be detached.", lambda box: True)
-    _canvas_dir = _Told("The folder of the patch that holds the box.", lambda box: box.patch_directory)
-    _this = _Told("A number that no other object has.", lambda box: _pd.address(box.handle))
-    _time = _Told(
+    _shouldexit = _FromBox("Whether a detached method is to end.", lambda box: _pd.should_exit(box.handle))
+    _isthreaded = _FromBox("True: methods can be detached.", lambda box: True)
+    _canvas_dir = _FromBox("The folder of the patch that holds the box.", lambda box: box.patch_directory)
+    _this = _FromBox("A number that no other object has.", lambda box: _pd.address(box.handle))
+    _time = _FromBox(
         "The host frame at which the message arrived that is being handled, and elsewhere that of now. None without "
         "rings. Not in the original.",
         lambda box: box.time(),
     )
-    _signals = _Told(
+    _signals = _FromBox(
         "How many signal inlets and signal outlets the box has, for `__init__` and `_init`. Not in the original.",
         lambda box: _pd.signals(box.handle),
     )

@@ -5,25 +5,20 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable
-from numbers import Real
 from types import ModuleType
 from typing import Any
 
 import _pyext as _pd
 
-from pyext import control, dispatch
+from pyext import control, dispatch, passing
 from pyext.base import _class, give_box
 from pyext.modules import import_for, read_again
 from pyext.values import Symbol, numpy_module
 
 MESSAGE, BOUND, CONTROL = 0, 1, 2  # enum class Kind in worker.hpp
 MOST_INLETS = 1024
-KEPT_OBJECTS = 1024  # Python objects under way between boxes
-LAST_ID = 1 << 24  # of those: a float of Pd holds it exactly
 
 boxes: set[Box] = set()
-_under_way: dict[int, Any] = {}  # Python objects between boxes, by the number that Pd carries
-_last_id = 0
 
 
 class Box:
@@ -228,10 +223,10 @@ class Box:
             return False
         try:
             if selector == dispatch.OBJECT:
-                args = (_under_way[int(args[0])],)
+                args = (passing.take(args[0]),)
             found = dispatch.find(self.instance, n, selector, args)
-        except KeyError:
-            self.error(f"a Python object came too late into inlet {n}: only the last {KEPT_OBJECTS} are kept")
+        except passing.Gone as error:
+            self.error(f"{error} (into inlet {n})")
             return False
         except BaseException as error:  # a property or __getattr__ of the class
             self.report(error, f"{selector}_{n}")
@@ -286,8 +281,8 @@ class Box:
         """Send to message outlet `outlet`, from 1. With @py a value that Pd doesn't know goes as a Python object."""
         if self.passes_objects:
             value = message[0] if len(message) == 1 else message
-            if not is_plain(value):
-                message = (dispatch.OBJECT, (keep_under_way(value),))
+            if not passing.is_plain(value):
+                message = (dispatch.OBJECT, (passing.keep(value),))
         _pd.outlet(self.handle, outlet, message)
 
     def dump(self, selector: str, *values: Any) -> None:
@@ -343,22 +338,3 @@ class Box:
 def is_ours(module: str) -> bool:
     """Whether frames of this module say nothing to a user."""
     return module.split(".")[0] in ("pyext", "importlib")
-
-
-def is_plain(value: Any) -> bool:
-    """Whether a value can be said in a message of Pd: nothing, a number, text, or a list or tuple of these."""
-    if isinstance(value, list | tuple):
-        if len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], list | tuple):
-            return is_plain(value[1])
-        return all(isinstance(item, Real | str) for item in value)
-    return value is None or isinstance(value, Real | str)
-
-
-def keep_under_way(value: Any) -> int:
-    """The number under which `value` travels through Pd."""
-    global _last_id
-    _last_id = _last_id % LAST_ID + 1
-    _under_way[_last_id] = value
-    while len(_under_way) > KEPT_OBJECTS:
-        _under_way.pop(next(iter(_under_way)), None)
-    return _last_id
