@@ -21,9 +21,8 @@ from osc_stage import Stage, wait_for
 from pythonosc.osc_message import OscMessage
 
 from sopilib.live import Performer
-from sopilib.osc import Server
-from sopilib.osc import web as osc_web
-from sopilib.osc.web import is_own_name, is_same_origin
+from sopilib.osc import Server, connections
+from sopilib.osc.origin import is_own_name, is_same_origin
 
 pytestmark = pytest.mark.usefixtures("pd_models")
 
@@ -279,7 +278,7 @@ def test_a_hundred_slow_and_dead_clients_keep_nobody_from_asking(stage):
 
 
 def test_slow_clients_are_let_go(stage, monkeypatch):
-    monkeypatch.setattr(osc_web, "PATIENCE", 0.3)
+    monkeypatch.setattr(connections, "PATIENCE", 0.3)
     stop = threading.Event()
     slow = threading.Thread(target=drip, args=(stage.server.query_port, stop), daemon=True)
     slow.start()
@@ -290,7 +289,7 @@ def test_slow_clients_are_let_go(stage, monkeypatch):
 
 
 def test_a_client_that_never_takes_its_answers_is_let_go(stage, monkeypatch):
-    monkeypatch.setattr(osc_web, "PATIENCE", 0.3)
+    monkeypatch.setattr(connections, "PATIENCE", 0.3)
     with socket.socket() as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         s.connect(("127.0.0.1", stage.server.query_port))
@@ -299,7 +298,7 @@ def test_a_client_that_never_takes_its_answers_is_let_go(stage, monkeypatch):
 
 
 def test_more_connections_than_there_may_be_push_out_the_idle_ones(stage, monkeypatch):
-    monkeypatch.setattr(osc_web, "MOST_CONNECTIONS", 8)
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 8)
     with ExitStack() as stack:
         for _ in range(30):
             stack.enter_context(socket.create_connection(("127.0.0.1", stage.server.query_port)))

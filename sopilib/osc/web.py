@@ -12,24 +12,24 @@ happens to have open must not read it: no page of another origin is answered, no
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 import logging
 import socket
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from sopilib.errors import SopiError
 from sopilib.live.performer import ordinary_priority
+from sopilib.osc.connections import PATIENCE, Connections
 from sopilib.osc.instances import Instance, Instances
 from sopilib.osc.names import ROOT
+from sopilib.osc.origin import host_name, is_own_name, is_same_origin
 from sopilib.osc.outbox import INTERVAL
 from sopilib.osc.packet import encode
 from sopilib.osc.port import bound
@@ -38,11 +38,8 @@ from sopilib.osc.troubles import Troubles
 
 __all__ = ["Web"]
 
-MOST_CONNECTIONS = 256
-MOST_SOCKETS = 128  # of them WebSockets
+MOST_SOCKETS = 128  # WebSockets at once
 MOST_LISTENED = 1024  # paths that one WebSocket may listen to
-PATIENCE = 5.0  # s for a client to send a request, to take its answer, to take a value
-SWEEP = 0.5  # s between looks for those that are slower
 HEARTBEAT = 20.0  # s between questions whether a WebSocket's client is alive; it has half of it for the answer
 PAUSE = 0.005  # s between two messages that are taken from one WebSocket
 LONGEST_LINE = 2048  # bytes of a request's first line
@@ -128,7 +125,7 @@ class Web:
         )
         await runner.setup()
         assert runner.server is not None
-        self._connections = _Connections(self._loop, runner.server)
+        self._connections = Connections(self._loop, runner.server)
         servers = [await self._loop.create_server(self._connections.make, sock=s) for s in self._listeners]
         sweeping = self._loop.create_task(self._connections.sweep())
         await self._ended.wait()
@@ -152,7 +149,7 @@ class Web:
         """Every request comes by here: who may ask, and how what goes wrong is answered."""
         host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
         async with self._connections.busy(request):
-            if not is_own_name(_host_name(host)):
+            if not is_own_name(host_name(host)):
                 line = "expected an address, localhost or the name of this machine as the host"
                 return web.Response(status=421, text=line + "\n", headers=HEADERS)
             if origin is not None and not is_same_origin(origin, host):
@@ -259,62 +256,6 @@ class Web:
         return [encode(address, *values) for address, values in found.items()]
 
 
-class _Connections:
-    """Every open connection, and since when its client has neither sent the whole of a request nor taken the whole of
-    an answer; None: the next move is ours."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, server: web.Server) -> None:
-        self._loop, self._server = loop, server
-        self._since: dict[Any, float | None] = {}
-
-    def make(self) -> asyncio.Protocol:
-        """For one more connection. If there are too many, the one whose client has been idle longest gives way."""
-        if len(self._since) >= MOST_CONNECTIONS:
-            idle = {c: since for c, since in self._since.items() if since is not None}
-            if not idle:
-                return _Refusal()
-            self._end(min(idle, key=idle.__getitem__))
-        made = self._server()
-        self._since[made] = self._loop.time()
-        return made
-
-    @asynccontextmanager
-    async def busy(self, request: web.Request) -> AsyncIterator[None]:
-        """While a request is answered."""
-        connection = request.protocol
-        self._since[connection] = None
-        try:
-            yield
-        finally:
-            self._since[connection] = self._loop.time()
-
-    async def sweep(self) -> None:
-        """Ends those that are too slow."""
-        while True:
-            await asyncio.sleep(SWEEP)
-            for connection, since in list(self._since.items()):
-                idle = 0.0 if since is None else self._loop.time() - since
-                if idle > PATIENCE or (connection.transport is None and idle > SWEEP):
-                    self._end(connection)
-
-    def abort(self) -> None:
-        """Ends them all."""
-        for connection in list(self._since):
-            self._end(connection)
-
-    def _end(self, connection: Any) -> None:
-        self._since.pop(connection, None)
-        if connection.transport is not None:
-            connection.transport.abort()
-
-
-class _Refusal(asyncio.Protocol):
-    """A connection that is ended at once."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
-
-
 def _listen(addresses: list[str], port: int) -> list[socket.socket]:
     """Sockets at these addresses. Raises SopiError if the first can't be had."""
     found: list[socket.socket] = []
@@ -330,30 +271,3 @@ def _listen(addresses: list[str], port: int) -> list[socket.socket]:
                 f"TCP port {port} can't be had for OSCQuery ({e}), choose another or end its program"
             ) from None
     return found
-
-
-def _host_name(host: str) -> str:
-    """The name or the address in a Host header, in lower case, without its port and brackets; empty if it has none."""
-    with suppress(ValueError):
-        return (urlsplit(f"//{host}").hostname or "").removesuffix(".")
-    return ""
-
-
-def is_own_name(name: str) -> bool:
-    """Whether this is an address, `localhost` or this machine's name. A page whose own name was made to point to this
-    machine (DNS rebinding) asks by that name."""
-    with suppress(ValueError):
-        ipaddress.ip_address(name)
-        return True
-    own = socket.gethostname().lower().removesuffix(".")
-    short = own.split(".")[0]
-    return bool(name) and name in ("localhost", own, short, f"{short}.local")
-
-
-def is_same_origin(origin: str, host: str) -> bool:
-    """Whether a request for `host`, as its header has it, comes from a page of this very server."""
-    with suppress(ValueError):
-        theirs, ours = urlsplit(origin), urlsplit(f"http://{host}")
-        same_port = (theirs.port or 80) == (ours.port or 80)
-        return theirs.scheme == "http" and theirs.hostname == ours.hostname is not None and same_port
-    return False
