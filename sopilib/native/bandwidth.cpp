@@ -1,9 +1,9 @@
 #include "bandwidth.hpp"
 
 #include "pack.hpp"
+#include "platform/platform.hpp"
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <exception>
@@ -32,7 +32,6 @@ sum(const uint64_t *data, size_t n) noexcept
 
 double read_bandwidth(size_t bytes, int threads, double seconds)
 {
-    using Clock = std::chrono::steady_clock;
     if (threads < 1 || threads > 1024)
         throw std::invalid_argument("threads is " + std::to_string(threads) + ", expected 1 to 1024");
     if (!(seconds >= 0 && seconds < 3600)) throw std::invalid_argument("seconds must be 0 to 3600");
@@ -64,12 +63,12 @@ double read_bandwidth(size_t bytes, int threads, double seconds)
                                  " threads");
     }
     while (ready < threads) std::this_thread::yield();
-    const auto begin = Clock::now();
+    const int64_t begin = platform::now_ns();
     go = true;
-    std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+    platform::sleep_ns(static_cast<int64_t>(seconds * 1e9));
     stop = true;
     for (std::thread &t : all) t.join();
-    return static_cast<double>(read) / std::chrono::duration<double>(Clock::now() - begin).count();
+    return static_cast<double>(read) / (static_cast<double>(platform::now_ns() - begin) * 1e-9);
 }
 
 } // namespace sopi

@@ -46,22 +46,22 @@ void Filter::fill(double lower)
     const double transition = (kAttenuation - 7.95) / (14.36 * length);
     const double cutoff = std::max(0.25 * lower, 0.5 * lower - transition / 2);
     const double beta = 0.1102 * (kAttenuation - 8.7), edge = 1 / bessel(beta);
-    const int used = int(std::floor(length)) + 1, rows = up + (between ? 1 : 0);
+    const int used = static_cast<int>(std::floor(length)) + 1, rows = up + (between ? 1 : 0);
     taps = (used + kLanes - 1) / kLanes * kLanes;
-    phases.assign(size_t(rows) * taps, 0.0f);
+    phases.assign(static_cast<size_t>(rows) * taps, 0.0f);
 
     std::vector<double> h(used);
     for (int p = 0; p < rows; p++) {
         double sum = 0;
         for (int j = 0; j < used; j++) {
-            const double t = double(p) / up + j - delay, x = t / delay;
+            const double t = static_cast<double>(p) / up + j - delay, x = t / delay;
             const double window = x * x >= 1 ? (x * x > 1 ? 0 : edge) : bessel(beta * std::sqrt(1 - x * x)) * edge;
             const double s = 2 * cutoff * t;
             h[j] = window * (std::fabs(s) < 1e-12 ? 1.0 : std::sin(kPi * s) / (kPi * s));
             sum += h[j];
         }
-        float *row = &phases[size_t(p) * taps];
-        for (int j = 0; j < used; j++) row[taps - 1 - j] = float(h[j] / sum);
+        float *row = &phases[static_cast<size_t>(p) * taps];
+        for (int j = 0; j < used; j++) row[taps - 1 - j] = static_cast<float>(h[j] / sum);
     }
 }
 
@@ -74,7 +74,7 @@ std::shared_ptr<const Filter> Filter::design(int model_rate, int host_rate)
     f->up = host_rate / divisor;
     f->down = model_rate / divisor;
     if (f->up == f->down) return f;
-    const double lower = std::min(1.0, double(host_rate) / model_rate);
+    const double lower = std::min(1.0, static_cast<double>(host_rate) / model_rate);
     f->delay = std::min(kHalfWidth / lower, kLongest * model_rate);
     f->fill(lower);
     return f;
@@ -91,19 +91,22 @@ std::shared_ptr<const Filter> Filter::design_between(int model_rate, int host_ra
     f->down = plain->down;
     f->between = true;
     f->delay = plain->delay > 0 ? plain->delay : std::min(kHalfWidth, kLongest * model_rate);
-    f->fill(std::min(1.0, double(host_rate) / (model_rate * std::max(1.0, fastest))));
+    f->fill(std::min(1.0, static_cast<double>(host_rate) / (model_rate * std::max(1.0, fastest))));
     return f;
 }
 
 Resampler::Resampler(std::shared_ptr<const Filter> filter, int channels, int most)
     : filter_(std::move(filter)), channels_(channels), up_(filter_->up), down_(filter_->down)
 {
-    const int samples = int(kFastest * double(most) * double(down_) / double(up_)) + 2;
+    const int samples = static_cast<int>(kFastest * static_cast<double>(most) * static_cast<double>(down_) /
+                                         static_cast<double>(up_)) +
+                        2;
     // of the filter for varying rates too
-    taps_ = (int(2 * std::max(filter_->delay, std::min(kHalfWidth, kLongest * filter_->model_rate))) + 2 + kLanes - 1) /
+    taps_ = (static_cast<int>(2 * std::max(filter_->delay, std::min(kHalfWidth, kLongest * filter_->model_rate))) + 2 +
+             kLanes - 1) /
             kLanes * kLanes;
     room_ = taps_ + samples;
-    past_.assign(size_t(channels_) * room_, 0.0f);
+    past_.assign(static_cast<size_t>(channels_) * room_, 0.0f);
     newest_.resize(most);
     phase_.resize(most);
     heard_.resize(samples);
@@ -120,8 +123,8 @@ void Resampler::vary(std::shared_ptr<const Filter> filter) noexcept
 {
     if (!between_) {
         const uint64_t at = frames_ * down_;
-        whole_ = int(int64_t(at / up_) - int64_t(samples_));
-        part_ = double(at % up_) / double(up_);
+        whole_ = static_cast<int>(static_cast<int64_t>(at / up_) - static_cast<int64_t>(samples_));
+        part_ = static_cast<double>(at % up_) / static_cast<double>(up_);
     }
     between_ = std::move(filter);
 }
@@ -136,14 +139,14 @@ int Resampler::plan(int n, const double *rate) noexcept
         if (between_) {
             newest_[k] = whole;
             phase_[k] = part * between_->up;
-            part += (rate ? rate[k] : 1.0) * double(down_) / double(up_);
+            part += (rate ? rate[k] : 1.0) * static_cast<double>(down_) / static_cast<double>(up_);
             const double samples = std::floor(part);
-            whole += int(samples);
+            whole += static_cast<int>(samples);
             part -= samples;
         } else {
             const uint64_t at = (frames_ + k) * down_; // the frame's newest sample is floor(at / up)
-            newest_[k] = int(int64_t(at / up_) - int64_t(samples_));
-            phase_[k] = double(at % up_);
+            newest_[k] = static_cast<int>(static_cast<int64_t>(at / up_) - static_cast<int64_t>(samples_));
+            phase_[k] = static_cast<double>(at % up_);
         }
         while (takes_ <= newest_[k]) heard_[takes_++] = k;
     }
@@ -156,8 +159,8 @@ void Resampler::process(const float *in, int stride, float *const *out) noexcept
 {
     const Filter &f = between_ ? *between_ : *filter_;
     for (int c = 0; c < channels_; c++) {
-        float *past = &past_[size_t(c) * room_];
-        std::memcpy(past + taps_, in + size_t(c) * stride, sizeof(float) * takes_);
+        float *past = &past_[static_cast<size_t>(c) * room_];
+        std::memcpy(past + taps_, in + static_cast<size_t>(c) * stride, sizeof(float) * takes_);
         for (int i = 0; i < planned_; i++) {
             // past[taps + j] is the j-th new sample
             const float *newest = past + taps_ + newest_[i];
@@ -165,10 +168,10 @@ void Resampler::process(const float *in, int stride, float *const *out) noexcept
                 out[c][i] = *newest;
                 continue;
             }
-            const int row = int(phase_[i]);
-            const float *x = newest + 1 - f.taps, *h = &f.phases[size_t(row) * f.taps];
+            const int row = static_cast<int>(phase_[i]);
+            const float *x = newest + 1 - f.taps, *h = &f.phases[static_cast<size_t>(row) * f.taps];
             const float value = dot(x, h, f.taps);
-            const float share = float(phase_[i] - row);
+            const float share = static_cast<float>(phase_[i] - row);
             out[c][i] = between_ ? value + share * (dot(x, h + f.taps, f.taps) - value) : value;
         }
         std::memmove(past, past + takes_, sizeof(float) * taps_);

@@ -57,7 +57,7 @@ public:
     // in [channels][stride] -> out[channel][0..n), n as planned.
     void process(const float *in, int stride, float *const *out) noexcept;
     // Most samples that a plan takes.
-    int most_samples() const noexcept { return int(heard_.size()); }
+    int most_samples() const noexcept { return static_cast<int>(heard_.size()); }
 
 private:
     std::shared_ptr<const Filter> filter_, between_;

@@ -5,8 +5,11 @@
 #include "made_up_weights.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <initializer_list>
+#include <stdexcept>
+#include <thread>
 #include <vector>
 
 using namespace sopi;
@@ -123,10 +126,38 @@ void two_models_write_one_music(const std::shared_ptr<const Weights> &weights, c
     CHECK(generate(blend, kSamples, kSamples) == next);
 }
 
+// One thread's call is done, the other's is refused, and neither changes what the first one gives.
+void two_threads_at_once(const std::shared_ptr<const Weights> &weights)
+{
+    NativeEngine engine(weights, kVoices, 2, &kernels_plain), expected(weights, kVoices, 1, &kernels_plain);
+    std::atomic<bool> over{false};
+    std::atomic<int> refused{0};
+    std::thread other([&] {
+        State state;
+        while (!over) try {
+                engine.save(state);
+            } catch (const std::runtime_error &) {
+                refused++;
+            }
+    });
+    for (int call = 0; call < 1000 && refused < 10; call++) {
+        Codes codes;
+        while (codes.empty()) try {
+                codes = generate(engine, kSamples, kSamples);
+            } catch (const std::runtime_error &) {
+            }
+        CHECK(codes == generate(expected, kSamples, kSamples));
+    }
+    over = true;
+    other.join();
+    CHECK(refused > 0);
+}
+
 } // namespace
 
 int main()
 {
+    two_threads_at_once(make_weights(shapes[0], Form::i8, Form::i8));
     for (const Shape &shape : shapes)
         for (const Precision &precision : precisions) {
             const std::shared_ptr<const Weights> weights = make_weights(shape, precision.frames, precision.samples);

@@ -238,7 +238,7 @@ auto teacher_force(NativeEngine &e, const Codes &codes, const Floats &features)
     const Weights &w = e.weights();
     const int lookback = w.lookback(), q = w.levels, frame = w.tiers[0].frame;
     check_array("codes", codes, {e.voices(), -1});
-    check_range("the number of codes", static_cast<int64_t>(codes.shape(1)), lookback, int64_t(1) << 40);
+    check_range("the number of codes", static_cast<int64_t>(codes.shape(1)), lookback, static_cast<int64_t>(1) << 40);
     check_codes(e, codes.data(), codes.size());
     const int64_t stride = static_cast<int64_t>(codes.shape(1)), n = stride - lookback;
     check_array("features", features, {e.voices(), (n + frame - 1) / frame, w.features});

@@ -24,7 +24,7 @@ void bind_crc32c(nb::module_ &m)
             return (plain ? crc32c_plain : crc32c)(data.data(), data.size());
         },
         nb::arg("data"), nb::arg("plain") = false,
-        "CRC-32C of uint8 [n]. plain: by tables, whatever the processor has.");
+        "The CRC-32C of bytes, uint8 (n,). With `plain` it is made by tables, whatever the processor has.");
 }
 
 } // namespace
@@ -34,9 +34,11 @@ NB_MODULE(_native, m)
 {
     m.doc() = "sopilib's native part: the engine, the stream that plays it, and checksums.";
     sopi::bind_crc32c(m);
-    m.def("read_bandwidth", &sopi::read_bandwidth, nb::arg("bytes"), nb::arg("threads"), nb::arg("seconds"),
-          nb::call_guard<nb::gil_scoped_release>(),
-          "Bytes per second at which threads together read memory again and again.");
+    m.def(
+        "read_bandwidth", &sopi::read_bandwidth, nb::arg("bytes"), nb::arg("threads"), nb::arg("seconds"),
+        nb::call_guard<nb::gil_scoped_release>(),
+        "How fast this machine reads memory, in bytes per second: `threads` threads (1 to 1024) together read\n"
+        "`bytes` bytes, a share each, again and again for about `seconds` seconds. RuntimeError if the system gives fewer threads.");
     sopi::bind_engine(m);
     sopi::bind_output(m);
     sopi::bind_stream(m);

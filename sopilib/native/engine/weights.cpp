@@ -30,7 +30,7 @@ Weights::Work Weights::work() const noexcept
 
 void Weights::note_size() noexcept
 {
-    const bool far = arena.bytes() > (size_t(24) << 20); // as large as third caches usually are
+    const bool far = arena.bytes() > (static_cast<size_t>(24) << 20); // as large as third caches usually are
     for (Tier &t : tiers) {
         for (Layer &l : t.layers)
             for (Matrix *m : {&l.condition, &l.below, &l.recurrent, &l.reset, &l.output}) m->far = far;

@@ -52,7 +52,7 @@ int64_t process() noexcept;
 
 // ---------------------------------------------------------------- memory
 
-constexpr size_t kPage = size_t(2) << 20; // bytes
+constexpr size_t kPage = static_cast<size_t>(2) << 20; // bytes
 
 // `bytes` of memory, a multiple of kPage, in pages of that size where the system has them. std::bad_alloc if there is not
 // so much.
