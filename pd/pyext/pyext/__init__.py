@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import threading
 from typing import Any
 
 import _pyext as _pd
@@ -17,7 +18,7 @@ import _pyext as _pd
 from pyext.base import Bundle, _class
 from pyext.box import Box, boxes
 from pyext.calls import FunctionBox, MethodBox
-from pyext.console import Console
+from pyext.console import Console, report_thread
 from pyext.functions import (
     _arraysupport,
     _blocksize,
@@ -72,6 +73,7 @@ def _open(
 def _start(library: str) -> None:
     """Called once, when Pd loads the library at folder `library`."""
     sys.stdout = sys.stderr = Console(_pd.console)
+    threading.excepthook = report_thread
     sys.setswitchinterval(0.0005)
     add_path(os.path.dirname(library))
     # What classes need is imported now, because later it would stall running audio.

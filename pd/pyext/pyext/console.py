@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import threading
+import traceback
 from collections.abc import Callable
+
+import _pyext as _pd
 
 
 class Console(io.TextIOBase):
@@ -38,3 +41,15 @@ class Console(io.TextIOBase):
             for start in range(0, max(1, len(line)), self.LONGEST):
                 self.show(line[start : start + self.LONGEST])
         return len(text)
+
+
+def report_thread(ended: threading.ExceptHookArgs) -> None:
+    """`threading.excepthook`: an exception has ended a thread of a class. One error line, then the traceback."""
+    if ended.exc_type is SystemExit:
+        return
+    thread = ended.thread.name if ended.thread is not None else "unknown"
+    summary = traceback.format_exception_only(ended.exc_type, ended.exc_value)[-1].strip()
+    _pd.error(None, f"py: {summary} (this has ended the thread {thread})")
+    for text in traceback.format_exception(ended.exc_type, ended.exc_value, ended.exc_traceback):
+        for line in text.splitlines():
+            _pd.console(line)

@@ -119,6 +119,12 @@ class talker(pyext._class):
     def wrong_1(self):
         raise ValueError("all wrong")
 
+    def thread_1(self):
+        def fail():
+            raise KeyError("lost")
+
+        threading.Thread(target=fail, name="finder").start()
+
 
 class forks(pyext._class):
     """A fork of Pd uses what there is of Pd, and ends."""
