@@ -53,11 +53,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def needs(item: pytest.Function) -> set[str]:
     """The marks of a test: by the modules that its own module imports from, its fixtures, and whether it is judged
-    in real time."""
+    in real time or starts a Pd that runs in real time."""
     imported = {getattr(value, "__module__", None) for value in vars(item.module).values()}
     marks = {mark for module, given in BY_IMPORT.items() if module in imported for mark in given}
     marks |= {mark for fixture, given in BY_FIXTURE.items() if fixture in item.fixturenames for mark in given}
-    if "in_real_time" in item.function.__code__.co_names:
+    module, called = vars(item.module), item.function.__code__.co_names
+    if "in_real_time" in called or ("pd" in marks and {"start", "live"} & set(called) & set(module)):
         marks.add("alone")
     return marks
 

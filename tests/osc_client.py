@@ -71,7 +71,7 @@ class Controller:
             bundle.add_content(m)
         self.send_raw(bundle.build().dgram)
 
-    def heard(self, seconds: float = 0.3, until: str | None = None, wait: float = 3.0) -> Said:
+    def heard(self, seconds: float = 0.3, until: str | None = None, wait: float = 30.0) -> Said:
         """What comes within this time; with `until`, up to the first message at this address, for `wait` s at most."""
         said: Said = []
         end = time.monotonic() + (seconds if until is None else wait)

@@ -143,7 +143,7 @@ def start(patch: Path, *flags: str, environment: dict[str, str] | None = None, *
     )
 
 
-def end(process: subprocess.Popen, number: int = signal.SIGTERM, within: float = 5) -> tuple[int, float, str]:
+def end(process: subprocess.Popen, number: int = signal.SIGTERM, within: float = 60) -> tuple[int, float, str]:
     """Sends a signal -> exit status, seconds that it took, what was printed."""
     begin = time.monotonic()
     process.send_signal(number)

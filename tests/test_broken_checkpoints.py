@@ -42,7 +42,7 @@ def test_a_broken_file_loads_or_is_a_clear_error(name: str, tmp_path: Path, a_gi
             errors += 1
             assert str(e).isprintable()
             assert len(str(e)) <= 500
-        assert time.process_time() - begin < 5
+        assert time.process_time() - begin < 30
     assert errors > 50
 
 

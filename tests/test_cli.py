@@ -132,7 +132,7 @@ def test_any_pd_finds_the_external_with_our_flags(
         "#X obj 60 120 print said;\n#X connect 0 0 1 0;\n#X connect 1 0 2 0;\n#X connect 2 1 3 0;\n"
     )
     command = [pd_program, "-nogui", "-noaudio", "-batch", "-stderr", *shlex.split(flags), "-open", "mine.pd"]
-    done = subprocess.run([*command, "-send", "pd quit"], cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    done = subprocess.run([*command, "-send", "pd quit"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     assert "couldn't create" not in done.stderr
 

@@ -114,7 +114,7 @@ def test_patterns(pattern, fits, not_):
     began = time.perf_counter()
     assert all(map(matcher(pattern), fits))
     assert not any(map(matcher(pattern), not_))
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < 10  # not for ever
 
 
 # ---------------------------------------------------------------- commands

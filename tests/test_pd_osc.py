@@ -57,7 +57,7 @@ def test_every_command_works_by_messages_and_by_netsend_alike(tmp_path: Path) ->
         patch.at(ms, f"list {words(name)}".strip(), formatter)
     patch.quit(900 + 100 * len(COMMANDS))
     process = start(patch.write(tmp_path / "p.pd"))
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=60)
     result = Result(process.returncode, out.decode(), 0)
     assert not result.errors(), result.errors()
     ours, theirs = told(result, "direct"), told(result, "by-osc")
@@ -91,7 +91,7 @@ def test_one_port_reaches_all_objects_and_can_be_closed(tmp_path: Path) -> None:
         time.sleep(1.8)
         controller.send("/samplernn/1/gain")
         assert not controller.heard(0.3), "osc 0 closes the port"
-        out, _ = process.communicate(timeout=10)
+        out, _ = process.communicate(timeout=60)
     finally:
         process.kill()
         controller.close()
@@ -121,7 +121,7 @@ def test_reload_of_the_class_leaves_the_port_open_and_it_reaches_the_new_object(
         time.sleep(2.2)
         controller.send("/samplernn/1/gain", 0.25)
         assert controller.ask("/samplernn/1/gain") == (0.25,)
-        out, _ = process.communicate(timeout=10)
+        out, _ = process.communicate(timeout=60)
     finally:
         process.kill()
         controller.close()
@@ -171,7 +171,7 @@ def test_osc_0_and_the_messages_after_it_wait_for_no_client(tmp_path: Path) -> N
     dripping = threading.Thread(target=drip)
     dripping.start()
     try:
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=60)
     finally:
         process.kill()
         stop.set()

@@ -54,8 +54,10 @@ def latencies(messages: int, block: int = 128, latency: float = 0.020) -> np.nda
     instances.add(performer)
     server = Server(instances, 0)
     host = NativeHost(performer.ring, round((3 + 0.05 * messages) * RATE), block=block, priority=60)
-    host.start()
     performer.handle("load", "tabla")
+    while not performer.state.model:
+        time.sleep(0.01)
+    host.start()
     performer.handle("generate")
     time.sleep(1.5)
     command = [sys.executable, "-c", SENDER, str(server.port), str(messages)]

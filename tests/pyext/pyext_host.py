@@ -99,7 +99,7 @@ class Pd:
         patch.send(ms, "pd quit")
         process = self.start(patch, *flags, batch=batch, dsp=dsp)
         try:
-            output, _ = process.communicate(timeout=20)
+            output, _ = process.communicate(timeout=60)
         finally:
             process.send_signal(signal.SIGKILL)
         assert process.returncode == 0, output
