@@ -5,7 +5,7 @@ temperature where that is above 0; N signal outlets, one for each voice, as long
 
 Message inlet: the messages of `sopilib.live.COMMANDS`, and
     bang                     the same as `status`
-    settings <name value...> what `settings` once gave at the outlet: model, name, and what of `sopilib.live.LASTING`
+    settings <name value...> what `settings` once gave at the outlet: model, name, and what of `sopilib.live.KEPT`
                              is not as it always is
     settings                 gives them at the outlet
     folder <path>            where relative paths are looked up first (at the start: the folder of the patch)
@@ -41,7 +41,7 @@ import numpy as np
 import pyext
 
 from sopilib.errors import SopiError
-from sopilib.live import LASTING, MOST_VOICES, Performer
+from sopilib.live import KEPT, MOST_VOICES, Performer
 from sopilib.osc import Instance, Instances, Server
 
 if "SERVERS" not in globals():  # a `reload` runs this file again in the same namespace: open ports stay open
@@ -80,6 +80,7 @@ class samplernn(pyext._class):
             write_array=write_array,
             folder=self._canvas_dir if hasattr(self, "_canvas_dir") else None,
         )
+        self.performer.watch_settings(self.remember)
         if self.rings:
             self._rings(out=self.performer.ring, inp=self.performer.input)
 
@@ -126,7 +127,7 @@ class samplernn(pyext._class):
             settings["seed"] = words.pop(0)
         if len(words) % 2:
             settings["model"] = words.pop(0)
-        known = ("model", *LASTING)
+        known = ("model", *KEPT)
         for name, value in zip(words[::2], words[1::2]):
             if name in known:
                 settings[name] = value
@@ -169,10 +170,8 @@ class samplernn(pyext._class):
             self._rings(out=self.performer.ring, inp=self.performer.input, tick_outlet=int(values[0]))
             kind = "ticking"  # `tick` is the tick itself
         self.send(kind, values)
-        if kind == "loaded" or kind in LASTING:
-            self.remember()
 
-    def remember(self) -> None:
+    def remember(self, *names: str) -> None:
         """Something that is to be kept with the patch has changed."""
         if not self.changed:
             self.changed = True

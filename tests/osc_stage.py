@@ -7,8 +7,8 @@ import time
 
 from osc_client import Controller
 
+from sopilib.hosts import ClockHost
 from sopilib.live import Performer
-from sopilib.live.output import ClockOutput
 from sopilib.osc import Instances, Server
 
 
@@ -27,7 +27,7 @@ class Stage:
         self.instances = Instances()
         self.folder = tempfile.TemporaryDirectory()
         self.performers = [Performer(folder=self.folder.name), Performer(folder=self.folder.name)]
-        self.output = ClockOutput(self.performers, 48000, 2)
+        self.output = ClockHost(self.performers, 48000, 2)
         for performer, name in zip(self.performers, ("left", "")):
             self.instances.add(performer, name)
         self.server = Server(self.instances, 0, report=self.lines.append, **options)

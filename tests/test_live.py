@@ -15,17 +15,19 @@ from stream_host import NativeHost, in_real_time
 
 import sopilib
 from sopilib.live import COMMANDS, STATUS, Performer
-from sopilib.live.commands import parse
+from sopilib.live.gestures import GESTURES
+from sopilib.live.messages import parse
 from sopilib.sound import resample
 
 # ---------------------------------------------------------------- the table
 
 
-def test_every_command_has_its_method_and_its_help():
+def test_every_command_is_a_knob_or_a_gesture_and_has_its_help():
     for name, command in COMMANDS.items():
         assert command.help.endswith(".")
         assert command.usage.startswith(name)
-        assert callable(getattr(Performer, command.method))
+        assert name in GESTURES or len(command.native) == 1
+    assert set(GESTURES) <= set(COMMANDS)
 
 
 @pytest.mark.parametrize(

@@ -142,13 +142,18 @@ def test_the_courses_own_messages_work(tmp_path: Path, pd_models: Path) -> None:
     result = render(patch, tmp_path)
     status = result.printed("status")
     assert "worker on" in status
-    assert [line for line in status if line.startswith("generated")] == [
-        f"generated {name} 16000 16000" for name in ("sound3", "sound1", "sound2")
-    ]
+    generated = [line.split() for line in status if line.startswith("generated")]
+    assert [words[1:4] for words in generated] == [[name, "16000", "16000"] for name in ("sound3", "sound1", "sound2")]
+    one, two, again = (int(words[4]) for words in generated)
+    assert two == again, "both sounds of one message have its seed"
+    assert one != two, "each message makes other sounds"
     model = sopilib.load("small")
     first, second = Envelope([0.7, 1.05], [1], [-2]), Envelope([0.8, 1, 0.7], [0.5, 0.5], [0, 0])
     temperature = np.float32([[e.at(i / RATE) for i in range(RATE)] for e in (first, second)])
-    made = model.decode(engine_of("small", 2).generate(RATE, temperature))
+    both, single = engine_of("small", 2), engine_of("small")
+    both.reset(two)
+    single.reset(one)
+    made = model.decode(both.generate(RATE, temperature))
     assert np.array_equal(played(tmp_path, "sound1"), made[0])
     assert np.array_equal(played(tmp_path, "sound2"), made[1])
-    assert np.array_equal(played(tmp_path, "sound3"), model.decode(engine_of("small").generate(RATE, 0.8))[0])
+    assert np.array_equal(played(tmp_path, "sound3"), model.decode(single.generate(RATE, 0.8))[0])

@@ -13,9 +13,10 @@ from typing import Any
 
 from sopilib import checkpoint
 from sopilib.errors import SopiError
+from sopilib.hosts import CardHost, ClockHost, FileHost
 from sopilib.live import Performer
-from sopilib.live.output import CardOutput, ClockOutput, FileOutput, real_time_priority
 from sopilib.osc import Instances, Server
+from sopilib.threads import real_time_priority
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -104,20 +105,26 @@ def wait_for_the_end() -> None:
         signal.signal(number, handler)
 
 
-def open_output(args: argparse.Namespace, performers: list[Performer]) -> CardOutput | ClockOutput:
+def open_output(args: argparse.Namespace, performers: list[Performer]) -> CardHost | ClockHost:
     where, *name = args.audio
     if not 1 <= args.channels <= 64:
         raise SopiError(f"--channels is {args.channels}, expected 1 to 64")
     if args.rate is not None and not 8000 <= args.rate <= 384000:
         raise SopiError(f"--rate is {args.rate:g}, expected 8000 to 384000 Hz")
     if where == "none" and not name:
-        return ClockOutput(performers, args.rate, args.channels)
+        return ClockHost(performers, args.rate, args.channels)
     if where == "file" and len(name) == 1:
-        return FileOutput(performers, args.rate, args.channels, Path(name[0]))
+        return FileHost(performers, args.rate, args.channels, Path(name[0]), lambda line: tell_all(performers, line))
     if where == "device" and len(name) <= 1:
         device = None if not name else int(name[0]) if name[0].isdigit() else name[0]
-        return CardOutput(performers, args.rate, args.channels, device, args.block)
+        return CardHost(performers, args.rate, args.channels, device, args.block)
     raise SopiError(f"--audio {' '.join(args.audio)}: expected device, device NAME, file OUT.wav or none")
+
+
+def tell_all(performers: list[Performer], line: str) -> None:
+    """An error of what they play to: each of them prints and tells it."""
+    for performer in performers:
+        performer.teller.tell("error", line)
 
 
 def printer(shown: str) -> Callable[..., None]:

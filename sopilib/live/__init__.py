@@ -9,7 +9,7 @@ The sound goes through a ring (`performer.ring`) that a native thread fills; hos
 `performer.read(n)`. `commands.COMMANDS` is the table of all messages, `commands.STATUS` of all answers.
 """
 
-from sopilib.live.commands import COMMANDS, MOST_VOICES, STATUS
-from sopilib.live.performer import LASTING, Performer
+from sopilib.live.commands import COMMANDS, KEPT, MOST_VOICES, STATUS
+from sopilib.live.performer import Performer
 
-__all__ = ["COMMANDS", "LASTING", "MOST_VOICES", "STATUS", "Performer"]
+__all__ = ["COMMANDS", "KEPT", "MOST_VOICES", "STATUS", "Performer"]

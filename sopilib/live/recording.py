@@ -11,18 +11,19 @@ __all__ = ["Recording"]
 
 
 class Recording:
-    """Records what a stream hands out from host frame t on.
+    """Records what a stream hands out, from host frame t on, into a new WAV file of 32-bit floats.
 
-    folder  where it goes, made if it isn't there
-    name    of a file in it, or a whole path; None: take-001.wav, or the first of that kind that is free
+    folder  where it goes; made if it isn't there
+    name    of a file in the folder, or a whole path, to which .wav is added if it has another end; None: take-001.wav,
+            or the first of that kind that is free
 
-    Raises SopiError if the file is there already, or can't be written.
+    Raises SopiError if there is such a file already, or if it can't be written.
     """
 
     def __init__(self, stream: _native.Stream, folder: Path, name: str | None, t: int) -> None:
         wanted = Path(name).expanduser() if name else None
-        if wanted is not None and not wanted.suffix:
-            wanted = wanted.with_suffix(".wav")
+        if wanted is not None and wanted.suffix.lower() != ".wav":
+            wanted = wanted.with_name(wanted.name + ".wav")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.path = folder / (wanted or _free_name(folder))
@@ -36,25 +37,27 @@ class Recording:
         self.shown = f"{folder.name}/{self.path.name}" if self.path.parent == folder else str(self.path)
 
     def end(self, t: int) -> None:
-        """Frame t is the first that is not recorded."""
+        """Ends it: host frame t is the first that is not recorded. The file is closed in the background."""
         self._recorder.end(t)
 
     @property
     def ended(self) -> bool:
-        """The file is closed."""
+        """Whether the file is closed."""
         return bool(self._recorder.ended)
 
     @property
     def failure(self) -> str:
+        """Why the file could not be written to its end; empty if it could."""
         return str(self._recorder.failure)
 
     @property
     def lost(self) -> int:
-        """Frames."""
+        """How many frames are missing, for the disk was too slow."""
         return int(self._recorder.lost)
 
     @property
     def seconds(self) -> float:
+        """How long it is."""
         return float(self._recorder.frames / self._rate)
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from sopilib.errors import SopiError
+from sopilib.files import write_whole
 from sopilib.model import Model
 from sopilib.native import _native
 
@@ -24,12 +25,22 @@ PATIENCE = 2.0  # s for a snapshot that was asked for to be taken
 
 
 class Snapshots:
-    """slot -> snapshot, and the model that it is of. Errors are SopiError."""
+    """What the model remembered at the moments that were stored, each in a numbered slot. Errors are SopiError."""
 
-    def __init__(self) -> None:
-        self.slots: dict[int, tuple[Any, Model]] = {}
+    def __init__(self, slots: dict[int, tuple[Any, Model]] | None = None) -> None:
+        self.slots: dict[int, tuple[Any, Model]] = {} if slots is None else slots
+        """For each slot its snapshot, and the model that it is of."""
+
+    def copy(self) -> Snapshots:
+        """The slots as they are now, to be saved without being locked."""
+        return Snapshots(dict(self.slots))
+
+    def add(self, slots: dict[int, tuple[Any, Model]]) -> None:
+        """Takes over slots that `read` gave. Others stay."""
+        self.slots |= slots
 
     def put(self, slot: int, snapshot: Any, model: Model) -> None:
+        """Keeps a snapshot of this model in a slot. It may be one that the stream has not taken yet."""
         self.slots[slot] = snapshot, model
 
     def get(self, slot: int, model: Model, voices: int) -> Any:
@@ -49,9 +60,12 @@ class Snapshots:
         return snapshot
 
     def save(self, path: Path) -> None:
-        """All slots of the newest one's model into a .safetensors file."""
+        """Writes all slots of the newest one's model into a file, and waits for those that are not taken yet. A file of
+        that name that holds no snapshots is left alone."""
         if not self.slots:
             raise SopiError("nothing is stored, expected snapshot store <slot> before")
+        if path.exists() and not _holds_snapshots(path):
+            raise SopiError("there is a file of that name that holds no snapshots, choose another name")
         arrays: dict[str, np.ndarray] = {}
         positions: dict[str, int] = {}
         model = list(self.slots.values())[-1][1]
@@ -72,15 +86,11 @@ class Snapshots:
             "name": model.name,
             "positions": json.dumps(positions),
         }
-        half = path.with_name(f".{path.name}.part")
-        try:
-            save_file(arrays, half, metadata)
-            half.replace(path)
-        finally:
-            half.unlink(missing_ok=True)
+        write_whole(path, save(arrays, metadata))
 
-    def load(self, path: Path, model: Model) -> None:
-        """The slots of a file; they must be of this model. Nothing is taken unless all of it is right."""
+    @staticmethod
+    def read(path: Path, model: Model) -> dict[int, tuple[Any, Model]]:
+        """The slots of a file. All of them must be right and of this model."""
         if not path.is_file():
             raise SopiError("no such file")
         loaded: dict[int, tuple[Any, Model]] = {}
@@ -103,7 +113,15 @@ class Snapshots:
             if isinstance(e, SopiError):
                 raise
             raise SopiError(f"damaged: {type(e).__name__}: {e}") from None
-        self.slots |= loaded
+        return loaded
+
+
+def _holds_snapshots(path: Path) -> bool:
+    try:
+        with safe_open(path, "numpy") as file:
+            return (file.metadata() or {}).get("format") == FORMAT
+    except (SafetensorError, OSError):
+        return False
 
 
 def _checked(array: np.ndarray, name: str, kind: Any) -> np.ndarray:

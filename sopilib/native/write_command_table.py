@@ -7,7 +7,6 @@ for each command that has `native` names, their range, whether they ramp, and wh
 import importlib.util
 import math
 import sys
-import types
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +40,6 @@ def read_commands(path: Path) -> dict[str, Any]:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["commands"] = module  # dataclasses look it up
-    errors = types.ModuleType("sopilib.errors")
-    errors.SopiError = ValueError  # type: ignore[attr-defined]
-    sys.modules.setdefault("sopilib.errors", errors)
     spec.loader.exec_module(module)
     commands: dict[str, Any] = module.COMMANDS
     return commands
@@ -66,7 +62,7 @@ def entry(name: str, command: Any) -> str:
     )
     if number and not whole and not (math.isfinite(least) and math.isfinite(most)):
         raise SystemExit(f"{command.name}: {value.name} has no range, which the stream must know")
-    usual = getattr(value, "usual", None)
+    usual = getattr(value, "usual", None) if number else None
     counted = [a for a in arguments[:place] if a.kind == "int"]
     fields = (
         f'"{name}"',

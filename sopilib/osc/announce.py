@@ -7,7 +7,7 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-from sopilib.live.performer import ordinary_priority
+from sopilib.threads import ordinary_priority
 
 __all__ = ["Announcement"]
 

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sopilib.errors import SopiError
 from sopilib.live import COMMANDS
 from sopilib.live.commands import Command
-from sopilib.live.performer import ordinary_priority
 from sopilib.osc.announce import Announcement
 from sopilib.osc.instances import Instance, Instances
 from sopilib.osc.names import ROOT, as_sent, controls, names
@@ -36,6 +35,7 @@ from sopilib.osc.schedule import Schedule
 from sopilib.osc.strangers import LEASE, LOCAL, Strangers
 from sopilib.osc.subscribers import Subscribers
 from sopilib.osc.troubles import REPORT, Troubles
+from sopilib.threads import ordinary_priority
 
 if TYPE_CHECKING:
     from sopilib.osc.web import Web

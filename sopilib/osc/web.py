@@ -25,7 +25,6 @@ from typing import Any
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from sopilib.errors import SopiError
-from sopilib.live.performer import ordinary_priority
 from sopilib.osc.connections import PATIENCE, Connections
 from sopilib.osc.instances import Instance, Instances
 from sopilib.osc.names import ROOT
@@ -35,6 +34,7 @@ from sopilib.osc.packet import encode
 from sopilib.osc.port import bound
 from sopilib.osc.query import Node, answer, tree
 from sopilib.osc.troubles import Troubles
+from sopilib.threads import ordinary_priority
 
 __all__ = ["Web"]
 

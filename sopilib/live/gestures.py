@@ -1,0 +1,342 @@
+"""The gestures: what messages do that more is to be done for than to hand the stream a value.
+
+Each is a function with the name of its message. The first arguments are the performer and how the message arrived, the
+others those of the command table. It is called with the performer's lock held, and raises SopiError with one clear line
+if what is asked for can't be done. Where a message may be meant for one voice, `voice` is its number from 1, 0: all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sopilib import checkpoint
+from sopilib.errors import SopiError
+from sopilib.live.commands import COMMANDS
+from sopilib.live.loader import Job
+from sopilib.live.messages import Message
+from sopilib.live.music import open_model, primed
+from sopilib.live.recording import Recording
+from sopilib.live.sound import to_model_rate
+from sopilib.native import _native
+from sopilib.sound import read_sound
+
+if TYPE_CHECKING:
+    from sopilib.live.performer import Performer
+
+__all__ = ["GESTURES", "Arrival"]
+
+LAST_HEARD = 2000.0
+"""Milliseconds that `seed live` takes where it doesn't say how many."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """How a message arrived.
+
+    t         host frame
+    confined  it came from a network: it reaches models by their names, and files in the folder of recordings
+    array     the host's array that it names, float samples at the host's rate, or None if it names none
+    """
+
+    t: int
+    confined: bool = False
+    array: np.ndarray | None = None
+
+
+def load(p: Performer, at: Arrival, model: str, then: Callable[[], None] | None = None) -> None:
+    """Loads the first model in the background. `then` is called, with the lock held, when it plays."""
+    path = p.places.model(model, at.confined)
+    _tell_dropped(p, p.loader.drop("prime"), f"load {model}")
+
+    def work(job: Job) -> None:
+        opened = open_model(path, p.state.voices, p.backend, p.precision, p.threads, lambda: job.dropped)
+        with p.lock:
+            if opened is not None and not job.dropped:
+                p.loading = None
+                p.music.load(model, opened, at.t)
+                if then is not None:
+                    then()
+
+    def failed(line: str) -> None:
+        with p.lock:
+            p.loading = None
+            p.teller.setting_changed("model")
+            p.teller.tell("error", line)
+
+    _tell_dropped(p, p.background("load", f"load {model}", work, failed), f"load {model}")
+    p.loading = model
+    p.teller.tell("loading", model)
+
+
+def load2(p: Performer, at: Arrival, model: str) -> None:
+    """Loads the second model in the background; off: there is none any more."""
+    if model == "off":
+        _tell_dropped(p, p.loader.drop("load2"), "load2 off")
+        p.music.forget_second(at.t)
+        return
+    path = p.places.model(model, at.confined)
+
+    def work(job: Job) -> None:
+        opened = open_model(path, p.state.voices, p.backend, p.precision, p.threads, lambda: job.dropped)
+        with p.lock:
+            if opened is not None and not job.dropped:
+                p.music.load_second(model, opened, at.t)
+
+    _tell_dropped(p, p.background("load2", f"load2 {model}", work), f"load2 {model}")
+    p.teller.tell("loading", model)
+
+
+def blend(p: Performer, at: Arrival, share: float, ms: float) -> None:
+    """How much of the second model is heard. That there is none is told."""
+    if p.music.second is None and p.loader.doing("load2") is None:
+        p.teller.tell("warning", "no second model is loaded to blend with, send load2 <name or path>")
+    p.turn(at, COMMANDS["blend"], [share, ms])
+
+
+def blend_mode(p: Performer, at: Arrival, mode: str) -> None:
+    """Whether two sounds are mixed, or two models write one music."""
+    p.music.set_blend_mode(at.t, mode)
+    p.tell_setting("blend-mode")
+
+
+def generate(p: Performer, at: Arrival, on: int) -> None:
+    """Starts or stops the sound."""
+    if on and p.music.engine is None and p.loading is None:
+        p.teller.tell("warning", "no model is loaded: the sound starts when one is, send load <name or path>")
+    p.stream.post("play", at.t, bool(on))
+    p.state.playing = bool(on)
+    p.teller.tell("playing", on)
+    if not on:
+        p.stop_making()
+
+
+def stop(p: Performer, at: Arrival) -> None:
+    """Stops the sound."""
+    generate(p, at, 0)
+
+
+def seed(
+    p: Performer, at: Arrival, sound: int | str, offset: float = 0, length: float | None = None, voice: int = 0
+) -> None:
+    """The music of a number from its beginning, or what the model makes of a sound that it hears."""
+    if isinstance(sound, str):
+        if voice:
+            raise SopiError("voice: a sound is heard by all voices, expected seed <number>")
+        _prime(p, at, sound, offset, length)
+        return
+    p.stream.post("seed", at.t, sound, voice=voice - 1)
+    if not voice:
+        _tell_dropped(p, p.loader.drop("prime"), f"seed {sound}")
+    p.remember("seed", sound, voice)
+
+
+def reset(p: Performer, at: Arrival) -> None:
+    """The music of the present seed from its beginning."""
+    seed(p, at, p.state.seed)
+
+
+def _prime(p: Performer, at: Arrival, name: str, offset: float, length: float | None) -> None:
+    """Has the model hear an array, a file, or the last of what came in, in the background."""
+    samples, path, rate = at.array, None, p.host_rate
+    if name == "live":
+        name, length = f"live {offset:g}", None
+        samples = p.stream.heard(at.t, round((offset or LAST_HEARD) / 1000 * rate))
+        offset = 0
+    if samples is None:
+        path = p.places.sound(name, at.confined)
+    if p.music.engine is None and p.loading is None:
+        raise SopiError(f"seed {name}: no model is loaded, load one first")
+
+    def work(job: Job) -> None:
+        with p.lock:
+            engine, number = p.music.engine, p.state.seed
+            second = p.music.second if p.state["blend-mode"] == "logits" else None
+        if job.dropped or engine is None:
+            return
+        heard, heard_rate = (samples, rate) if path is None else read_sound(path)
+        model_rate = engine.config.sample_rate
+        sound = to_model_rate(np.array(heard, np.float32).reshape(-1), heard_rate, offset, length, model_rate)
+        codes = engine.model.encode(sound)
+        first, other = primed(engine, number, codes), None if second is None else primed(second, number, codes)
+        with p.lock:
+            if not job.dropped:
+                p.music.swap(first, at.t, second=other)
+                p.teller.tell("primed", name, round(1000 * len(sound) / model_rate))
+
+    _tell_dropped(p, p.background("prime", f"seed {name}", work), f"seed {name}")
+
+
+def listen(p: Performer, at: Arrival, on: int, meanwhile: str) -> None:
+    """The model hears what comes in until listen 0; then it answers."""
+    if not on and not p.state.listening:
+        return
+    if p.music.engine is None:
+        raise SopiError("listen: no model is loaded, load one first")
+    if on:
+        p.music.listen(at.t, meanwhile)
+    else:
+        p.music.answer(at.t)
+        p.state.playing = True
+        p.teller.tell("playing", 1)
+    p.tell_setting("listen")
+
+
+def guard(p: Performer, at: Arrival, how: str) -> None:
+    """What is done about a voice that is caught in silence, a tone or a loop."""
+    p.state.set("guard", how)
+    p.music.set_guard(at.t)
+    p.remember("guard", how)
+
+
+def voices(p: Performer, at: Arrival, voices: int) -> None:
+    """How many voices play at once."""
+    if voices == p.state.voices:
+        p.tell_setting("voices")
+        return
+    _tell_dropped(p, p.loader.drop("prime"), f"voices {voices}")
+    p.state.voice = {number: own for number, own in p.state.voice.items() if number <= voices}
+    p.state.set("voices", voices)
+    p.music.set_voices(at.t, voices)
+    p.remember("voices", voices)
+
+
+def voice(p: Performer, at: Arrival, voice: int, message: Message) -> None:
+    """A message for one voice, or what that voice is set to."""
+    command, values = message
+    if voice > p.state.voices:
+        raise SopiError(f"voice: voice is {voice}, but there are {p.state.voices}; send voices <number> first")
+    if values is not None:
+        p.act(at, command, values, voice)
+        return
+    name, present = command.name, p.setting(command.name)
+    own = p.state.voice.get(voice, {}).get(name)
+    p.teller.tell("voice", voice, name, *(present if own is None else (own, *present[1:])))
+
+
+def feature(p: Performer, at: Arrival, number: int, value: float, ms: float, voice: int = 0) -> None:
+    """A conditioning value of the model."""
+    known = p.music.engine.config.features if p.music.engine is not None else None
+    if known is not None and number > known:
+        has = f"{known} conditioning values" if known else "no conditioning values"
+        p.teller.tell("warning", f"feature {number} is not heard: {p.state.model} has {has}")
+    p.stream.post("feature", at.t, value, ms, voice - 1, number - 1)
+    if voice:
+        p.teller.tell("voice", voice, "feature", number, value, ms)
+        return
+    p.state.features[number] = value
+    p.teller.tell("feature", number, value, ms)
+
+
+def snapshot(p: Performer, at: Arrival, do: str, slot: int | str, ms: float) -> None:
+    """Keeps the model's memory in a slot or goes back to it; keeps all slots in a file or reads them from it."""
+    if do == "save":
+        _save_snapshots(p, p.places.snapshots_to_save(str(slot), at.confined), str(slot))
+    elif do == "load":
+        _load_snapshots(p, p.places.snapshots_to_load(str(slot), at.confined), str(slot))
+    elif isinstance(slot, str):
+        raise SopiError(f"snapshot {do}: slot is {slot!r}, expected a whole number from 1 to 99")
+    elif p.music.engine is None:
+        raise SopiError(f"snapshot {do}: no model is loaded, load one first")
+    elif do == "store":
+        empty = _native.Snapshot()
+        p.stream.post("store", at.t, empty)
+        p.snapshots.put(slot, empty, p.music.engine.model)
+        p.teller.tell("snapshot", do, slot)
+    else:
+        kept = p.snapshots.get(slot, p.music.engine.model, p.state.voices)
+        if do == "recall":
+            p.music.end_listening()
+        p.stream.post(do, at.t, kept, ms if do == "morph" else 0.0)
+        p.teller.tell("snapshot", do, slot)
+
+
+def _save_snapshots(p: Performer, path: Path, name: str) -> None:
+    kept = p.snapshots.copy()  # those of now, whatever is stored while they are written
+
+    def work(job: Job) -> None:
+        kept.save(path)
+        p.teller.tell("snapshot", "save", p.places.shown(path))
+
+    p.background("", f"snapshot save {name}", work)
+
+
+def _load_snapshots(p: Performer, path: Path, name: str) -> None:
+    def work(job: Job) -> None:
+        with p.lock:
+            engine = p.music.engine
+        if engine is None:
+            raise SopiError("no model is loaded, load the one that they are of first")
+        loaded = p.snapshots.read(path, engine.model)
+        with p.lock:
+            p.snapshots.add(loaded)
+            p.teller.tell("snapshot", "load", p.places.shown(path))
+
+    p.background("", f"snapshot load {name}", work)
+
+
+def record(p: Performer, at: Arrival, do: str, file: str | None) -> None:
+    """Begins or ends a recording."""
+    if do == "start":
+        if p.recording is not None:
+            raise SopiError(f"record: {p.recording.path.name} is being recorded, send record stop first")
+        p.teller.check_dsp("record")
+        if file:
+            p.places.recording(file, at.confined)
+        p.recording = Recording(p.stream, p.places.recordings, file, at.t)
+        p.tell_setting("record")
+    elif p.recording is not None:
+        p.recording.end(at.t)
+
+
+def latency(p: Performer, at: Arrival, ms: float) -> None:
+    """How long a message takes to its sound."""
+    p.stream.post("latency", at.t, ms)
+    p.remember("latency", ms)
+    p.teller.check_latency(p.stream.stats())
+
+
+def freewheel(p: Performer, at: Arrival, on: int) -> None:
+    """Whether the host waits for the sound."""
+    p.stream.freewheel = bool(on)
+    p.tell_setting("freewheel")
+
+
+def tick(p: Performer, at: Arrival, on: int) -> None:
+    """Whether the host asks for ticks: that is the host's affair, who hears it from the event."""
+    p.teller.tell("tick", on)
+
+
+def models(p: Performer, at: Arrival) -> None:
+    """Tells the names of the models that `load` finds."""
+    p.teller.tell("models", *checkpoint.available())
+
+
+def status(p: Performer, at: Arrival) -> None:
+    """Tells everything."""
+    if p.state.model is not None:
+        p.teller.tell("model", p.state.model, p.state.sample_rate)
+    p.teller.tell("playing", int(p.state.playing))
+    for command in COMMANDS.values():
+        if command.query:
+            p.tell_setting(command.name)
+    p.teller.tell_everything()
+
+
+def _tell_dropped(p: Performer, dropped: list[Job], by: str) -> None:
+    for job in dropped:
+        p.teller.tell("warning", f"{job.what} was dropped for {by}")
+
+
+GESTURES: dict[str, Callable[..., Any]] = {
+    function.__name__.replace("_", "-"): function
+    for function in (
+        *(load, load2, blend, blend_mode, generate, stop, seed, reset, listen, guard, voices, voice, feature),
+        *(snapshot, record, latency, freewheel, tick, models, status),
+    )
+}
+"""By the name of their message. A message that has none is a knob."""

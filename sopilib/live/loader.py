@@ -1,0 +1,143 @@
+"""Work that takes long, done in the background: by one thread, in order, and of each kind only the newest."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sopilib.errors import SopiError
+from sopilib.threads import ordinary_priority
+
+__all__ = ["Job", "Loader"]
+
+MOST_WAITING = 32
+
+
+@dataclass(eq=False)
+class Job:
+    """Something to be done in the background.
+
+    kind    such as "load": the newest job of a kind takes the place of older ones of it; "": it takes nobody's place
+    what    stands before the line that tells its failure, as "load tabla"
+    work    does it. It looks at `dropped` from time to time, and after it has taken the lock of what it changes
+    failed  called with one line if `work` raised
+    """
+
+    kind: str
+    what: str
+    work: Callable[[Job], None]
+    failed: Callable[[str], None]
+    dropped: bool = field(default=False)
+    """Nobody wants it any more. What it made is to be thrown away."""
+
+
+class Loader:
+    """Does jobs one after the other, in a thread of ordinary priority that ends when nothing is left to do.
+
+    name  of the thread
+
+    It holds no performer but those that its jobs hold, and these only until they are done.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()  # of what follows
+        self._waiting: list[Job] = []
+        self._busy: Job | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._working = threading.RLock()  # held while a job is done
+
+    def put(self, job: Job, in_thread: bool = True) -> list[Job]:
+        """Adds a job -> those of its kind that were dropped for it. Without a thread it waits until `finish` is called.
+
+        Raises SopiError if too many are waiting, or if no thread can be had.
+        """
+        with self._lock:
+            dropped = self._drop((job.kind,)) if job.kind else []
+            if self._closed:
+                return dropped
+            if len(self._waiting) >= MOST_WAITING:
+                raise SopiError(f"{job.what}: {MOST_WAITING} things are waiting to be done already, try it later")
+            self._waiting.append(job)
+            if in_thread and self._thread is None:
+                self._thread = threading.Thread(target=_work, args=(self,), daemon=True, name=self._name)
+                try:
+                    self._thread.start()
+                except RuntimeError:
+                    self._thread = None
+                    self._waiting.remove(job)
+                    raise SopiError(f"{job.what}: the system gives no more threads, end other programs") from None
+        return dropped
+
+    def drop(self, *kinds: str) -> list[Job]:
+        """Gives up the jobs of these kinds, or of all kinds if none is given -> which ones."""
+        with self._lock:
+            return self._drop(kinds)
+
+    def doing(self, kind: str) -> Job | None:
+        """The newest job of this kind that is done now or waits."""
+        with self._lock:
+            jobs = [*([self._busy] if self._busy is not None else []), *self._waiting]
+            return next((j for j in reversed(jobs) if j.kind == kind and not j.dropped), None)
+
+    def finish(self) -> None:
+        """Does everything that waits, in the calling thread, and returns when all of it is done."""
+        with self._working:
+            while (job := self._next()) is not None:
+                self._do(job)
+
+    def close(self) -> None:
+        """Drops everything. A job that is being done ends by itself; nobody waits for it."""
+        with self._lock:
+            self._closed = True
+            self._drop(())
+
+    def _drop(self, kinds: tuple[str, ...]) -> list[Job]:
+        jobs = [*([self._busy] if self._busy is not None else []), *self._waiting]
+        found = [j for j in jobs if not j.dropped and (not kinds or j.kind in kinds)]
+        for job in found:
+            job.dropped = True
+        self._waiting = [j for j in self._waiting if not j.dropped]
+        return found
+
+    def _next(self) -> Job | None:
+        with self._lock:
+            if self._waiting:
+                self._busy = self._waiting.pop(0)
+                return self._busy
+            return None
+
+    def _do(self, job: Job) -> None:
+        try:
+            job.work(job)
+        except (SopiError, OSError, MemoryError, UnicodeError) as e:
+            self._fail(job, str(e) or type(e).__name__)
+        except Exception as e:
+            traceback.print_exc()
+            self._fail(job, f"{type(e).__name__}: {e}")
+        finally:
+            with self._lock:
+                self._busy = None
+
+    def _fail(self, job: Job, reason: str) -> None:
+        if not job.dropped:
+            job.failed(f"{job.what}: {reason}")
+
+    def _rest(self) -> bool:
+        """Whether there is nothing more to do: the thread then ends."""
+        with self._lock:
+            if self._waiting:
+                return False
+            self._thread = None
+            return True
+
+
+def _work(loader: Loader) -> None:
+    ordinary_priority()
+    while True:
+        loader.finish()
+        if loader._rest():
+            return

@@ -1,0 +1,86 @@
+"""Where the files are that messages name: models, sounds, recordings, snapshots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sopilib import checkpoint
+from sopilib.errors import SopiError
+
+__all__ = ["SNAPSHOTS", "Places"]
+
+SNAPSHOTS = ".snapshots.safetensors"
+"""The end of the name of each file of snapshots: so that it can't take the place of anything else."""
+
+
+class Places:
+    """Finds the files that messages name.
+
+    folder  where relative names are looked up first, and where the folder `recordings` is; None: the current folder
+
+    A message that is `confined` came from a network: it reaches models by their names, and otherwise only files in the
+    folder of recordings. All methods raise SopiError for a name that is not allowed or that nothing has.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+
+    @property
+    def recordings(self) -> Path:
+        """The folder of recordings. It need not be there yet."""
+        return (self.folder or Path.cwd()) / "recordings"
+
+    def model(self, wanted: str, confined: bool) -> str | Path:
+        """The path of a model, or what `checkpoint.load` finds by this name."""
+        if confined:
+            models = checkpoint.available()
+            if wanted not in models:
+                raise SopiError(f"no model {wanted!r}, expected one of {', '.join(models)}")
+            return models[wanted]
+        if self.folder is not None and not Path(wanted).is_absolute() and checkpoint.exists(self.folder / wanted):
+            return self.folder / wanted
+        return wanted
+
+    def sound(self, name: str, confined: bool) -> Path:
+        """The path of a sound file that is there."""
+        path = self._confined(name) if confined else self._beside(name)
+        if not path.is_file() and not confined:
+            path = Path(name).expanduser()
+        if not path.is_file():
+            raise SopiError(f"seed {name}: no such array or file, expected a number, an array or a sound file")
+        return path
+
+    def recording(self, name: str, confined: bool) -> None:
+        """Checks the name of a new recording, which may be a path if the message is not confined."""
+        if confined:
+            self._confined(name)
+
+    def snapshots_to_save(self, name: str, confined: bool) -> Path:
+        """The path of a file of snapshots that may be there already or not. Its name ends in SNAPSHOTS, whatever was
+        asked for."""
+        path = self._confined(name) if confined else self._beside(name)
+        if not path.name.endswith(SNAPSHOTS):
+            path = path.with_name(path.name.removesuffix(".safetensors") + SNAPSHOTS)
+        if confined:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def snapshots_to_load(self, name: str, confined: bool) -> Path:
+        """The path of the file of snapshots that was saved under this name, or else of the file that has just it."""
+        exact = self._confined(name) if confined else self._beside(name)
+        saved = self.snapshots_to_save(name, confined)
+        return saved if saved.is_file() else exact
+
+    def shown(self, path: Path) -> str:
+        """A path as it is told: without the folder, if it is in it."""
+        folder = (self.folder or Path.cwd()).absolute()
+        return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+
+    def _beside(self, name: str) -> Path:
+        path = Path(name).expanduser()
+        return path if self.folder is None or path.is_absolute() else self.folder / path
+
+    def _confined(self, name: str) -> Path:
+        if "/" in name or "\\" in name or name.startswith((".", "~")) or not name.isprintable():
+            raise SopiError(f"{name!r} is a path, expected the name of a file in the folder {self.recordings.name}")
+        return self.recordings.absolute() / name

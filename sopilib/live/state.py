@@ -1,0 +1,56 @@
+"""What a performer is set to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sopilib.live.commands import COMMANDS, KEPT
+
+__all__ = ["State"]
+
+
+class State:
+    """The present value of everything that messages set. Values are those of the command table, in its units."""
+
+    def __init__(self, **given: Any) -> None:
+        self.model: str | None = None
+        """The name by which the model was loaded that plays, None if there is none."""
+        self.sample_rate = 0
+        """Of that model, in Hz."""
+        self.model2: str | None = None
+        """The name by which the second model was loaded."""
+        self.playing = False
+        self.listening = ""
+        """What sounds while the model listens: silence, input or old; empty if it doesn't listen."""
+        self.values: dict[str, Any] = {c.name: c.usual for c in COMMANDS.values() if c.usual is not None} | given
+        """The value of each message that has one, for all voices together."""
+        self.features: dict[int, float] = {}
+        """The conditioning values that were set, counted from 1."""
+        self.voice: dict[int, dict[str, Any]] = {}
+        """For a voice, counted from 1, the values that were set for it alone."""
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+    def __getattr__(self, name: str) -> Any:
+        """`state.min_p` is `state["min-p"]`."""
+        try:
+            return self.__dict__["values"][name.replace("_", "-")]
+        except KeyError:
+            raise AttributeError(f"State has no attribute {name!r}") from None
+
+    def set(self, name: str, value: Any, voice: int = 0) -> None:
+        """Remembers what a message has set, for one voice or (0) for all of them."""
+        if voice:
+            self.voice.setdefault(voice, {})[name] = value
+            return
+        self.values[name] = value
+        if COMMANDS[name].voice and not COMMANDS[name].apart:
+            for own in self.voice.values():
+                own.pop(name, None)
+
+    def kept(self) -> dict[str, Any]:
+        """What is worth keeping with a patch: what is always kept, then what is not as it usually is."""
+        always = [name for name in KEPT if COMMANDS[name].always]
+        changed = [n for n in KEPT if n not in always and self.values[n] != COMMANDS[n].usual]
+        return {name: self.values[name] for name in (*always, *changed)}

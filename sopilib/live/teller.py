@@ -1,0 +1,152 @@
+"""What happens, told to those who watch: each status event, what changed since it was last told, and warnings."""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from sopilib.live.state import State
+from sopilib.native import _native
+
+__all__ = ["Status", "Teller"]
+
+Status = Callable[..., None]
+"""Called with the kind of an event, one of `commands.STATUS`, and its values."""
+
+SELDOM = 5  # looks at the stream for each telling of what changes slowly
+SETTLED = 1.0  # seconds without a block after which DSP counts as off
+QUIETEST = -100.0  # dB that silence is told as
+
+
+class Teller:
+    """Tells the status events of one performer.
+
+    name    stands before its lines on the console
+    lock    the performer's: held while the watchers are called, so that they hear one event at a time and in order
+    stream, state  what is told of
+    status  the first watcher, if there is one
+
+    A watcher that raises stops nothing: that is printed, and the others are told all the same.
+    """
+
+    def __init__(
+        self, name: str, lock: threading.RLock, stream: _native.Stream, state: State, status: Status | None
+    ) -> None:
+        self._name, self._lock, self._stream, self._state = name, lock, stream, state
+        self._watchers: tuple[Status, ...] = () if status is None else (status,)
+        self._settings_watchers: tuple[Callable[..., None], ...] = ()
+        self._told: dict[str, Any] = {}
+        self._position, self._since = 0, time.monotonic()  # of the host, and since when it stands there
+        self._looks = 0
+        self._said_off = False
+        self._rate = 0.0
+        self._warned_latency: float | None = None
+        self.closed = False
+        """Nothing is told any more."""
+
+    def watch(self, status: Status) -> None:
+        """Tells `status` too, from now on."""
+        self._watchers = (*self._watchers, status)
+
+    def unwatch(self, status: Status) -> None:
+        """Tells `status` no more."""
+        self._watchers = tuple(w for w in self._watchers if w != status)
+
+    def watch_settings(self, changed: Callable[..., None]) -> None:
+        """As `Performer.watch_settings`."""
+        self._settings_watchers = (*self._settings_watchers, changed)
+
+    def tell(self, kind: str, *values: Any) -> None:
+        """Tells an event now."""
+        if self.closed:
+            return
+        with self._lock:
+            for status in self._watchers:
+                self._call(status, kind, *values)
+
+    def setting_changed(self, name: str) -> None:
+        """Tells that a setting that is kept with a patch has another value."""
+        if self.closed:
+            return
+        with self._lock:
+            for changed in self._settings_watchers:
+                self._call(changed, name)
+
+    def _call(self, watcher: Callable[..., None], *values: Any) -> None:
+        try:
+            watcher(*values)
+        except Exception:
+            print(f"{self._name}: the status callback failed at {values[0]}:", file=sys.stderr)
+            traceback.print_exc()
+
+    def tell_changed(self, kind: str, *values: Any) -> None:
+        """Tells an event if its values are not those that were told last."""
+        if self._told.get(kind) != values:
+            self._told[kind] = values
+            self.tell(kind, *values)
+
+    def tell_everything(self) -> None:
+        """Tells of the stream whatever `look` tells when it changes."""
+        stats = self._stream.stats()
+        self._told.clear()
+        self._tell_stats(stats)
+        self._tell_level()
+        self.tell("burst", int(stats["burst"]))
+
+    def look(self) -> None:
+        """Looks at the stream, and tells what has changed since the last look."""
+        stats = self._stream.stats()
+        position, rate = int(stats["position"]), float(stats["sample_rate"])
+        if position != self._position:
+            self._position, self._since = position, time.monotonic()
+            self._said_off = False
+        if rate != self._rate:
+            if self._rate:  # the same latency is another number of frames now
+                self.tell("latency", self._state.latency, round(self._state.latency / 1000 * rate))
+            self._rate = rate
+        self._tell_level()
+        self._looks += 1
+        if self._looks % SELDOM == 0:
+            self._tell_stats(stats)
+        self.check_latency(stats)
+
+    def _tell_stats(self, stats: dict[str, Any]) -> None:
+        if stats["rtf"] > 0:
+            self.tell_changed("rtf", float(f"{stats['rtf']:.2g}"))
+        self.tell_changed("underruns", int(stats["underruns"]))
+        rate = float(stats["sample_rate"])
+        worst = 1000 * stats["worst_late"] / rate if rate else 0.0
+        self.tell_changed("late", int(stats["late"]), round(worst, 1))
+
+    def _tell_level(self) -> None:
+        peak = self._stream.peak()
+        self.tell_changed("level", round(max(QUIETEST, 20 * math.log10(peak)), 1) if peak > 0 else QUIETEST)
+
+    # ---------------------------------------------------------------- warnings
+
+    def check_dsp(self, name: str) -> None:
+        """Warns once, until it is on again, that the host computes no sound and nothing of this message is heard."""
+        standing = time.monotonic() - self._since
+        if self._stream.freewheel or self._said_off or self._stream.now != self._position or standing < SETTLED:
+            return
+        self._said_off = True
+        self.tell("warning", f"DSP is off: {name} is heard when it is on")
+
+    def check_latency(self, stats: dict[str, Any]) -> None:
+        """Warns, once for each latency, if it is shorter than what the host takes at once."""
+        latency = self._state.latency
+        if not stats["sample_rate"] or self._stream.freewheel or self._warned_latency == latency:
+            return
+        floor = 1000 * (stats["burst"] + stats["reserve"]) / stats["sample_rate"] + 1
+        if latency < floor:
+            self._warned_latency = latency
+            self.tell(
+                "warning",
+                f"latency {latency:g} ms is below what this host takes at once ({stats['burst']} frames): "
+                f"messages will be late, expected at least {math.ceil(floor)} ms",
+            )
