@@ -1,4 +1,4 @@
-/* arguments.cpp: what the text of a box says. */
+// arguments.cpp: what the text of a box says.
 #include "arguments.hpp"
 
 #include <algorithm>
@@ -18,7 +18,7 @@ int first_attribute(int n, const t_atom *atoms)
 
 } // namespace
 
-/* The numbers at the beginning; `used` is how many there are. */
+// The numbers at the beginning; `used` is how many there are.
 std::string Arguments::parse_counts(bool tilde, int n, const t_atom *atoms, int *used)
 {
     int counts = 0;
@@ -38,7 +38,7 @@ std::string Arguments::parse_counts(bool tilde, int n, const t_atom *atoms, int 
     return "";
 }
 
-/* Module, class or function, and its arguments. */
+// Module, class or function, and its arguments.
 std::string Arguments::parse_names(const std::string &box, int n, const t_atom *atoms)
 {
     const bool is_text = n > 0 && atoms[0].a_type == A_SYMBOL;
@@ -51,7 +51,7 @@ std::string Arguments::parse_names(const std::string &box, int n, const t_atom *
             return "expected a Python module: [" + box + (box == "py" ? " module function]" : " module class]");
         module = atoms[i++].a_w.w_symbol->s_name;
         const size_t last = module.find_last_of("./");
-        const bool split = box.find('.') == std::string::npos; /* the last dot stands before the class */
+        const bool split = box.find('.') == std::string::npos; // the last dot stands before the class
         if (split && last != std::string::npos && module[last] == '.' && last > 0) {
             name = module.substr(last + 1);
             module.resize(last);

@@ -1,4 +1,4 @@
-/* audio.cpp: the audio of [pyext~]. With a ring it is a copy; without, `_signal` with the GIL. */
+// audio.cpp: the audio of [pyext~]. With a ring it is a copy; without, `_signal` with the GIL.
 #include <m_pd.h>
 
 #include <cmath>
@@ -19,12 +19,12 @@ int64_t Object::frame_now() const
 {
     const int64_t now = static_cast<int64_t>(sopi_ring_now(clock_ring()));
     if (!performed || !pd_getdspstate()) return now;
-    /* Logical time now lies between two performs; the next one plays the frames from `now`. */
+    // Logical time now lies between two performs; the next one plays the frames from `now`.
     const double frames = clock_gettimesince(last_end) * 0.001 * rate;
     return now + static_cast<int64_t>(std::llround(frames < 0 ? 0 : frames > block ? block : frames));
 }
 
-/* ------------------------------------------------------------------ rings */
+// ------------------------------------------------------------------ rings
 
 static void tell_host(Object &o, sopi_ring *ring, bool running)
 {
@@ -58,7 +58,7 @@ void watch_dsp()
     }
 }
 
-/* ------------------------------------------------------------------ ticks */
+// ------------------------------------------------------------------ ticks
 
 static void arm_tick(Object &o)
 {
@@ -70,13 +70,13 @@ void tick_due(Object *o)
     const PdScope scope;
     const HandlePtr handle = o->handle;
     o->tick_read++;
-    arm_tick(*o); /* before sending: what receives the tick may delete the object */
+    arm_tick(*o); // before sending: what receives the tick may delete the object
     if (o->tick_outlet > 0 && o->tick_outlet <= static_cast<int>(o->outlets.size()))
         outlet_anything(o->outlets[static_cast<size_t>(o->tick_outlet - 1)], gensym("tick"), 0, nullptr);
 }
 
-/* The block that starts at `position` has just been handed out. The next one, already in the ring,
- * sounds from this logical time on: a tick in it gets its exact moment. */
+// The block that starts at `position` has just been handed out. The next one, already in the ring,
+// sounds from this logical time on: a tick in it gets its exact moment.
 static void look_for_ticks(Object &o, uint64_t position)
 {
     const uint64_t end = position + static_cast<uint64_t>(o.block);
@@ -90,7 +90,7 @@ static void look_for_ticks(Object &o, uint64_t position)
     if (idle) arm_tick(o);
 }
 
-/* ------------------------------------------------------------------ DSP */
+// ------------------------------------------------------------------ DSP
 
 static void silence(Object &o)
 {
@@ -100,7 +100,7 @@ static void silence(Object &o)
 static void perform_rings(Object &o)
 {
     const uint32_t n = static_cast<uint32_t>(o.block);
-    /* Pd's in and out vectors may be the same memory: all input is taken before any output is put. */
+    // Pd's in and out vectors may be the same memory: all input is taken before any output is put.
     if (o.in_ring) sopi_ring_write(o.in_ring.get(), o.in.data(), static_cast<uint32_t>(o.in.size()), n);
     if (!o.out_ring) {
         silence(o);
@@ -125,13 +125,13 @@ static void perform_python(Object &o)
     PyErr_NormalizeException(&type, &error, &trace);
     if (error && trace) PyException_SetTraceback(error, trace);
     const Ref owned_type(type), owned_error(error), owned_trace(trace);
-    Py_CLEAR(o.signal); /* reported once, then silent until DSP is rebuilt */
+    Py_CLEAR(o.signal); // reported once, then silent until DSP is rebuilt
     const Ref reported(PyObject_CallMethod(o.handle->box, "signal_failed", "O", error ? error : Py_None));
     report_fault();
     silence(o);
 }
 
-/* Where tests/native/realtime_checker.cpp is loaded, it watches what happens in between. */
+// Where tests/native/realtime_checker.cpp is loaded, it watches what happens in between.
 extern "C" __attribute__((weak)) void sopi_callback_begin();
 extern "C" __attribute__((weak)) void sopi_callback_end();
 

@@ -1,4 +1,4 @@
-/* gil.hpp: Python's lock and owned references. */
+// gil.hpp: Python's lock and owned references.
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
@@ -8,7 +8,7 @@
 
 static_assert(PY_VERSION_HEX >= 0x030A0000, "pyext needs Python 3.10 or newer");
 
-struct Gil { /* holds the GIL while it lives */
+struct Gil { // holds the GIL while it lives
     PyGILState_STATE state = PyGILState_Ensure();
     Gil() = default;
     Gil(const Gil &) = delete;
@@ -16,7 +16,7 @@ struct Gil { /* holds the GIL while it lives */
     ~Gil() { PyGILState_Release(state); }
 };
 
-struct GilReleased { /* lets the GIL go while it lives, if this thread has it */
+struct GilReleased { // lets the GIL go while it lives, if this thread has it
     PyThreadState *state = PyGILState_Check() ? PyEval_SaveThread() : nullptr;
     GilReleased() = default;
     GilReleased(const GilReleased &) = delete;
@@ -27,7 +27,7 @@ struct GilReleased { /* lets the GIL go while it lives, if this thread has it */
     }
 };
 
-struct Ref { /* one owned reference; with the GIL only */
+struct Ref { // one owned reference; with the GIL only
     PyObject *o;
     Ref(PyObject *owned = nullptr) : o(owned) {}
     Ref(const Ref &) = delete;
@@ -37,7 +37,7 @@ struct Ref { /* one owned reference; with the GIL only */
     PyObject *take() { return std::exchange(o, nullptr); }
 };
 
-/* The Python half reports what classes raise. An exception that comes through to here is a fault of ours. */
+// The Python half reports what classes raise. An exception that comes through to here is a fault of ours.
 inline void report_fault()
 {
     if (PyErr_Occurred()) PyErr_WriteUnraisable(nullptr);

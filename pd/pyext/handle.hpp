@@ -1,4 +1,4 @@
-/* handle.hpp: what outlives a Pd object, for those who may not touch the object itself. */
+// handle.hpp: what outlives a Pd object, for those who may not touch the object itself.
 #pragma once
 
 #include <atomic>
@@ -13,7 +13,7 @@
 
 struct Object;
 
-/* A counted hold on a ring. The last hold frees it, so let none end on Pd's thread: see discard(). */
+// A counted hold on a ring. The last hold frees it, so let none end on Pd's thread: see discard().
 class RingRef {
 public:
     RingRef() = default;
@@ -41,18 +41,18 @@ private:
     sopi_ring *ring_ = nullptr;
 };
 
-/* What outlives a Pd object: messages under way, threads and the Python instance hold on to it. */
+// What outlives a Pd object: messages under way, threads and the Python instance hold on to it.
 struct Handle {
-    Object *object = nullptr;             /* null once Pd has deleted it; Pd's thread only */
-    std::string name;                     /* module.class, for error lines */
-    PyObject *box = nullptr;              /* its Python half (Box); with the GIL only */
-    RingRef clock;                        /* what self._time reads; with the GIL only */
-    std::atomic<bool> gone{false};        /* Pd has deleted the object */
-    Stop stop;                            /* self._shouldexit */
-    std::atomic<int> detach{0};           /* @detach */
-    std::atomic<bool> respond{false};     /* @respond */
-    std::atomic<int> outlets{0};          /* message outlets, without the dump outlet */
-    std::atomic<uint32_t> dropped_in{0};  /* messages to Python that found the queue full */
-    std::atomic<uint32_t> dropped_out{0}; /* messages from Python that found the queue full */
+    Object *object = nullptr;             // null once Pd has deleted it; Pd's thread only
+    std::string name;                     // module.class, for error lines
+    PyObject *box = nullptr;              // its Python half (Box); with the GIL only
+    RingRef clock;                        // what self._time reads; with the GIL only
+    std::atomic<bool> gone{false};        // Pd has deleted the object
+    Stop stop;                            // self._shouldexit
+    std::atomic<int> detach{0};           // @detach
+    std::atomic<bool> respond{false};     // @respond
+    std::atomic<int> outlets{0};          // message outlets, without the dump outlet
+    std::atomic<uint32_t> dropped_in{0};  // messages to Python that found the queue full
+    std::atomic<uint32_t> dropped_out{0}; // messages from Python that found the queue full
 };
 using HandlePtr = std::shared_ptr<Handle>;

@@ -1,4 +1,4 @@
-/* interpreter.cpp: starts the Python that this library was built for. */
+// interpreter.cpp: starts the Python that this library was built for.
 #include "interpreter.hpp"
 
 #include <dlfcn.h>
@@ -17,16 +17,16 @@ PyObject *host = nullptr;
 namespace {
 
 struct Source {
-    const char *name; /* of the module */
+    const char *name; // of the module
     const char *text;
 };
 
-/* `sources`: the modules of the package `pyext`, each after those that it imports; the package itself comes last. */
+// `sources`: the modules of the package `pyext`, each after those that it imports; the package itself comes last.
 #include "pyext_sources.inc"
 
 std::string parent(const std::string &path) { return path.substr(0, path.find_last_of('/')); }
 
-/* "3.11" of the Python at `program`: a venv says it in its pyvenv.cfg, an installation by its lib folder. */
+// "3.11" of the Python at `program`: a venv says it in its pyvenv.cfg, an installation by its lib folder.
 std::string version_at(const std::string &program)
 {
     const std::string prefix = parent(parent(program));
@@ -40,7 +40,7 @@ std::string version_at(const std::string &program)
     return access((prefix + "/lib/python" + ours).c_str(), R_OK) == 0 ? ours : "";
 }
 
-/* SOPI_PYTHON: the python of a venv, or the venv's folder. */
+// SOPI_PYTHON: the python of a venv, or the venv's folder.
 std::string chosen_python()
 {
     const char *chosen = std::getenv("SOPI_PYTHON");
@@ -60,7 +60,7 @@ std::string own_directory()
     return directory;
 }
 
-/* False after one clear line: it isn't the Python that this library was built for. */
+// False after one clear line: it isn't the Python that this library was built for.
 bool check_version(const std::string &program)
 {
     const std::string version = Py_GetVersion(), runtime = version.substr(0, version.find(' '));
@@ -78,7 +78,7 @@ bool check_version(const std::string &program)
     return false;
 }
 
-/* False after one clear line. */
+// False after one clear line.
 bool initialize(const std::string &program)
 {
     if (Py_IsInitialized()) {
@@ -87,15 +87,15 @@ bool initialize(const std::string &program)
     }
     if (!check_version(program)) return false;
 
-    /* Extension modules look for Python's symbols globally. */
+    // Extension modules look for Python's symbols globally.
     Dl_info info;
     if (dladdr(reinterpret_cast<void *>(&Py_GetVersion), &info))
         dlopen(info.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
 
     PyPreConfig before;
     PyPreConfig_InitPythonConfig(&before);
-    before.utf8_mode = 1;        /* files are UTF-8 whatever locale Pd was started in */
-    before.configure_locale = 0; /* the locale is Pd's */
+    before.utf8_mode = 1;        // files are UTF-8 whatever locale Pd was started in
+    before.configure_locale = 0; // the locale is Pd's
     before.coerce_c_locale = 0;
     PyStatus status = Py_PreInitialize(&before);
 
@@ -115,13 +115,13 @@ bool initialize(const std::string &program)
     return false;
 }
 
-/* With the GIL: the package `pyext`, from the sources compiled in. */
+// With the GIL: the package `pyext`, from the sources compiled in.
 bool make_module(const std::string &library)
 {
     const Ref natives(make_natives());
     PyObject *modules = PyImport_GetModuleDict();
     if (!natives || PyDict_SetItemString(modules, "_pyext", natives) != 0) return false;
-    PyObject *package = PyImport_AddModule("pyext"); /* borrowed */
+    PyObject *package = PyImport_AddModule("pyext"); // borrowed
     const Ref nowhere(PyList_New(0));
     if (!package || PyObject_SetAttrString(package, "__path__", nowhere) != 0) return false;
     for (const Source &source : sources) {

@@ -1,4 +1,4 @@
-/* message.cpp: messages from Pd to Python values and back. */
+// message.cpp: messages from Pd to Python values and back.
 #include "message.hpp"
 
 #include <cmath>
@@ -6,7 +6,7 @@
 #include "interpreter.hpp"
 #include "pd_thread.hpp"
 
-/* ------------------------------------------------------------------ Pd to Python */
+// ------------------------------------------------------------------ Pd to Python
 
 PyObject *python_symbol(const t_symbol *s)
 {
@@ -38,9 +38,9 @@ PyObject *python_atoms(int argc, const t_atom *argv)
     return tuple;
 }
 
-/* ------------------------------------------------------------------ Python to Pd */
+// ------------------------------------------------------------------ Python to Pd
 
-/* New int or float of anything that is a number, numpy scalars too; null for anything else. */
+// New int or float of anything that is a number, numpy scalars too; null for anything else.
 static PyObject *as_number(PyObject *o)
 {
     PyObject *number = nullptr;
@@ -53,7 +53,7 @@ static PyObject *as_number(PyObject *o)
     return number;
 }
 
-/* An int beyond any double is infinite. */
+// An int beyond any double is infinite.
 static double as_double(PyObject *number)
 {
     const double value = PyFloat_Check(number) ? PyFloat_AS_DOUBLE(number) : PyLong_AsDouble(number);
@@ -62,7 +62,7 @@ static double as_double(PyObject *number)
     return HUGE_VAL;
 }
 
-/* New reference to a list or tuple, or null if `o` is not a sequence (text is none). */
+// New reference to a list or tuple, or null if `o` is not a sequence (text is none).
 static PyObject *as_sequence(PyObject *o)
 {
     if (PyUnicode_Check(o) || !PySequence_Check(o)) return nullptr;
@@ -111,7 +111,7 @@ void Outgoing::select(const char *selector)
     text_ += '\0';
 }
 
-/* selector, argument, ... or selector, (argument, ...). False if no text stands first. */
+// selector, argument, ... or selector, (argument, ...). False if no text stands first.
 bool Outgoing::append_message(PyObject *args, const HandlePtr &handle)
 {
     PyObject *value = PyTuple_GET_SIZE(args) == 1 ? PyTuple_GET_ITEM(args, 0) : args;
@@ -149,7 +149,7 @@ void Outgoing::append_value(PyObject *args, const HandlePtr &handle)
 Outgoing::Outgoing(PyObject *args, const HandlePtr &handle, First first)
 {
     PyObject *value = PyTuple_GET_SIZE(args) == 1 ? PyTuple_GET_ITEM(args, 0) : args;
-    const Ref pair(as_sequence(value)); /* ("selector", (argument, ...)) is a message everywhere */
+    const Ref pair(as_sequence(value)); // ("selector", (argument, ...)) is a message everywhere
     const bool is_message = pair && PySequence_Fast_GET_SIZE(pair.o) == 2 &&
                             PyUnicode_Check(PySequence_Fast_GET_ITEM(pair.o, 0)) &&
                             Ref(as_sequence(PySequence_Fast_GET_ITEM(pair.o, 1))).o;

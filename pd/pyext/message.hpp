@@ -1,4 +1,4 @@
-/* message.hpp: messages from Pd to Python values and back. */
+// message.hpp: messages from Pd to Python values and back.
 #pragma once
 
 #include <m_pd.h>
@@ -10,15 +10,15 @@
 
 static_assert(PD_FLOATSIZE == 32, "pyext needs a Pd of single precision");
 
-PyObject *python_symbol(const t_symbol *s);           /* new Symbol */
-PyObject *python_atoms(int argc, const t_atom *argv); /* new tuple */
+PyObject *python_symbol(const t_symbol *s);           // new Symbol
+PyObject *python_atoms(int argc, const t_atom *argv); // new tuple
 
-/* A message on its way from Python to Pd: made with the GIL on any thread, delivered on Pd's. */
+// A message on its way from Python to Pd: made with the GIL on any thread, delivered on Pd's.
 class Outgoing {
 public:
     enum class First { value, selector };
-    /* `args`: tuple of what follows the outlet or receiver, or of a whole message whose first text is the selector.
-     * Never fails: what cannot be converted is an empty symbol and a console line. */
+    // `args`: tuple of what follows the outlet or receiver, or of a whole message whose first text is the selector.
+    // Never fails: what cannot be converted is an empty symbol and a console line.
     Outgoing(PyObject *args, const HandlePtr &handle, First first = First::value);
     std::string selector() const { return text_.substr(0, text_.find('\0')); }
     void to_outlet(t_outlet *outlet);
@@ -31,8 +31,8 @@ private:
     void append(PyObject *item, const HandlePtr &handle);
     void append_all(PyObject *sequence, Py_ssize_t from, const HandlePtr &handle);
     void append_text(PyObject *text);
-    t_symbol *resolve(); /* Pd's thread: interns the names; returns the selector */
-    std::string text_; /* the selector, then each name, all zero-terminated */
-    std::vector<t_atom> atoms_; /* names as offsets into text_ until resolved */
+    t_symbol *resolve(); // Pd's thread: interns the names; returns the selector
+    std::string text_; // the selector, then each name, all zero-terminated
+    std::vector<t_atom> atoms_; // names as offsets into text_ until resolved
     t_symbol *selector_ = nullptr;
 };

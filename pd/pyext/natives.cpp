@@ -1,4 +1,4 @@
-/* natives.cpp: the module `_pyext`, by which the Python half reaches Pd. */
+// natives.cpp: the module `_pyext`, by which the Python half reaches Pd.
 #include "natives.hpp"
 
 #include <m_pd.h>

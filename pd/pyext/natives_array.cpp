@@ -1,4 +1,4 @@
-/* natives_array.cpp: named arrays of Pd. */
+// natives_array.cpp: named arrays of Pd.
 #include <m_pd.h>
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 
 namespace {
 
-constexpr int frames_at_once = 1 << 16; /* copied on Pd's thread in one go */
+constexpr int frames_at_once = 1 << 16; // copied on Pd's thread in one go
 
 t_garray *find_array(const std::string &name, int *frames, t_word **words)
 {
@@ -21,7 +21,7 @@ t_garray *find_array(const std::string &name, int *frames, t_word **words)
     return nullptr;
 }
 
-/* Frames, or -1 for no such array. */
+// Frames, or -1 for no such array.
 PyObject *array_size(PyObject *, PyObject *text)
 {
     std::string name;
@@ -35,7 +35,7 @@ PyObject *array_size(PyObject *, PyObject *text)
     return PyLong_FromLong(*frames);
 }
 
-/* Pd's thread: the words themselves, float32 at every word_bytes; None for no such array. */
+// Pd's thread: the words themselves, float32 at every word_bytes; None for no such array.
 PyObject *array_memory(PyObject *, PyObject *text)
 {
     std::string name;
@@ -47,7 +47,7 @@ PyObject *array_memory(PyObject *, PyObject *text)
                                    PyBUF_WRITE);
 }
 
-/* A copy, as bytes of float32; None for no such array. */
+// A copy, as bytes of float32; None for no such array.
 PyObject *array_read(PyObject *, PyObject *text)
 {
     std::string name;
@@ -59,7 +59,7 @@ PyObject *array_read(PyObject *, PyObject *text)
     };
     if (!call_on_pd(measure)) return unreachable();
     if (*frames < 0) Py_RETURN_NONE;
-    auto data = std::make_shared<std::vector<float>>(static_cast<size_t>(*frames)); /* not made on Pd's thread */
+    auto data = std::make_shared<std::vector<float>>(static_cast<size_t>(*frames)); // not made on Pd's thread
     for (int start = 0; start < *frames; start += frames_at_once) {
         const bool done = call_on_pd([name, data, start] {
             int n;
@@ -74,7 +74,7 @@ PyObject *array_read(PyObject *, PyObject *text)
                                      static_cast<Py_ssize_t>(data->size() * sizeof(float)));
 }
 
-/* Writes float32 `values` at start, start + step, ...; what does not fit is left out. */
+// Writes float32 `values` at start, start + step, ...; what does not fit is left out.
 PyObject *array_write(PyObject *, PyObject *args)
 {
     std::string name;
@@ -100,7 +100,7 @@ PyObject *array_write(PyObject *, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* False for no such array. */
+// False for no such array.
 PyObject *array_resize(PyObject *, PyObject *args)
 {
     std::string name;

@@ -1,4 +1,4 @@
-/* natives_object.cpp: what a class asks of its own box. */
+// natives_object.cpp: what a class asks of its own box.
 #include <algorithm>
 #include <functional>
 #include <memory>
@@ -11,7 +11,7 @@
 
 namespace {
 
-/* "O&" converter: RingRef, left as it is by None. */
+// "O&" converter: RingRef, left as it is by None.
 int to_ring(PyObject *capsule, void *ring)
 {
     if (capsule == Py_None) return 1;
@@ -41,7 +41,7 @@ PyObject *bind(PyObject *, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* Always later: Pd may just be walking through those bound to this name. */
+// Always later: Pd may just be walking through those bound to this name.
 PyObject *unbind(PyObject *, PyObject *args)
 {
     HandlePtr handle;
@@ -69,7 +69,7 @@ PyObject *rings(PyObject *, PyObject *args)
     };
     if (on_pd_thread() && !in_dsp()) {
         apply();
-        discard([rings = std::move(rings)] {}); /* the old ones: not to be freed here */
+        discard([rings = std::move(rings)] {}); // the old ones: not to be freed here
     } else if (!post_to_pd(handle, apply)) {
         PyErr_SetString(PyExc_RuntimeError,
                         "_rings: too many messages to Pd are under way, the rings were not changed");
@@ -93,7 +93,7 @@ PyObject *should_exit(PyObject *, PyObject *capsule)
     return PyBool_FromLong(handle->gone || handle->stop.pending());
 }
 
-/* For so many ms no detached call begins. */
+// For so many ms no detached call begins.
 PyObject *stop(PyObject *, PyObject *args)
 {
     HandlePtr handle;
@@ -103,7 +103,7 @@ PyObject *stop(PyObject *, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* Whether a detached call may begin, and whether it does so `alone`. */
+// Whether a detached call may begin, and whether it does so `alone`.
 PyObject *may_begin(PyObject *, PyObject *args)
 {
     HandlePtr handle;
@@ -149,7 +149,7 @@ PyObject *address(PyObject *, PyObject *capsule)
     return PyLong_FromVoidPtr(handle.get());
 }
 
-/* Pd's thread: (signal inlets, signal outlets). */
+// Pd's thread: (signal inlets, signal outlets).
 PyObject *signals(PyObject *, PyObject *capsule)
 {
     HandlePtr handle;
@@ -158,7 +158,7 @@ PyObject *signals(PyObject *, PyObject *capsule)
     return Py_BuildValue("ii", handle->object->signal_inlets, handle->object->signal_outlets);
 }
 
-/* Pd's thread: where Pd's search path has name + ext: (directory, file) or None. */
+// Pd's thread: where Pd's search path has name + ext: (directory, file) or None.
 PyObject *find(PyObject *, PyObject *args)
 {
     HandlePtr handle;
@@ -172,7 +172,7 @@ PyObject *find(PyObject *, PyObject *args)
     return Py_BuildValue("ss", directory, file);
 }
 
-/* Signal vectors as writable memory; None where there is no audio. */
+// Signal vectors as writable memory; None where there is no audio.
 PyObject *vector_of(PyObject *args, const char *function, std::vector<t_sample *> Object::*vectors)
 {
     HandlePtr handle;

@@ -1,4 +1,4 @@
-/* natives_sending.cpp: messages and lines from Python to Pd. */
+// natives_sending.cpp: messages and lines from Python to Pd.
 #include <functional>
 #include <memory>
 #include <string>
@@ -70,13 +70,13 @@ PyObject *tocanvas(PyObject *, PyObject *args)
     const auto deliver = [handle, message] {
         if (handle->object) message->to_receiver(reinterpret_cast<t_pd *>(handle->object->canvas));
     };
-    /* `clear` deletes the very box whose method sends it: it waits until no message is on its way through the patch. */
+    // `clear` deletes the very box whose method sends it: it waits until no message is on its way through the patch.
     if (message->selector() == "clear") post_to_pd(handle, deliver);
     else send_soon(handle, deliver);
     Py_RETURN_NONE;
 }
 
-/* Items: (receiver, message) or (handle, outlet, message). */
+// Items: (receiver, message) or (handle, outlet, message).
 PyObject *bundle(PyObject *, PyObject *args)
 {
     PyObject *items;

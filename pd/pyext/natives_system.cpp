@@ -1,4 +1,4 @@
-/* natives_system.cpp: Pd at large: values, rates, threads. */
+// natives_system.cpp: Pd at large: values, rates, threads.
 #include <m_pd.h>
 #include <pthread.h>
 #include <sched.h>
@@ -43,7 +43,7 @@ PyObject *samplerate(PyObject *, PyObject *) { return PyFloat_FromDouble(static_
 PyObject *blocksize(PyObject *, PyObject *) { return PyLong_FromLong(sys_getblksize()); }
 PyObject *pd_thread(PyObject *, PyObject *) { return PyBool_FromLong(on_pd_thread()); }
 
-/* Higher by `delta` for the calling thread; real-time threads stay so, others change their niceness. */
+// Higher by `delta` for the calling thread; real-time threads stay so, others change their niceness.
 PyObject *priority(PyObject *, PyObject *number)
 {
     const int delta = static_cast<int>(PyLong_AsLong(number));

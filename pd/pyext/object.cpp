@@ -1,4 +1,4 @@
-/* object.cpp: [pyext], [pyext~], [py] and [pym]: boxes, inlets, outlets, and the way of a message to Python. */
+// object.cpp: [pyext], [pyext~], [py] and [pym]: boxes, inlets, outlets, and the way of a message to Python.
 #include "object.hpp"
 
 #include <algorithm>
@@ -17,17 +17,17 @@ std::vector<Object *> objects;
 
 namespace {
 
-t_class *pyext_class;        /* [pyext] */
-t_class *tilde_class;        /* [pyext~] with signal inlets: the first one is the control inlet too */
-t_class *tilde_silent_class; /* [pyext~] without */
+t_class *pyext_class;        // [pyext]
+t_class *tilde_class;        // [pyext~] with signal inlets: the first one is the control inlet too
+t_class *tilde_silent_class; // [pyext~] without
 t_class *inlet_class, *binding_class;
 
-/* ------------------------------------------------------------------ messages to Python */
+// ------------------------------------------------------------------ messages to Python
 
 void inlet_anything(Inlet *inlet, t_symbol *s, int argc, t_atom *argv)
 {
     const PdScope scope;
-    const HandlePtr handle = inlet->object->handle; /* the object may go while Python handles this */
+    const HandlePtr handle = inlet->object->handle; // the object may go while Python handles this
     receive(handle, Kind::message, inlet->number, s, argc, argv);
 }
 
@@ -47,12 +47,12 @@ void reload(Object &o, PyObject *owned_args)
     const Ref box(Py_NewRef(handle->box));
     const Ref done(args ? PyObject_CallMethod(box, "reload", "(O)", args.o) : nullptr);
     report_fault();
-    canvas_update_dsp(); /* `_signal` is looked up again */
+    canvas_update_dsp(); // `_signal` is looked up again
 }
 
-constexpr double stop_ms = 100; /* the time of a `stop` that says none */
+constexpr double stop_ms = 100; // the time of a `stop` that says none
 
-/* The leftmost inlet. */
+// The leftmost inlet.
 void control(t_pyext *x, t_symbol *s, int argc, t_atom *argv)
 {
     const PdScope scope;
@@ -92,7 +92,7 @@ void receive(const HandlePtr &handle, Kind kind, int number, t_symbol *selector,
     }
 }
 
-/* ------------------------------------------------------------------ receive names */
+// ------------------------------------------------------------------ receive names
 
 void bind_receiver(Object &object, int id, t_symbol *name)
 {
@@ -119,11 +119,11 @@ void unbind_receiver(Object &object, int id)
     object.bindings.erase(found);
 }
 
-/* ------------------------------------------------------------------ making and freeing boxes */
+// ------------------------------------------------------------------ making and freeing boxes
 
 namespace {
 
-/* With the GIL: makes the Python half; false after it has said why not. */
+// With the GIL: makes the Python half; false after it has said why not.
 bool make_box(Object &o, const std::string &kind, const Arguments &a)
 {
     const Ref handle(new_handle(o.handle)), args(python_atoms(a.argc, a.argv));
@@ -159,7 +159,7 @@ void pyext_free(t_pyext *x)
         ring_worker.bury(handle, std::move(o->out_ring), std::move(o->in_ring));
     } else {
         const Gil gil;
-        handle->gone = true; /* not before: a detached call that ends now would leave `_del` to Pd's thread */
+        handle->gone = true; // not before: a detached call that ends now would leave `_del` to Pd's thread
         Py_CLEAR(o->signal);
         if (PyObject *box = std::exchange(handle->box, nullptr)) {
             const Ref done(PyObject_CallMethod(box, "delete", nullptr));
@@ -170,8 +170,8 @@ void pyext_free(t_pyext *x)
     delete o;
 }
 
-/* Message inlet numbers that Python sees. With several signal inlets the original counts some of
- * them twice (box index + S - 1), and patches rely on it. */
+// Message inlet numbers that Python sees. With several signal inlets the original counts some of
+// them twice (box index + S - 1), and patches rely on it.
 int inlet_number(const Object &o, int k) { return o.signal_inlets ? k + 2 * (o.signal_inlets - 1) : k; }
 
 Object *new_object(const std::string &kind, const Arguments &a)
@@ -215,7 +215,7 @@ void make_inlets_and_outlets(Object &o, int inlets, int outlets)
     o.handle->outlets = outlets;
 }
 
-/* With the GIL: the whole of a box; false after it has said why not. */
+// With the GIL: the whole of a box; false after it has said why not.
 bool fill(Object &o, const std::string &kind, const Arguments &a)
 {
     const bool made = make_box(o, kind, a);
@@ -242,7 +242,7 @@ void *pyext_new(t_symbol *s, int argc, t_atom *argv)
     if (!a.unknown.empty())
         pd_error(x, "%s: there is no attribute %s: expected @detach 0|1|2, @respond 0|1, @py 0|1 or @args ...",
                  o->handle->name.c_str(), a.unknown.c_str());
-    keep_real_time_to_pd(); /* again: real time may have been switched on meanwhile */
+    keep_real_time_to_pd(); // again: real time may have been switched on meanwhile
     bool made;
     {
         const Gil gil;

@@ -1,4 +1,4 @@
-/* object.hpp: the boxes [pyext], [pyext~], [py] and [pym]. */
+// object.hpp: the boxes [pyext], [pyext~], [py] and [pym].
 #pragma once
 
 #include <m_pd.h>
@@ -12,24 +12,24 @@
 
 struct t_pyext {
     t_object obj;
-    t_float scalar; /* of the first signal inlet */
+    t_float scalar; // of the first signal inlet
     Object *object;
 };
 
-struct Inlet { /* message inlet */
+struct Inlet { // message inlet
     t_pd pd;
     Object *object;
     int number;
 };
 
-struct Binding { /* to a receive name */
+struct Binding { // to a receive name
     t_pd pd;
     Object *object;
     t_symbol *name;
     int id;
 };
 
-/* Everything here belongs to Pd's thread. */
+// Everything here belongs to Pd's thread.
 struct Object {
     t_pyext *pd = nullptr;
     t_canvas *canvas = nullptr;
@@ -39,41 +39,41 @@ struct Object {
     std::vector<t_outlet *> outlets;
     t_outlet *dump = nullptr;
     bool tilde = false;
-    bool calls = false; /* [py] or [pym]: a bang into the left inlet is for the function */
+    bool calls = false; // [py] or [pym]: a bang into the left inlet is for the function
 
     int signal_inlets = 0, signal_outlets = 0;
-    std::vector<t_sample *> in, out; /* Pd's vectors, valid until the next DSP rebuild */
+    std::vector<t_sample *> in, out; // Pd's vectors, valid until the next DSP rebuild
     int block = 0;
-    double rate = 0;     /* Hz; 0 until DSP was built */
-    double last_end = 0; /* logical time at the end of the last perform */
+    double rate = 0;     // Hz; 0 until DSP was built
+    double last_end = 0; // logical time at the end of the last perform
     bool performed = false;
-    PyObject *signal = nullptr; /* self._signal, or null; with the GIL only */
+    PyObject *signal = nullptr; // self._signal, or null; with the GIL only
     bool was_running = false;
 
     RingRef out_ring, in_ring;
-    bool had_ring = false; /* then its Python half is let go by the worker */
+    bool had_ring = false; // then its Python half is let go by the worker
     int tick_outlet = 0;
     t_clock *tick_clock = nullptr;
-    std::array<double, 256> ticks{}; /* logical times to come */
+    std::array<double, 256> ticks{}; // logical times to come
     uint32_t tick_read = 0, tick_write = 0;
 
     bool has_ring() const { return out_ring || in_ring; }
     sopi_ring *clock_ring() const { return out_ring ? out_ring.get() : in_ring.get(); }
     bool freewheel() const;
-    int64_t frame_now() const; /* host frame of this logical time */
+    int64_t frame_now() const; // host frame of this logical time
 };
 
 extern std::vector<Object *> objects;
 
-/* object.cpp */
+// object.cpp
 void setup_classes();
 void receive(const HandlePtr &handle, Kind kind, int number, t_symbol *selector, int argc, const t_atom *argv);
 void bind_receiver(Object &object, int id, t_symbol *name);
 void unbind_receiver(Object &object, int id);
 
-/* audio.cpp */
-void set_rings(Object &object, RingRef &out, RingRef &in, int tick_outlet); /* swaps the old ones out */
+// audio.cpp
+void set_rings(Object &object, RingRef &out, RingRef &in, int tick_outlet); // swaps the old ones out
 void free_audio(Object &object);
 void build_dsp(Object &object, t_signal **sp);
-void watch_dsp(); /* polled: tells rings that DSP was switched off */
+void watch_dsp(); // polled: tells rings that DSP was switched off
 void tick_due(Object *object);

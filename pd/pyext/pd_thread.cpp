@@ -1,4 +1,4 @@
-/* pd_thread.cpp: how other threads reach Pd. They post functions; a Pd clock runs them on Pd's thread. */
+// pd_thread.cpp: how other threads reach Pd. They post functions; a Pd clock runs them on Pd's thread.
 #include "pd_thread.hpp"
 
 #include <m_pd.h>
@@ -15,13 +15,13 @@
 
 namespace {
 
-constexpr int most_pending = 8192; /* posts that Pd has not run yet */
-constexpr int most_per_poll = 512; /* so that a flood cannot hold up audio */
+constexpr int most_pending = 8192; // posts that Pd has not run yet
+constexpr int most_per_poll = 512; // so that a flood cannot hold up audio
 constexpr double poll_ms = 1;
-constexpr int patience_ms = 3000; /* for Pd's thread, which may wait for the very thread that waits for it */
+constexpr int patience_ms = 3000; // for Pd's thread, which may wait for the very thread that waits for it
 
 PostQueue queue(most_pending);
-std::atomic<uint32_t> dropped{0}; /* of no particular object */
+std::atomic<uint32_t> dropped{0}; // of no particular object
 std::atomic<bool> any_dropped{false};
 std::atomic<bool> pd_waits{false};
 sem_t pd_wake;
@@ -30,7 +30,7 @@ thread_local int pd_depth __attribute__((tls_model("initial-exec"))) = 0;
 thread_local bool dsp_now __attribute__((tls_model("initial-exec"))) = false;
 
 t_clock *poll_clock;
-double last_report = -1; /* s */
+double last_report = -1; // s
 
 timespec in_milliseconds(long ms)
 {
@@ -42,7 +42,7 @@ timespec in_milliseconds(long ms)
     return t;
 }
 
-/* One line a second and object, however much was lost. */
+// One line a second and object, however much was lost.
 void report_dropped()
 {
     if (!any_dropped || sys_getrealtime() - last_report < 1) return;
@@ -140,7 +140,7 @@ void send_soon(const HandlePtr &handle, std::function<void()> send)
 
 void drain(int most)
 {
-    if (queue.run(most)) ring_worker.wake(); /* it frees them */
+    if (queue.run(most)) ring_worker.wake(); // it frees them
 }
 
 void discard(std::function<void()> held)
@@ -173,7 +173,7 @@ void start_poll()
     clock_delay(poll_clock, poll_ms);
 }
 
-/* ------------------------------------------------------------------ console */
+// ------------------------------------------------------------------ console
 
 void print_error(const HandlePtr &handle, std::string line)
 {

@@ -1,4 +1,4 @@
-/* post_queue.hpp: functions on their way to one thread, which runs them and frees nothing. Knows neither Pd nor Python. */
+// post_queue.hpp: functions on their way to one thread, which runs them and frees nothing. Knows neither Pd nor Python.
 #pragma once
 
 #include <atomic>
@@ -9,10 +9,10 @@
 
 class PostQueue {
 public:
-    /* At most `most` functions wait; what must arrive (`push_always`) is not refused. */
+    // At most `most` functions wait; what must arrive (`push_always`) is not refused.
     explicit PostQueue(int most) : most_(most) {}
 
-    /* Any thread. False if too many wait. */
+    // Any thread. False if too many wait.
     bool push(std::function<void()> run)
     {
         if (waiting_.fetch_add(1) >= most_) {
@@ -29,8 +29,8 @@ public:
         posted_.push(new Post{std::move(run), nullptr});
     }
 
-    /* The one thread: runs at most `most` functions, in the order in which they were pushed; whether there were any.
-     * What one of them does may come back here: the inner call goes on with the next one. */
+    // The one thread: runs at most `most` functions, in the order in which they were pushed; whether there were any.
+    // What one of them does may come back here: the inner call goes on with the next one.
     bool run(int most)
     {
         if (Post *taken = posted_.take()) {
@@ -50,10 +50,10 @@ public:
         return any;
     }
 
-    /* Any thread: what `held` owns is destroyed in the next collect(). */
+    // Any thread: what `held` owns is destroyed in the next collect().
     void discard(std::function<void()> held) { done_.push(new Post{std::move(held), nullptr}); }
 
-    /* Any thread but the one: frees what has run. */
+    // Any thread but the one: frees what has run.
     void collect()
     {
         if (done_.empty()) return;
@@ -74,5 +74,5 @@ private:
     const int most_;
     std::atomic<int> waiting_{0};
     Stack<Post> posted_, done_;
-    Post *ready_ = nullptr, *last_ = nullptr; /* taken from `posted_`, not run yet; the one thread's */
+    Post *ready_ = nullptr, *last_ = nullptr; // taken from `posted_`, not run yet; the one thread's
 };

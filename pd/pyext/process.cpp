@@ -1,5 +1,5 @@
-/* process.cpp: the end of Pd's process, and forks of it. Pd ends by exit(), without freeing objects; Python is never
- * finalised. */
+// process.cpp: the end of Pd's process, and forks of it. Pd ends by exit(), without freeing objects; Python is never
+// finalised.
 #include "process.hpp"
 
 #include <pthread.h>
@@ -19,13 +19,13 @@ std::atomic<bool> quitting{false};
 namespace {
 
 constexpr int worker_patience_ms = 200, gil_patience_ms = 200;
-pid_t process; /* a fork of it must not do this */
+pid_t process; // a fork of it must not do this
 std::atomic<bool> forked{false};
 std::atomic<bool> frozen{false};
-std::atomic<bool> terminated{false}; /* by SIGTERM */
+std::atomic<bool> terminated{false}; // by SIGTERM
 sem_t termination;
 
-/* Takes the GIL and keeps it: from now on no Python code runs. */
+// Takes the GIL and keeps it: from now on no Python code runs.
 void *take_gil(void *)
 {
     PyGILState_Ensure();
@@ -37,7 +37,7 @@ void freeze_python()
 {
     if (getpid() != process || quitting.exchange(true)) return;
     for (Worker *w : {&ring_worker, &detach_worker, &spawner}) w->wake();
-    if (PyGILState_Check()) return; /* exit() was called from Python: nobody else gets the GIL now */
+    if (PyGILState_Check()) return; // exit() was called from Python: nobody else gets the GIL now
     for (int ms = 0; ms < worker_patience_ms; ms++) {
         if (ring_worker.idle() && detach_worker.idle() && spawner.idle()) break;
         usleep(1000);
@@ -46,8 +46,8 @@ void freeze_python()
     for (int ms = 0; ms < gil_patience_ms && !frozen; ms++) usleep(1000);
 }
 
-/* SIGTERM would end Pd without exit(), and with it recordings that are not closed. Its end is left to
- * Pd's thread; if that is stuck, it comes all the same. */
+// SIGTERM would end Pd without exit(), and with it recordings that are not closed. Its end is left to
+// Pd's thread; if that is stuck, it comes all the same.
 constexpr unsigned termination_patience_s = 1;
 
 void die_of_sigterm()
@@ -75,7 +75,7 @@ void *watch_termination(void *)
     return nullptr;
 }
 
-/* The last step: threads may be stuck in C for long, so nobody joins them. */
+// The last step: threads may be stuck in C for long, so nobody joins them.
 void leave(int status, void *)
 {
     if (getpid() != process) return;
@@ -89,7 +89,7 @@ void leave(int status, void *)
 
 bool is_fork() { return forked; }
 
-/* exit() runs what was registered last first: the libraries' own ends come between these two. */
+// exit() runs what was registered last first: the libraries' own ends come between these two.
 void prepare_quit()
 {
     process = getpid();

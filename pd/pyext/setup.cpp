@@ -1,4 +1,4 @@
-/* setup.cpp: Pd loads the library `py`. */
+// setup.cpp: Pd loads the library `py`.
 #include <m_pd.h>
 
 #include "interpreter.hpp"

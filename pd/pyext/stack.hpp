@@ -1,9 +1,9 @@
-/* stack.hpp: a lock-free stack that many threads push to. Knows neither Pd nor Python. */
+// stack.hpp: a lock-free stack that many threads push to. Knows neither Pd nor Python.
 #pragma once
 
 #include <atomic>
 
-/* Many threads push, one at a time takes all; nobody waits. T has a member `next`. */
+// Many threads push, one at a time takes all; nobody waits. T has a member `next`.
 template <class T> class Stack {
 public:
     void push(T *item)
@@ -12,7 +12,7 @@ public:
         while (!top_.compare_exchange_weak(item->next, item, std::memory_order_release, std::memory_order_relaxed)) {}
     }
 
-    /* All there is, oldest first, linked by `next`. */
+    // All there is, oldest first, linked by `next`.
     T *take()
     {
         T *item = top_.exchange(nullptr, std::memory_order_acquire), *first = nullptr;

@@ -1,4 +1,4 @@
-/* thread.cpp: threads that do not get Pd's real-time priority. */
+// thread.cpp: threads that do not get Pd's real-time priority.
 #include "thread.hpp"
 
 #include <pthread.h>

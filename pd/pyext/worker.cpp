@@ -1,4 +1,4 @@
-/* worker.cpp: threads that hand Pd's messages to Python, so that Pd's thread need not wait for the GIL. */
+// worker.cpp: threads that hand Pd's messages to Python, so that Pd's thread need not wait for the GIL.
 #include "worker.hpp"
 
 #include <cstring>
@@ -14,7 +14,7 @@ Worker ring_worker("ring_message"), detach_worker("detached_message"), spawner("
 
 void deliver(const HandlePtr &handle, const char *entry, const Incoming &message, const t_atom *argv)
 {
-    if (!handle->box) return; /* deleted meanwhile */
+    if (!handle->box) return; // deleted meanwhile
     const Ref box(Py_NewRef(handle->box));
     const Ref selector(python_symbol(message.selector));
     const Ref atoms(python_atoms(message.argc, argv));
@@ -89,7 +89,7 @@ void *Worker::run(void *self)
 
 void Worker::loop()
 {
-    PyGILState_Ensure(); /* once: this thread's Python state stays */
+    PyGILState_Ensure(); // once: this thread's Python state stays
     PyThreadState *state = PyEval_SaveThread();
     while (!quitting) {
         sem_wait(&semaphore_);
@@ -108,11 +108,11 @@ void Worker::loop()
 
 void Worker::finish()
 {
-    if (waiting_) return; /* a message that came while waiting is queued: the wait that is on covers it */
+    if (waiting_) return; // a message that came while waiting is queued: the wait that is on covers it
     waiting_ = true;
     {
         const GilReleased released;
-        /* Also for what the handlers send to objects with rings; bounded, for they may send in circles. */
+        // Also for what the handlers send to objects with rings; bounded, for they may send in circles.
         const uint64_t last = queue_.put() + most_nested_;
         for (;;) {
             const uint64_t taken = queue_.taken();

@@ -1,4 +1,4 @@
-/* worker.hpp: how messages reach Python without Pd's thread waiting for it. */
+// worker.hpp: how messages reach Python without Pd's thread waiting for it.
 #pragma once
 
 #include <m_pd.h>
@@ -13,34 +13,34 @@
 
 enum class Kind : int32_t { message, bound, control };
 
-/* One message for Python. `number`: inlet from 1 (0: a bang into the left inlet of [py]), or the id of a binding. */
+// One message for Python. `number`: inlet from 1 (0: a bang into the left inlet of [py]), or the id of a binding.
 struct Incoming {
     Kind kind;
     int32_t number;
-    int64_t time; /* host frame of the object's ring; -1 without a ring */
+    int64_t time; // host frame of the object's ring; -1 without a ring
     t_symbol *selector;
     int32_t argc;
 };
 
-/* With the GIL: hand a message to the Python half, by the method `entry` of Box. */
+// With the GIL: hand a message to the Python half, by the method `entry` of Box.
 void deliver(const HandlePtr &handle, const char *entry, const Incoming &message, const t_atom *argv);
 
-/* A thread that hands messages to Python in order. Pd's thread feeds it without a lock. */
+// A thread that hands messages to Python in order. Pd's thread feeds it without a lock.
 class Worker {
 public:
     explicit Worker(const char *entry) : entry_(entry) {}
     void start();
-    /* Pd's thread. False, and counted, if the queue is full. */
+    // Pd's thread. False, and counted, if the queue is full.
     bool push(const HandlePtr &handle, const Incoming &message, const t_atom *argv);
-    /* Pd's thread: `_del`, then let go, in this thread. */
+    // Pd's thread: `_del`, then let go, in this thread.
     void bury(const HandlePtr &handle, RingRef out, RingRef in);
-    /* Pd's thread, freewheel: wait until all that was pushed is handled. */
+    // Pd's thread, freewheel: wait until all that was pushed is handled.
     void finish();
     void wake();
     bool idle() const { return idle_; }
 
 private:
-    struct Record { /* in the queue: this, then the atoms */
+    struct Record { // in the queue: this, then the atoms
         HandlePtr handle;
         Incoming message;
     };
@@ -54,15 +54,15 @@ private:
     bool handle_next();
     void handle_dead();
 
-    static constexpr uint64_t most_nested_ = 1 << 16; /* bytes */
+    static constexpr uint64_t most_nested_ = 1 << 16; // bytes
     const char *entry_;
     RecordQueue queue_;
     Stack<Dead> dead_;
     std::atomic<bool> idle_{true};
     sem_t semaphore_;
-    bool waiting_ = false; /* Pd's thread is in finish() */
+    bool waiting_ = false; // Pd's thread is in finish()
 };
 
-extern Worker ring_worker;   /* objects with a ring */
-extern Worker detach_worker; /* @detach 1 */
-extern Worker spawner;       /* @detach 2: starts a thread a call */
+extern Worker ring_worker;   // objects with a ring
+extern Worker detach_worker; // @detach 1
+extern Worker spawner;       // @detach 2: starts a thread a call
