@@ -30,8 +30,9 @@ FORMATTED = $(shell git ls-files pd/pyext tests/native tests/engine_digest.cpp s
 format:
 	@.venv/bin/ruff format -q . && .venv/bin/clang-format -i $(FORMATTED)
 
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 sanitize:
-	@$(MAKE) --no-print-directory -C tests/native sanitize
+	@$(MAKE) --no-print-directory -j$(JOBS) -C tests/native sanitize
 warnings:
 	@$(MAKE) --no-print-directory -C tests/native warnings CXX=clang++ PYTHON="$(CURDIR)/.venv/bin/python"
 	@$(MAKE) --no-print-directory -C pd/pyext warnings CXX=clang++ PYTHON="$(CURDIR)/.venv/bin/python"
