@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import crc32c
 import numpy as np
-
-from sopilib.native import _native
 
 SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 Variables = dict[str, np.ndarray]
@@ -30,7 +29,7 @@ class Layout:
 
 
 def masked(data: bytes) -> int:
-    crc = int(_native.crc32c(np.frombuffer(data, np.uint8), plain=True))
+    crc = crc32c.crc32c(data)
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 

@@ -25,7 +25,7 @@ from torch_writer import (
 
 import sopilib
 from sopilib import Engine, Model, SopiError, SopiWarning, checkpoint
-from sopilib.checkpoint import torch_file
+from sopilib.checkpoint.readers import torch_file
 from sopilib.model.network import SampleRNN
 
 FIXTURES = Path(__file__).parent / "fixtures"

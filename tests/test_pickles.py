@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import sopilib
 from sopilib import SopiError
-from sopilib.checkpoint import pickles
+from sopilib.checkpoint.readers import pickles
 
 
 def read(content: bytes) -> Any:
