@@ -55,7 +55,8 @@ def entry(dtype: int, shape: Iterable[int], shard: int, offset: int, size: int, 
 
 def snappy(data: bytes) -> bytes:
     """Greedy: the longest copy that a four-byte hash finds, in each of the three forms of copies in turn."""
-    out, at, start, seen, turn = varint(len(data)), 0, 0, {}, 0
+    seen: dict[bytes, int] = {}
+    out, at, start, turn = varint(len(data)), 0, 0, 0
 
     def literal(piece: bytes) -> bytes:
         n = len(piece) - 1

@@ -330,7 +330,7 @@ def test_files_beside_the_checkpoint_are_used_but_the_shapes_count(tmp_path: Pat
 )
 def test_wrong_options_say_so(options: dict[str, object], words: str) -> None:
     with pytest.raises(SopiError, match=words):
-        sopilib.load(GRU, **options)
+        sopilib.load(GRU, **options)  # type: ignore[arg-type]
 
 
 def test_our_own_file_takes_no_options(tmp_path: Path) -> None:

@@ -248,7 +248,7 @@ def test_any_ground_truth_tells_the_quantiser(lowest: float, highest: float, sub
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, object], words: str) -> None:
     with pytest.raises(SopiError, match=words):
-        sopilib.load(A2AARON_FILE, **options)
+        sopilib.load(A2AARON_FILE, **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
