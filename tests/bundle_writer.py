@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import crc32c
 import numpy as np
+
+from sopilib.native import _native
 
 SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 Variables = dict[str, np.ndarray]
@@ -29,7 +30,7 @@ class Layout:
 
 
 def masked(data: bytes) -> int:
-    crc = crc32c.crc32c(data)
+    crc = int(_native.crc32c(np.frombuffer(data, np.uint8), plain=True))
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
@@ -55,8 +56,7 @@ def entry(dtype: int, shape: Iterable[int], shard: int, offset: int, size: int, 
 
 def snappy(data: bytes) -> bytes:
     """Greedy: the longest copy that a four-byte hash finds, in each of the three forms of copies in turn."""
-    seen: dict[bytes, int] = {}
-    out, at, start, turn = varint(len(data)), 0, 0, 0
+    out, at, start, seen, turn = varint(len(data)), 0, 0, {}, 0
 
     def literal(piece: bytes) -> bytes:
         n = len(piece) - 1

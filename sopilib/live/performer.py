@@ -323,6 +323,8 @@ class Performer:
                     )
             if kind == "refused":
                 self.teller.tell("error", str(value))
+            if kind == "lost":
+                self.teller.tell("warning", f"{value} more events were lost: too many came at once")
 
     def _tell_recording(self) -> None:
         if self.recording is None or not self.recording.ended:

@@ -21,7 +21,11 @@
  * Freewheel. When `freewheel` is set the callback calls wait() before it reads: the only place where
  * it may block. It is set only where nobody listens in real time (pd -batch, tests).
  *
- * Every function marked RT takes no lock, allocates nothing, makes no system call.
+ * Blocks. Any number of frames may be asked for at once: more than a quarter of the ring is read in pieces, each of which finds
+ * what is ready then (in freewheel: waits for it), and of more than the ring holds only the last are kept when written.
+ *
+ * Every function marked RT takes no lock, allocates nothing, makes no system call, and in C++ throws nothing: it may be called
+ * in the audio callback.
  */
 #ifndef SOPI_RING_H
 #define SOPI_RING_H
@@ -70,17 +74,23 @@ typedef struct sopi_ring {
     uint32_t dsp;         /* 1 while the host runs the callback */
 } sopi_ring;
 
+#ifdef __cplusplus
+#define SOPI_NOEXCEPT noexcept
+#else
+#define SOPI_NOEXCEPT
+#endif
+
 #define sopi_load(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define sopi_store(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 
 /* RT. 1 if `r` is a ring that this header describes. */
-static inline int sopi_ring_valid(const sopi_ring *r)
+static inline int sopi_ring_valid(const sopi_ring *r) SOPI_NOEXCEPT
 {
     return r && r->magic == SOPI_RING_MAGIC && r->version == SOPI_RING_VERSION && r->bytes == sizeof(sopi_ring);
 }
 
 /* RT. */
-static inline void sopi_ring_retain(sopi_ring *r) { __atomic_add_fetch(&r->refs, 1, __ATOMIC_RELAXED); }
+static inline void sopi_ring_retain(sopi_ring *r) SOPI_NOEXCEPT { __atomic_add_fetch(&r->refs, 1, __ATOMIC_RELAXED); }
 
 /* Not RT: the last one out frees it. */
 static inline void sopi_ring_release(sopi_ring *r)
@@ -89,7 +99,7 @@ static inline void sopi_ring_release(sopi_ring *r)
 }
 
 /* RT. The host says how it runs; call it when DSP starts, before the first read. */
-static inline void sopi_ring_host(sopi_ring *r, double sample_rate, uint32_t block, int running)
+static inline void sopi_ring_host(sopi_ring *r, double sample_rate, uint32_t block, int running) SOPI_NOEXCEPT
 {
     __atomic_store(&r->sample_rate, &sample_rate, __ATOMIC_RELEASE);
     sopi_store(&r->block, block);
@@ -97,11 +107,11 @@ static inline void sopi_ring_host(sopi_ring *r, double sample_rate, uint32_t blo
 }
 
 /* RT. Host position of the next frame that the callback will hand out. */
-static inline uint64_t sopi_ring_now(const sopi_ring *r) { return sopi_load(&r->read); }
+static inline uint64_t sopi_ring_now(const sopi_ring *r) SOPI_NOEXCEPT { return sopi_load(&r->read); }
 
 /* RT. Measures bursts: calls closer together than half a block's duration belong to one burst.
  * `now_ns`: a monotonic clock (0 switches the measurement off). */
-static inline void sopi_ring_burst(sopi_ring *r, uint32_t n, uint64_t now_ns)
+static inline void sopi_ring_burst(sopi_ring *r, uint32_t n, uint64_t now_ns) SOPI_NOEXCEPT
 {
     if (!now_ns || r->sample_rate <= 0) return;
     const uint64_t read = r->read;
@@ -111,14 +121,13 @@ static inline void sopi_ring_burst(sopi_ring *r, uint32_t n, uint64_t now_ns)
     if (burst > sopi_load(&r->burst) && burst < r->capacity) sopi_store(&r->burst, burst);
 }
 
-/* RT (but see Freewheel). Fills out[channel][0..n) for `channels` channels and moves the clock by n.
- * Channels that the ring does not have are filled with zeros. */
-static inline void sopi_ring_read(sopi_ring *r, float *const *out, uint32_t channels, uint32_t n, uint64_t now_ns)
+/* RT. The next n frames into out[channel][from .. from + n), n at most the capacity. */
+static inline void sopi_ring_read_piece(sopi_ring *r, float *const *out, uint32_t channels, uint32_t from,
+                                        uint32_t n) SOPI_NOEXCEPT
 {
     const uint64_t read = r->read;
     const uint32_t reserve = r->reserve, mask = r->capacity - 1;
     if (sopi_load(&r->freewheel)) r->wait(r, read + n + reserve);
-    else sopi_ring_burst(r, n, now_ns);
     const uint64_t write = sopi_load(&r->write);
     const uint64_t ready = write > read ? write - read : 0;
     const int enough = ready >= (uint64_t)n + reserve;
@@ -132,7 +141,7 @@ static inline void sopi_ring_read(sopi_ring *r, float *const *out, uint32_t chan
         if (have < n) sopi_store(&r->missing, r->missing + (n - have));
     }
     for (uint32_t c = 0; c < channels; c++) {
-        float *o = out[c];
+        float *o = out[c] + from;
         if (c >= r->channels) { memset(o, 0, n * sizeof(float)); continue; }
         const float *d = r->data + (size_t)c * r->capacity;
         const uint32_t at = (uint32_t)(read & mask), first = r->capacity - at < have ? r->capacity - at : have;
@@ -156,29 +165,44 @@ static inline void sopi_ring_read(sopi_ring *r, float *const *out, uint32_t chan
     sopi_store(&r->read, read + n);
 }
 
-/* RT. Input ring: takes in[channel][0..n) and moves the clock and `write` by n. Old frames are overwritten. */
-static inline void sopi_ring_write(sopi_ring *r, const float *const *in, uint32_t channels, uint32_t n)
+/* RT (but see Freewheel). Fills out[channel][0..n) for `channels` channels and moves the clock by n.
+ * Channels that the ring does not have are filled with zeros. `now_ns` as for sopi_ring_burst. */
+static inline void sopi_ring_read(sopi_ring *r, float *const *out, uint32_t channels, uint32_t n,
+                                  uint64_t now_ns) SOPI_NOEXCEPT
 {
-    const uint64_t at64 = r->write;
-    const uint32_t mask = r->capacity - 1;
+    const uint32_t most = r->capacity / 4 ? r->capacity / 4 : 1;
+    uint32_t done = 0;
+    if (!sopi_load(&r->freewheel)) sopi_ring_burst(r, n, now_ns);
+    while (done < n) {
+        const uint32_t piece = n - done < most ? n - done : most;
+        sopi_ring_read_piece(r, out, channels, done, piece);
+        done += piece;
+    }
+}
+
+/* RT. Input ring: takes in[channel][0..n) and moves the clock and `write` by n. Old frames are overwritten. */
+static inline void sopi_ring_write(sopi_ring *r, const float *const *in, uint32_t channels, uint32_t n) SOPI_NOEXCEPT
+{
+    const uint32_t mask = r->capacity - 1, skip = n > r->capacity ? n - r->capacity : 0, kept = n - skip;
+    const uint64_t end = r->write + n;
+    const uint32_t at = (uint32_t)((end - kept) & mask), first = r->capacity - at < kept ? r->capacity - at : kept;
     for (uint32_t c = 0; c < r->channels; c++) {
         float *d = r->data + (size_t)c * r->capacity;
-        const uint32_t at = (uint32_t)(at64 & mask), first = r->capacity - at < n ? r->capacity - at : n;
         if (c < channels) {
-            memcpy(d + at, in[c], first * sizeof(float));
-            memcpy(d, in[c] + first, (n - first) * sizeof(float));
+            memcpy(d + at, in[c] + skip, first * sizeof(float));
+            memcpy(d, in[c] + skip + first, (kept - first) * sizeof(float));
         } else {
             memset(d + at, 0, first * sizeof(float));
-            memset(d, 0, (n - first) * sizeof(float));
+            memset(d, 0, (kept - first) * sizeof(float));
         }
     }
-    sopi_store(&r->write, at64 + n);
-    sopi_store(&r->read, at64 + n);
+    sopi_store(&r->write, end);
+    sopi_store(&r->read, end);
 }
 
 /* RT, host side. Takes the next tick before position `end`: 1 and its position, or 0 if there is none yet.
  * Ticks before `begin` are skipped (nobody listened). */
-static inline int sopi_ring_tick(sopi_ring *r, uint64_t begin, uint64_t end, uint64_t *position)
+static inline int sopi_ring_tick(sopi_ring *r, uint64_t begin, uint64_t end, uint64_t *position) SOPI_NOEXCEPT
 {
     const uint64_t written = sopi_load(&r->tick_write);
     uint64_t at = r->tick_read;

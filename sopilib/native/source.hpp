@@ -58,7 +58,11 @@ public:
     virtual void prime(const int32_t *codes, int64_t n, const float *features) = 0;
     // One voice starts anew; only where position() is 0.
     virtual void reset_voice(int voice, uint64_t seed) = 0;
+    // False for a source without snapshots, morphing, kicks and seeds of single voices: those throw std::runtime_error.
+    virtual bool remembers() const noexcept { return true; }
     virtual void save(State &state) const = 0;
+    // std::invalid_argument if `state` is not of the same model and number of voices.
+    virtual void check(const State &state) const = 0;
     // `state` must be of the same model and number of voices: std::invalid_argument else.
     virtual void restore(const State &state) = 0;
     // One voice of it; only where position() is 0, and was for `state`. The random stream goes on as it is.

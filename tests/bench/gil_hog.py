@@ -67,8 +67,7 @@ class witness(pyext._class):
 
     def watch_1(self) -> None:
         performer = next(o for o in gc.get_objects() if isinstance(o, Performer))
-        self.seen = Watched(performer.stream)
-        performer.stream = self.seen  # type: ignore[assignment]
+        performer.stream = self.seen = Watched(performer.stream)
 
     def write_1(self, path: Any) -> None:
         self.seen.events()

@@ -126,12 +126,7 @@ def play_under(
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
     pd = subprocess.Popen(command(path, *flags, batch=False), **pipes, env=environment)
     recorder, said = None, bytearray()
-
-    def listen() -> None:
-        for line in pd.stdout or ():
-            said.extend(line)
-
-    listening = threading.Thread(target=listen)
+    listening = threading.Thread(target=lambda: [said.extend(line) for line in pd.stdout or ()])
     listening.start()
     try:
         ports = wait_for_ports(channels, environment)

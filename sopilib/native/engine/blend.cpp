@@ -101,6 +101,14 @@ void Blend::split(const State &state, State *first, State *second) const
     second->position = state.position % second_->period();
 }
 
+void Blend::check(const State &state) const
+{
+    State a, b;
+    split(state, &a, &b);
+    first_->check(a);
+    second_->check(b);
+}
+
 void Blend::restore(const State &state)
 {
     State a, b;

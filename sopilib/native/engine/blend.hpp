@@ -27,6 +27,7 @@ public:
     void prime(const int32_t *codes, int64_t n, const float *features) override;
     void reset_voice(int voice, uint64_t seed) override;
     void save(State &state) const override;
+    void check(const State &state) const override;
     void restore(const State &state) override;
     void restore_voice(int voice, const State &state) override;
     void approach(const State &state, float share) override;

@@ -64,6 +64,7 @@ public:
     int features() const noexcept override { return w_->features; }
     void reset_voice(int voice, uint64_t seed) override;
     void save(State &state) const override;
+    void check(const State &state) const override;
     void restore(const State &state) override;
     void restore_voice(int voice, const State &state) override;
     void approach(const State &state, float share) override;
@@ -114,7 +115,6 @@ private:
     template <class F> void each_array(int voice, F &&each) noexcept;
     void begin_voice(int voice, uint64_t seed) noexcept;
     void restore_row(int voice, const State::Row &row);
-    void check(const State &state) const;
     // work(worker) on every member of the team.
     template <typename Work> void together(Work &&work) noexcept;
 

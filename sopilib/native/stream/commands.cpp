@@ -1,5 +1,7 @@
 // The commands: what is checked when one is posted, and what each does when its time has come.
-#include "stream.hpp"
+#include "stream/stream.hpp"
+
+#include "stream/envelope.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -12,6 +14,7 @@ namespace sopi {
 namespace {
 
 constexpr double kLongestSwap = 100; // ms
+constexpr double kLongestTail = 0.1; // s
 
 std::string in_words(double x)
 {
@@ -20,7 +23,7 @@ std::string in_words(double x)
     return text;
 }
 
-[[noreturn]] void refuse(const char *name, const std::string &found, const std::string &expected)
+[[noreturn]] void wrong(const char *name, const std::string &found, const std::string &expected)
 {
     throw std::invalid_argument(std::string(name) + " is " + found + ", expected " + expected);
 }
@@ -28,14 +31,15 @@ std::string in_words(double x)
 void check_number(const Entry &entry, const Value &value)
 {
     if (entry.whole) {
-        if (value.type != Value::Type::whole) refuse(entry.name, "no whole number", "0 to 2^64 - 1");
+        if (value.type != Value::Type::whole) wrong(entry.name, "no whole number", "0 to 2^64 - 1");
         return;
     }
     const double x = value.number;
-    const bool fits = value.type == Value::Type::number && x >= entry.least && x <= entry.most && (!entry.integer || x == std::floor(x));
+    const bool fits = value.type == Value::Type::number && x >= entry.least && x <= entry.most &&
+                      (!entry.integer || x == std::floor(x));
     if (!fits)
-        refuse(entry.name, value.type == Value::Type::number ? in_words(x) : "no number",
-               (entry.integer ? "a whole number from " : "") + in_words(entry.least) + " to " + in_words(entry.most));
+        wrong(entry.name, value.type == Value::Type::number ? in_words(x) : "no number",
+              (entry.integer ? "a whole number from " : "") + in_words(entry.least) + " to " + in_words(entry.most));
 }
 
 // The voices that both have go on in the new one.
@@ -50,13 +54,6 @@ void keep_voices(const Source &from, Source &to)
 }
 
 } // namespace
-
-Knobs usual_knobs() noexcept
-{
-    Knobs knobs;
-    for (size_t id = 0; id < kIds; id++) knobs[id] = Moving(kCommands[id].usual);
-    return knobs;
-}
 
 const Stream::Gesture Stream::kGestures[] = {
     {Id::play, &Stream::play_or_stop},
@@ -95,11 +92,13 @@ void Stream::check(const Command &command) const
     const bool swaps = command.id == Id::swap || command.id == Id::swap_keeping;
     const double longest = swaps ? kLongestSwap : entry.longest_ramp;
     if (!(command.ramp >= 0 && command.ramp <= longest))
-        refuse(entry.name, "to ramp in " + in_words(command.ramp) + " ms", "0 to " + in_words(longest) + " ms");
-    if (command.voice < -1 || (command.voice >= 0 && !entry.voice)) refuse(entry.name, "for one voice", "for all of them");
+        wrong(entry.name, "to ramp in " + in_words(command.ramp) + " ms", "0 to " + in_words(longest) + " ms");
+    if (command.voice < -1 || (command.voice >= 0 && !entry.voice))
+        wrong(entry.name, "for one voice", "for all of them");
     const uint32_t least = command.id == Id::listen ? 1 : 0, most = command.id == Id::listen ? 3 : entry.indices - 1;
     if (command.index < least || command.index > most)
-        refuse(entry.name, "for number " + std::to_string(command.index), std::to_string(least) + " to " + std::to_string(most));
+        wrong(entry.name, "for number " + std::to_string(command.index),
+              std::to_string(least) + " to " + std::to_string(most));
     const bool takes_prepared = gesture && (gesture->takes || gesture->or_none);
     if (takes_prepared || command.value.type == Value::Type::prepared) check_prepared(command, gesture);
     else check_number(entry, command.value);
@@ -111,14 +110,14 @@ void Stream::check_prepared(const Command &command, const Gesture *gesture) cons
     if (command.value.type == Value::Type::none && gesture->or_none) return;
     const void *takes = command.id == Id::temperature ? &type_of<Envelope> : gesture ? gesture->takes : nullptr;
     if (command.value.type != Value::Type::prepared || command.value.prepared->type() != takes)
-        refuse(name, "not what it takes", "a number, or what was prepared for it");
+        wrong(name, "not what it takes", "a number, or what was prepared for it");
     const auto once = [&](auto *what) {
-        if (what && what->posted.exchange(true)) refuse(name, "something that was posted before", "a new one");
+        if (what && what->posted.exchange(true)) wrong(name, "something that was posted before", "a new one");
     };
     const Prepared &prepared = *command.value.prepared;
     const auto *listener = prepared.as<Listener>();
     const Player *player = listener ? listener->player.get() : prepared.as<Player>();
-    if (player && player->channels != channels_) refuse(name, "a player of another stream", "one of this stream");
+    if (player && player->channels != channels_) wrong(name, "a player of another stream", "one of this stream");
     once(prepared.as<Player>());
     once(prepared.as<Listener>());
     once(prepared.as<Guard>());
@@ -132,8 +131,8 @@ void Stream::apply(Command &command)
     if (command.at < at_) {
         const uint64_t by = at_ - command.at;
         stats_.late.fetch_add(1, std::memory_order_relaxed);
-        if (by > stats_.worst_late.load(std::memory_order_relaxed)) stats_.worst_late.store(by, std::memory_order_relaxed);
-        report(Event::late, at_, double(by));
+        if (by > stats_.worst_late.load(std::memory_order_relaxed))
+            stats_.worst_late.store(by, std::memory_order_relaxed);
     }
     if (const Gesture *gesture = gesture_of(command.id)) (this->*gesture->run)(command);
     else turn(command);
@@ -150,24 +149,16 @@ template <class T> Held<T> Stream::take(Command &command) noexcept
 // Turns a knob: the line that reads it knows what it means.
 void Stream::turn(Command &command)
 {
-    const size_t id = static_cast<size_t>(command.id);
     if (const Held<Envelope> envelope = take<Envelope>(command)) {
-        set_voices(command.voice, [&](VoiceControls &v) { v.knobs[id].follow(envelope, double(at_), host_rate_); });
+        voices_.set(command.voice,
+                    [&](VoiceControls &v) { v.knobs[command.id].follow(envelope, double(at_), host_rate_); });
         return;
     }
-    const auto to = [&](Knobs &knobs) { knobs[id].go(command.value.number, double(at_), ramp_frames(command)); };
-    if (entry_of(command.id).voice) set_voices(command.voice, [&](VoiceControls &v) { to(v.knobs); });
+    const auto to = [&](Knobs &knobs) {
+        knobs[command.id].go(command.value.number, double(at_), ramp_frames(command));
+    };
+    if (entry_of(command.id).voice) voices_.set(command.voice, [&](VoiceControls &v) { to(v.knobs); });
     else to(knobs_);
-}
-
-template <class F> void Stream::set_voices(int voice, F &&set)
-{
-    if (voice < 0) {
-        set(common_);
-        for (VoiceControls &v : voices_) set(v);
-    } else if (size_t(voice) < voices_.size()) {
-        set(voices_[voice]);
-    }
 }
 
 void Stream::play_or_stop(Command &command)
@@ -180,7 +171,7 @@ void Stream::play_or_stop(Command &command)
     } else if (on) {
         cut(cut_length());
         playing_ = true;
-        loop_rise_ = loop_done_;
+        looper_.rise();
         begin_players(fade());
     } else if (fade() <= cut_length()) {
         cut(fade());
@@ -194,19 +185,19 @@ void Stream::play_or_stop(Command &command)
 // The whole has a gain of its own, beside those of its voices.
 void Stream::set_gain(Command &command)
 {
-    if (command.voice < 0) knob(Id::gain).go(command.value.number, double(at_), ramp_frames(command));
+    if (command.voice < 0) knobs_[Id::gain].go(command.value.number, double(at_), ramp_frames(command));
     else turn(command);
 }
 
 void Stream::place(Command &command)
 {
     turn(command);
-    set_voices(command.voice, [](VoiceControls &v) { v.panned = true; });
+    voices_.set(command.voice, [](VoiceControls &v) { v.panned = true; });
 }
 
 void Stream::set_feature(Command &command)
 {
-    set_voices(command.voice, [&](VoiceControls &v) {
+    voices_.set(command.voice, [&](VoiceControls &v) {
         if (command.index >= v.features.size()) v.features.resize(command.index + 1, Moving(0));
         v.features[command.index].go(command.value.number, double(at_), ramp_frames(command));
     });
@@ -214,7 +205,7 @@ void Stream::set_feature(Command &command)
 
 void Stream::set_rate(Command &command)
 {
-    const double fastest = std::max(command.value.number, knob(Id::rate).at(double(at_)));
+    const double fastest = std::max(command.value.number, knobs_[Id::rate].at(double(at_)));
     turn(command);
     for (Player *p : {player_.get(), second_.get()}) {
         if (!p) continue;
@@ -230,10 +221,7 @@ void Stream::set_rate(Command &command)
 void Stream::seed(Command &command)
 {
     const uint64_t number = command.value.whole;
-    if (command.voice >= 0) {
-        seed_voice(command.voice, number);
-        return;
-    }
+    if (command.voice >= 0) return seed_voice(command.voice, number);
     if (playing_ && player_) cut(cut_length());
     new_music();
     for (Player *p : {player_.get(), second_.get()}) {
@@ -250,7 +238,9 @@ void Stream::seed(Command &command)
 
 void Stream::seed_voice(int voice, uint64_t number)
 {
-    set_voices(voice, [&](VoiceControls &v) {
+    if (player_ && !player_->source->remembers())
+        throw std::runtime_error("this backend knows no seeds of single voices: use the native one");
+    voices_.set(voice, [&](VoiceControls &v) {
         if (!v.reseeds) v.reseeds_from = at_;
         v.reseeds = true;
         v.reprimes = false;
@@ -267,15 +257,12 @@ void Stream::kick(Command &command)
 void Stream::freeze(Command &command)
 {
     const double seconds = command.value.number / 1000;
-    if (seconds <= 0 && !frozen_) return;
+    if (seconds <= 0 && !looper_.frozen()) return;
     if (playing_) cut(cut_length());
     if (seconds > 0) {
-        if (!frozen_) loop_end_ = at_; // frozen again: another length of the same past
-        loop_length_ = uint32_t(std::clamp<uint64_t>(frames(seconds), 1, past_room_ / 2));
-        loop_done_ = loop_rise_ = 0;
-        frozen_ = true;
+        looper_.freeze(at_, frames(seconds));
     } else {
-        frozen_ = false;
+        looper_.thaw();
         begin_players(kFade);
     }
 }
@@ -287,6 +274,7 @@ void Stream::swap_keeping(Command &command) { exchange(command, true); }
 void Stream::exchange(Command &command, bool keep)
 {
     Held<Player> next = take<Player>(command);
+    fit(next.get());
     double fade = kFade;
     if (playing_ && player_) {
         fade = std::max(kFade, command.ramp / 1000);
@@ -297,18 +285,30 @@ void Stream::exchange(Command &command, bool keep)
     }
     end_listening();
     new_music();
-    if (keep && next && player_ && !player_->failed) keep_voices(*player_->source, *next->source);
+    if (guard_) guard_->forget_well();
+    if (keep && next && player_ && !player_->failed && next->source->remembers()) try_to_keep(*next);
     player_ = std::move(next);
-    fit_players();
+    fit_voices();
     if (player_) begin(*player_, at_, fade);
-    report(Event::swapped, at_, 0);
+}
+
+// The voices that both have go on with their music in the next player.
+void Stream::try_to_keep(Player &next) noexcept
+{
+    try {
+        keep_voices(*player_->source, *next.source);
+    } catch (const std::exception &e) {
+        refuse(e.what());
+    }
 }
 
 void Stream::set_second(Command &command)
 {
+    Held<Player> next = take<Player>(command);
+    fit(next.get());
     if (second_ && playing_) cut(cut_length());
-    second_ = take<Player>(command);
-    fit_players();
+    second_ = std::move(next);
+    fit_voices();
     if (second_) second_->idle = true;
 }
 
@@ -320,10 +320,19 @@ void Stream::store(Command &command)
     snapshot->filled.store(true, std::memory_order_release);
 }
 
+// Throws if the snapshot can't be that of the source, before anything is changed.
+static void check_snapshot(const Snapshot &snapshot, const Source &source)
+{
+    if (!source.remembers()) throw std::runtime_error("this backend knows no snapshots: use the native one");
+    if (!snapshot.filled.load(std::memory_order_acquire)) throw std::runtime_error("the snapshot is not taken yet");
+    source.check(snapshot.state);
+}
+
 void Stream::recall(Command &command)
 {
     const Held<Snapshot> snapshot = take<Snapshot>(command);
     if (!player_) return;
+    check_snapshot(*snapshot, *player_->source);
     if (playing_) cut(cut_length());
     player_->source->restore(snapshot->state);
     new_music();
@@ -333,18 +342,21 @@ void Stream::recall(Command &command)
 // The RNN states go over to those of the snapshot.
 void Stream::morph(Command &command)
 {
-    morph_ = take<Snapshot>(command);
+    const Held<Snapshot> snapshot = take<Snapshot>(command);
+    if (!player_) return;
+    check_snapshot(*snapshot, *player_->source);
+    morph_ = snapshot;
     morph_until_ = at_ + uint64_t(std::llround(ramp_frames(command)));
 }
 
 void Stream::listen(Command &command)
 {
     const Listening how = Listening(command.index);
+    Held<Listener> listener = take<Listener>(command);
+    if (!listener->fits(host_rate_)) listener->fit(host_rate_);
     if (playing_ && how != Listening::old) cut(cut_length());
     end_listening();
-    listener_ = take<Listener>(command);
-    if (!listener_->resampler) listener_->fit(host_rate_);
-    if (!listener_->player->resampler) listener_->player->fit(host_rate_);
+    listener_ = std::move(listener);
     listener_->begin = command.t;
     listening_ = how;
     if (how == Listening::input) through_.go(1, double(at_), kFade * host_rate_);
@@ -354,17 +366,107 @@ void Stream::listen(Command &command)
 void Stream::listened(Command &command)
 {
     if (!listener_) return;
-    hear(command.t, true);
+    fit(listener_->player.get());
+    try {
+        listener_->hear(*input_, command.t, true);
+    } catch (...) {
+        end_listening();
+        throw;
+    }
     if (playing_) cut(cut_length());
     player_ = Held<Player>(listener_->answer.release(), &retired_);
     end_listening();
-    fit_players();
+    new_music();
+    if (guard_) guard_->forget_well();
+    fit_voices();
     playing_ = true;
     begin(*player_, at_, kFade);
 }
 
-void Stream::set_guard(Command &command) { guard_ = take<Guard>(command); }
+// Voices that were to go back to where the old guard found them well begin other music: what it knew goes with it.
+void Stream::set_guard(Command &command)
+{
+    Held<Guard> guard = take<Guard>(command);
+    if (guard && guard->reprimes() && player_ && !player_->source->remembers()) {
+        guard_.reset();
+        throw std::runtime_error(
+            "this backend can't go back to where a voice was well: use the native one, or guard nudge");
+    }
+    guard_ = std::move(guard);
+    for (size_t v = 0; v < voices_.size(); v++) voices_[v].reprimes = false;
+}
 
-void Stream::set_latency(Command &) {}
+void Stream::set_latency(Command &command) { latency_ = command.value.number / 1000; }
+
+// ---------------------------------------------------------------- what they have in common
+
+void Stream::stop() noexcept
+{
+    playing_ = false;
+    stop_at_ = 0;
+    level_ = Moving(1);
+}
+
+// What was to come of the music before.
+void Stream::new_music() noexcept
+{
+    for (size_t v = 0; v < voices_.size(); v++) voices_[v].reseeds = voices_[v].reprimes = false;
+    morph_.reset();
+    if (guard_) guard_->forget();
+}
+
+void Stream::end_listening() noexcept
+{
+    listener_.reset();
+    listening_ = Listening::off;
+    through_.go(0, double(at_), kFade * host_rate_);
+}
+
+// To the host's rate. Allocates if it was not known when the player was made.
+void Stream::fit(Player *p)
+{
+    if (p && (!p->resampler || p->resampler->filter().host_rate != host_rate_)) p->fit(host_rate_);
+}
+
+// Controls for each voice of the players.
+void Stream::fit_voices()
+{
+    size_t most = 0;
+    for (const Player *p : {player_.get(), second_.get()})
+        if (p) most = std::max(most, size_t(p->voices));
+    voices_.resize(most);
+}
+
+// The player's next sample is the first that sounds, from `position` on.
+void Stream::begin(Player &p, uint64_t position, double fade) noexcept
+{
+    p.resampler->restart();
+    p.origin = position;
+    p.rise_samples = uint64_t(std::lround(fade * p.source->sample_rate()));
+    p.idle = false;
+    const double fastest = knobs_[Id::rate].most_after(double(position));
+    if (knobs_[Id::rate].moves_after(double(position)) || fastest != 1) p.resampler->vary(p.between(fastest));
+}
+
+void Stream::begin_players(double fade) noexcept
+{
+    for (Player *p : {player_.get(), second_.get()})
+        if (p) begin(*p, at_, fade);
+}
+
+// As long as `fade` says, as far as the tail can be made ahead.
+double Stream::cut_length() const noexcept { return std::min({fade(), kLongestTail, std::max(kFade, 0.5 * latency_)}); }
+
+// Makes the next `seconds` of the present output the tail. Several cuts at one position are one.
+void Stream::cut(double seconds)
+{
+    if (tail_.fresh()) return;
+    const int length = std::clamp(int(std::lround(seconds * host_rate_)), 1, tail_.most());
+    for (int done = 0; done < length; done += chunk_) {
+        for (int c = 0; c < channels_; c++) lines_[c] = tail_.next(c, done);
+        complete(lines_.data(), at_ + done, std::min(chunk_, length - done), false);
+    }
+    tail_.take(length);
+}
 
 } // namespace sopi

@@ -1,7 +1,7 @@
 // The present value of a knob: a constant, a line to a new value, or an envelope that was prepared elsewhere.
 #pragma once
 
-#include "envelope.hpp"
+#include "stream/envelope.hpp"
 #include "stream/prepared.hpp"
 
 #include <algorithm>

@@ -23,7 +23,13 @@ public:
     {
         if (commands_.size() == commands_.capacity()) forget_the_done();
         const auto later = [](uint64_t at, const Command &c) { return at < c.at; };
-        commands_.insert(std::upper_bound(commands_.begin() + std::ptrdiff_t(first_), commands_.end(), command.at, later), command);
+        commands_.insert(
+            std::upper_bound(commands_.begin() + std::ptrdiff_t(first_), commands_.end(), command.at, later), command);
+    }
+    // All of them, which must stay in their order.
+    template <class F> void each(F &&change)
+    {
+        for (size_t i = first_; i < commands_.size(); i++) change(commands_[i]);
     }
 
 private:

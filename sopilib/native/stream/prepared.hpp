@@ -35,7 +35,8 @@ public:
     void give(Prepared *done) noexcept
     {
         done->next_ = first_.load(std::memory_order_relaxed);
-        while (!first_.compare_exchange_weak(done->next_, done, std::memory_order_release, std::memory_order_relaxed)) {}
+        while (!first_.compare_exchange_weak(done->next_, done, std::memory_order_release, std::memory_order_relaxed)) {
+        }
     }
     // Called by any other thread.
     void free() noexcept

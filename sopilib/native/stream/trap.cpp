@@ -1,4 +1,4 @@
-#include "guard.hpp"
+#include "stream/trap.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -23,12 +23,14 @@ const char *name_of(Trap trap) noexcept
 }
 
 TrapDetector::TrapDetector(int sample_rate, double phase)
-    : thinned_((sample_rate + kEnough - 1) / kEnough), rate_(sample_rate / thinned_), since_(int(-0.5 * phase * rate_)), window_(rate_)
+    : thinned_((sample_rate + kEnough - 1) / kEnough), rate_(sample_rate / thinned_), since_(int(-0.5 * phase * rate_)),
+      window_(rate_)
 {
     size_t size = 1;
     while (size < 2 * window_.size()) size *= 2;
     spectrum_.resize(size);
-    for (size_t k = 0; k < size / 2; k++) roots_.push_back(std::polar(1.0f, float(-2 * kPi * double(k) / double(size))));
+    for (size_t k = 0; k < size / 2; k++)
+        roots_.push_back(std::polar(1.0f, float(-2 * kPi * double(k) / double(size))));
 }
 
 void TrapDetector::forget() noexcept
@@ -37,7 +39,30 @@ void TrapDetector::forget() noexcept
     seen_ = Trap::none;
 }
 
+int TrapDetector::until_look() const noexcept
+{
+    return std::max(length() / 2 - since_, length() - filled_) * thinned_ - summed_;
+}
+
 bool TrapDetector::feed(const float *samples, int n) noexcept
+{
+    bool looked = false;
+    while (n > 0) {
+        const int left = until_look(), m = std::min(n, left);
+        take(samples, m);
+        samples += m;
+        n -= m;
+        if (m < left) break;
+        since_ = 0;
+        const Trap now = look();
+        count_ = now != Trap::none && now == seen_ ? count_ + 1 : now != Trap::none ? 1 : 0;
+        seen_ = now;
+        looked = true;
+    }
+    return looked;
+}
+
+void TrapDetector::take(const float *samples, int n) noexcept
 {
     for (int i = 0; i < n; i++) {
         sum_ += samples[i];
@@ -49,12 +74,6 @@ bool TrapDetector::feed(const float *samples, int n) noexcept
         summed_ = 0;
         sum_ = 0;
     }
-    if (since_ < length() / 2 || filled_ < length()) return false;
-    since_ = 0;
-    const Trap now = look();
-    count_ = now != Trap::none && now == seen_ ? count_ + 1 : now != Trap::none ? 1 : 0;
-    seen_ = now;
-    return true;
 }
 
 // Autocorrelation by the spectrum: of a sound that repeats itself, what is left after a lag is like what was before it.
@@ -102,8 +121,10 @@ void TrapDetector::transform() noexcept
     for (size_t half = 1; half < size; half *= 2)
         for (size_t start = 0; start < size; start += 2 * half)
             for (size_t k = 0; k < half; k++) {
-                const std::complex<float> a = spectrum_[start + k], w = roots_[k * (size / (2 * half))], b = spectrum_[start + k + half];
-                const std::complex<float> c(w.real() * b.real() - w.imag() * b.imag(), w.real() * b.imag() + w.imag() * b.real());
+                const std::complex<float> a = spectrum_[start + k], w = roots_[k * (size / (2 * half))],
+                                          b = spectrum_[start + k + half];
+                const std::complex<float> c(w.real() * b.real() - w.imag() * b.imag(),
+                                            w.real() * b.imag() + w.imag() * b.real());
                 spectrum_[start + k] = a + c;
                 spectrum_[start + k + half] = a - c;
             }

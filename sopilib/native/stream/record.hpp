@@ -4,13 +4,12 @@
 // disk loses nothing. In freewheel the producer waits for it.
 #pragma once
 
-#include "stream.hpp"
+#include "stream/stream.hpp"
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace sopi {
@@ -19,7 +18,7 @@ class Recorder {
 public:
     // Makes the file, which must not be there; std::runtime_error if it can't be.
     Recorder(std::shared_ptr<Stream> stream, const std::string &path, uint64_t from);
-    ~Recorder(); // ends it
+    ~Recorder(); // ends it, and waits until the file is closed
     Recorder(const Recorder &) = delete;
     Recorder &operator=(const Recorder &) = delete;
 
@@ -32,18 +31,18 @@ public:
     const std::string &failure() const noexcept { return failure_; }
 
 private:
-    void run();
+    void run() noexcept;
     bool write(uint64_t upto);
     bool write_header();
 
     std::shared_ptr<Stream> stream_;
     int file_ = -1, rate_, channels_;
-    uint64_t at_;                 // next frame to record
-    std::vector<float> block_;    // [frames][channels]
+    uint64_t at_; // next frame to record
+    std::vector<float> block_; // [frames][channels]
     std::atomic<uint64_t> to_{UINT64_MAX}, frames_{0}, lost_{0};
     std::atomic<bool> ended_{false};
     std::string failure_;
-    std::thread thread_;
+    OwnThread thread_;
 };
 
 } // namespace sopi

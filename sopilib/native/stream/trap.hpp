@@ -15,8 +15,10 @@ class TrapDetector {
 public:
     // phase: 0 .. 1 of the time between two looks, so that several need not look at once.
     TrapDetector(int sample_rate, double phase);
-    // More of the sound. True when it has been looked at again: twice a second.
+    // More of the sound. True when it has been looked at again: twice a second, after the same samples however they are split.
     bool feed(const float *samples, int n) noexcept;
+    // After so many more samples it looks again.
+    int until_look() const noexcept;
     // What it is in: something that has lasted for two seconds.
     Trap trap() const noexcept { return count_ >= kLooks ? seen_ : Trap::none; }
     // What the last look saw.
@@ -26,13 +28,14 @@ public:
 private:
     static constexpr int kLooks = 4;
     int length() const noexcept { return int(window_.size()); }
+    void take(const float *samples, int n) noexcept;
     Trap look() noexcept;
     void transform() noexcept; // spectrum_, in place
 
-    int thinned_;                              // so many samples are taken as their mean
+    int thinned_; // so many samples are taken as their mean
     int rate_, filled_ = 0, since_, count_ = 0, summed_ = 0;
     float sum_ = 0;
-    std::vector<float> window_;                // the last second, a ring
+    std::vector<float> window_; // the last second, a ring
     int at_ = 0;
     std::vector<std::complex<float>> spectrum_; // [a power of two of twice the window]
     std::vector<std::complex<float>> roots_;

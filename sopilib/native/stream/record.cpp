@@ -1,4 +1,6 @@
-#include "record.hpp"
+#include "stream/record.hpp"
+
+#include "platform/platform.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -7,7 +9,6 @@
 #include <stdexcept>
 
 #include <fcntl.h>
-#include <time.h>
 #include <unistd.h>
 
 namespace sopi {
@@ -44,31 +45,34 @@ bool write_all(int file, const void *data, size_t bytes)
 } // namespace
 
 Recorder::Recorder(std::shared_ptr<Stream> stream, const std::string &path, uint64_t from)
-    : stream_(std::move(stream)), rate_(int(std::lround(stream_->host_rate()))), channels_(stream_->channels()), at_(from),
-      block_(kBlock * size_t(channels_))
+    : stream_(std::move(stream)), rate_(int(std::lround(stream_->host_rate()))), channels_(stream_->channels()),
+      at_(from), block_(kBlock * size_t(channels_))
 {
     file_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (file_ < 0) throw std::runtime_error(std::strerror(errno));
-    if (!write_header() || ::lseek(file_, kHeader, SEEK_SET) < 0) {
-        const int number = errno;
+    try {
+        if (!write_header() || ::lseek(file_, kHeader, SEEK_SET) < 0) throw std::runtime_error(std::strerror(errno));
+        stream_->keep_from(at_);
+        thread_.start([this] { run(); });
+    } catch (...) {
+        stream_->keep_from(UINT64_MAX);
         ::close(file_);
-        throw std::runtime_error(std::strerror(number));
+        ::unlink(path.c_str()); // it was not there before
+        throw;
     }
-    stream_->keep_from(at_);
-    thread_ = std::thread([this] { run(); });
 }
 
 Recorder::~Recorder()
 {
+    if (thread_.elsewhere()) return;
     if (to_ > sopi_load(&stream_->ring()->read)) to_ = sopi_load(&stream_->ring()->read);
     thread_.join();
 }
 
-void Recorder::run()
+void Recorder::run() noexcept
 {
-    pthread_setname_np(pthread_self(), "sopi-record");
-    const sched_param ordinary{};
-    pthread_setschedparam(pthread_self(), SCHED_OTHER, &ordinary);
+    platform::name_thread("sopi-record");
+    platform::set_priority(platform::ordinary());
     const sopi_ring *r = stream_->ring();
     for (;;) {
         const bool last = stream_->stopping();
@@ -76,11 +80,13 @@ void Recorder::run()
         if (!write(std::min(to, read))) break;
         stream_->keep_from(at_);
         if (at_ >= to || last) break;
-        const timespec t{0, sopi_load(&r->freewheel) ? 1000000 : 20000000};
-        nanosleep(&t, nullptr);
+        platform::sleep_ns(sopi_load(&r->freewheel) ? 1000000 : 20000000);
     }
     stream_->keep_from(UINT64_MAX);
-    ::close(file_);
+    // A full disk may say so only now.
+    const bool there = ::fsync(file_) == 0 || errno == EINVAL || errno == EROFS;
+    const int number = errno;
+    if ((!there || ::close(file_) != 0) && failure_.empty()) failure_ = std::strerror(there ? errno : number);
     ended_ = true;
 }
 
@@ -92,7 +98,8 @@ bool Recorder::write(uint64_t upto)
     bool any = false;
     while (at_ < upto) {
         // what is about to be written over is lost already
-        const uint64_t written = sopi_load(&r->write), oldest = written + kBlock > r->capacity ? written + kBlock - r->capacity : 0;
+        const uint64_t written = sopi_load(&r->write),
+                       oldest = written + kBlock > r->capacity ? written + kBlock - r->capacity : 0;
         if (at_ < oldest) {
             lost_ += oldest - at_;
             at_ = oldest;
@@ -101,6 +108,7 @@ bool Recorder::write(uint64_t upto)
         for (size_t i = 0; i < n; i++)
             for (int c = 0; c < channels_; c++)
                 block_[i * channels_ + c] = r->data[size_t(c) * r->capacity + ((at_ + i) & mask)];
+        if (sopi_load(&r->write) > at_ + r->capacity) continue; // it was written over meanwhile
         const size_t bytes = n * size_t(channels_) * sizeof(float);
         if (frames_ * channels_ * sizeof(float) + bytes > kLongest) {
             failure_ = "the file is as long as a WAV file can be";

@@ -1,8 +1,10 @@
 // The stream as Python sees it. Nothing here waits for the producer but `read` in freewheel and `close`, which
 // release the GIL.
+#include "stream/stream.hpp"
 #include "new_array.hpp"
-#include "record.hpp"
-#include "stream.hpp"
+#include "platform/platform.hpp"
+#include "stream/envelope.hpp"
+#include "stream/record.hpp"
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
@@ -15,23 +17,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <optional>
 #include <stdexcept>
 #include <variant>
-#include <time.h>
 
 namespace nb = nanobind;
 using namespace nb::literals;
 
 namespace sopi {
 namespace {
-
-uint64_t monotonic_ns()
-{
-    timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return uint64_t(t.tv_sec) * 1000000000u + uint64_t(t.tv_nsec);
-}
 
 // An engine written in Python as a source: the producer takes the GIL for each call.
 class PySource final : public Source {
@@ -81,11 +76,13 @@ public:
                 top_p.append(controls.sampling[v].top_p);
                 min_p.append(controls.sampling[v].min_p);
             }
-            const nb::object made = engine_.attr("generate")(n, "temperature"_a = nb::cast(temperature, nb::rv_policy::copy),
-                                                             "top_k"_a = top_k, "top_p"_a = top_p, "min_p"_a = min_p);
+            const nb::object made = engine_.attr("generate")(
+                n, "temperature"_a = nb::cast(temperature, nb::rv_policy::copy), "top_k"_a = top_k, "top_p"_a = top_p,
+                "min_p"_a = min_p);
             const nb::object plain = nb::module_::import_("numpy").attr("ascontiguousarray")(made, "int32");
             const auto array = nb::cast<nb::ndarray<const int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>>(plain);
-            if (array.shape(0) != shape[0] || array.shape(1) != shape[1]) throw std::runtime_error("the engine gave codes of another shape");
+            if (array.shape(0) != shape[0] || array.shape(1) != shape[1])
+                throw std::runtime_error("the engine gave codes of another shape");
             for (size_t i = 0; i < array.size(); i++) {
                 if (array.data()[i] < 0 || size_t(array.data()[i]) >= decode_.size())
                     throw std::runtime_error("the engine gave a code outside its levels");
@@ -107,7 +104,9 @@ public:
     }
 
     void reset_voice(int, uint64_t) override { unable("seeds of single voices"); }
+    bool remembers() const noexcept override { return false; }
     void save(State &) const override { unable("snapshots"); }
+    void check(const State &) const override { unable("snapshots"); }
     void restore(const State &) override { unable("snapshots"); }
     void restore_voice(int, const State &) override { unable("snapshots"); }
     void approach(const State &, float) override { unable("morphing"); }
@@ -137,6 +136,17 @@ private:
     std::vector<float> decode_;
 };
 
+// Length of a text that may have been cut off in the middle of a character.
+size_t ended_well(const char *text)
+{
+    size_t n = std::strlen(text), begin = n;
+    while (begin > 0 && (text[begin - 1] & 0xc0) == 0x80) begin--; // bytes that go on with a character
+    if (begin == 0) return n;
+    const unsigned char first = static_cast<unsigned char>(text[begin - 1]);
+    const size_t needs = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 1;
+    return n - begin + 1 < needs ? begin - 1 : n;
+}
+
 using Line = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 using Curves = std::vector<std::variant<double, std::string>>;
@@ -144,15 +154,17 @@ using Curves = std::vector<std::variant<double, std::string>>;
 Envelope make_envelope(const std::vector<double> &levels, const std::vector<double> &times, const Curves &curves)
 {
     if (levels.empty() || times.size() + 1 != levels.size() || curves.size() != times.size())
-        throw std::invalid_argument(std::to_string(levels.size()) + " levels, " + std::to_string(times.size()) + " times, " +
-                                    std::to_string(curves.size()) + " curves: expected one time and one curve less than levels");
+        throw std::invalid_argument(std::to_string(levels.size()) + " levels, " + std::to_string(times.size()) +
+                                    " times, " + std::to_string(curves.size()) +
+                                    " curves: expected one time and one curve less than levels");
     std::vector<Segment> segments;
     for (size_t i = 0; i < times.size(); i++) {
         Segment s{levels[i + 1], times[i]};
         const auto *name = std::get_if<std::string>(&curves[i]);
         if (!name) s.curve = std::get<double>(curves[i]);
         else if (!shape_of(*name, &s.shape))
-            throw std::invalid_argument("curve " + *name + " is not known, expected a number or lin, exp, sin, wel, sqr, cub, step, hold");
+            throw std::invalid_argument("curve " + *name +
+                                        " is not known, expected a number or lin, exp, sin, wel, sqr, cub, step, hold");
         segments.push_back(s);
     }
     return Envelope(levels[0], std::move(segments));
@@ -163,7 +175,8 @@ nb::dict arrays_of(const Snapshot &snapshot)
 {
     if (!snapshot.filled.load(std::memory_order_acquire)) throw std::runtime_error("the snapshot is not taken yet");
     const State &state = snapshot.state;
-    const size_t voices = state.voices.size(), period = state.voices.at(0).history.size(), n = state.voices[0].values.size();
+    const size_t voices = state.voices.size(), period = state.voices.at(0).history.size(),
+                 n = state.voices[0].values.size();
     int32_t *history;
     uint64_t *seed, *drawn;
     float *values;
@@ -183,10 +196,11 @@ nb::dict arrays_of(const Snapshot &snapshot)
     return out;
 }
 
-std::shared_ptr<Snapshot> snapshot_of(int position, const nb::ndarray<const int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu> &history,
-                                      const nb::ndarray<const uint64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> &seed,
-                                      const nb::ndarray<const uint64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> &drawn,
-                                      const nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu> &values)
+std::shared_ptr<Snapshot> snapshot_of(
+    int position, const nb::ndarray<const int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu> &history,
+    const nb::ndarray<const uint64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> &seed,
+    const nb::ndarray<const uint64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> &drawn,
+    const nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu> &values)
 {
     const size_t voices = history.shape(0);
     if (seed.shape(0) != voices || drawn.shape(0) != voices || values.shape(0) != voices)
@@ -196,11 +210,27 @@ std::shared_ptr<Snapshot> snapshot_of(int position, const nb::ndarray<const int3
     for (size_t v = 0; v < voices; v++) {
         const int32_t *h = history.data() + v * history.shape(1);
         const float *x = values.data() + v * values.shape(1);
-        snapshot->state.voices.push_back({{h, h + history.shape(1)}, seed.data()[v], drawn.data()[v], {x, x + values.shape(1)}});
+        snapshot->state.voices.push_back(
+            {{h, h + history.shape(1)}, seed.data()[v], drawn.data()[v], {x, x + values.shape(1)}});
     }
     snapshot->filled = true;
     return snapshot;
 }
+
+// What Python holds of a recorder: nobody waits for the disk with the GIL in their hands.
+class Recording {
+public:
+    explicit Recording(std::unique_ptr<Recorder> recorder) : recorder_(std::move(recorder)) {}
+    ~Recording()
+    {
+        nb::gil_scoped_release released;
+        recorder_.reset();
+    }
+    Recorder *operator->() const noexcept { return recorder_.get(); }
+
+private:
+    std::unique_ptr<Recorder> recorder_;
+};
 
 // What Python holds: closes the stream when it goes.
 class StreamHandle {
@@ -256,7 +286,8 @@ public:
     {
         sopi_ring *r = stream_->ring(), *in = stream_->input();
         if (!(sample_rate() > 0)) throw std::runtime_error("read before host(sample_rate, block)");
-        if (input && input->shape(1) != n) throw std::invalid_argument("the input must have as many frames as are read");
+        if (input && input->shape(1) != n)
+            throw std::invalid_argument("the input must have as many frames as are read");
         const size_t channels = r->channels, inputs = input ? input->shape(0) : 0;
         float *data;
         const auto made = new_array(&data, channels, n);
@@ -270,7 +301,7 @@ public:
                 for (size_t c = 0; c < channels; c++) out[c] = data + c * n + done;
                 for (size_t c = 0; c < inputs; c++) from[c] = input->data() + c * n + done;
                 sopi_ring_write(in, from.data(), uint32_t(inputs), frames);
-                sopi_ring_read(r, out.data(), r->channels, frames, monotonic_ns());
+                sopi_ring_read(r, out.data(), r->channels, frames, uint64_t(platform::now_ns()));
             }
         }
         return made;
@@ -319,15 +350,19 @@ public:
         command.index = index;
         command.ramp = ramp;
         std::unique_ptr<Prepared> prepared = prepared_of(value);
-        command.value = prepared ? Value(prepared.get()) : value.is_none() ? Value() : number_of(entry_of(command.id), value);
-        if (!stream_->post(command)) throw std::runtime_error("too many commands are waiting: is the host's audio off?");
+        command.value = prepared          ? Value(prepared.get())
+                        : value.is_none() ? Value()
+                                          : number_of(entry_of(command.id), value);
+        if (!stream_->post(command))
+            throw std::runtime_error("too many commands are waiting: is the host's audio off?");
         (void)prepared.release(); // the stream's now
     }
 
-    std::unique_ptr<Recorder> record(const std::string &path, uint64_t from)
+    std::unique_ptr<Recording> record(const std::string &path, uint64_t from)
     {
         if (!(sample_rate() > 0)) throw std::runtime_error("the host's audio is off");
-        return std::make_unique<Recorder>(stream_, path, from);
+        nb::gil_scoped_release released;
+        return std::make_unique<Recording>(std::make_unique<Recorder>(stream_, path, from));
     }
 
     bool freewheel() const { return sopi_load(&stream_->ring()->freewheel) != 0; }
@@ -365,16 +400,15 @@ public:
 
     nb::list events()
     {
-        static const char *const names[] = {"swapped", "late", "underrun", "trap", "error", "refused"};
+        static const char *const names[] = {"trap", "error", "refused"};
         nb::list all;
-        for (Event e; stream_->next_event(e);) {
-            if (e.kind == Event::trap) {
-                all.append(nb::make_tuple(e.position, "trap", nb::make_tuple(int(e.value), e.text)));
-                continue;
-            }
-            const nb::object value = e.kind >= Event::error ? nb::object(nb::str(e.text)) : nb::object(nb::int_(uint64_t(e.value)));
-            all.append(nb::make_tuple(e.position, names[e.kind], value));
+        Teller &teller = stream_->teller();
+        for (Event e; teller.next(e);) {
+            const nb::object text = nb::str(e.text, ended_well(e.text));
+            all.append(nb::make_tuple(e.position, names[e.kind],
+                                      e.kind == Event::trap ? nb::object(nb::make_tuple(e.voice, text)) : text));
         }
+        if (const uint64_t lost = teller.take_lost()) all.append(nb::make_tuple(now(), "lost", lost));
         return all;
     }
 
@@ -382,8 +416,8 @@ private:
     static void check(double x, double least, double most, const char *name)
     {
         if (!(x >= least && x <= most))
-            throw std::invalid_argument(std::string(name) + " is " + std::to_string(x) + ", expected " + std::to_string(least) +
-                                        " to " + std::to_string(most));
+            throw std::invalid_argument(std::string(name) + " is " + std::to_string(x) + ", expected " +
+                                        std::to_string(least) + " to " + std::to_string(most));
     }
     static nb::capsule capsule(sopi_ring *r)
     {
@@ -425,11 +459,13 @@ private:
     {
         if (entry.whole) {
             uint64_t whole;
-            if (!nb::try_cast(value, whole)) throw std::invalid_argument(std::string(entry.name) + " takes a whole number, 0 to 2^64 - 1");
+            if (!nb::try_cast(value, whole))
+                throw std::invalid_argument(std::string(entry.name) + " takes a whole number, 0 to 2^64 - 1");
             return whole;
         }
         double number;
-        if (!nb::try_cast(value, number)) throw std::invalid_argument(std::string(entry.name) + " takes no " + nb::type_name(value.type()).c_str());
+        if (!nb::try_cast(value, number))
+            throw std::invalid_argument(std::string(entry.name) + " takes no " + nb::type_name(value.type()).c_str());
         return number;
     }
 
@@ -446,12 +482,15 @@ public:
     double delay() const { return filter_->delay / filter_->model_rate; }
     int needed(int n) { return n > 0 && n <= kMost ? resampler_.plan(n) : 0; }
     // Rates from here on: each frame's is given to `process`.
-    nb::ndarray<nb::numpy, float> vary(const Line &samples, const nb::ndarray<const double, nb::ndim<1>, nb::c_contig> &rates)
+    nb::ndarray<nb::numpy, float> vary(const Line &samples,
+                                       const nb::ndarray<const double, nb::ndim<1>, nb::c_contig> &rates)
     {
         if (rates.size() > kMost) throw std::invalid_argument("at most 4096 frames at once");
-        if (!resampler_.varies()) resampler_.vary(Filter::design_between(filter_->model_rate, filter_->host_rate, kFastest));
+        if (!resampler_.varies())
+            resampler_.vary(Filter::design_between(filter_->model_rate, filter_->host_rate, kFastest));
         const int n = int(rates.size()), takes = resampler_.plan(n, rates.data());
-        if (int(samples.size()) < takes) throw std::invalid_argument("expected " + std::to_string(takes) + " samples for these frames");
+        if (int(samples.size()) < takes)
+            throw std::invalid_argument("expected " + std::to_string(takes) + " samples for these frames");
         float *data;
         const auto made = new_array(&data, n);
         resampler_.process(samples.data(), takes, &data);
@@ -479,10 +518,12 @@ private:
 
 void bind_stream(nb::module_ &m)
 {
-    nb::class_<PySource, Source>(m, "PySource", "A Python engine as a source for a Stream; the producer takes the GIL for each call.")
+    nb::class_<PySource, Source>(m, "PySource",
+                                 "A Python engine as a source for a Stream; the producer takes the GIL for each call.")
         .def("__init__", [](PySource *self, nb::object engine) { new (self) PySource(std::move(engine)); }, "engine"_a);
 
-    nb::class_<StreamHandle>(m, "Stream",
+    nb::class_<StreamHandle>(
+        m, "Stream",
         "One producer thread that fills a ring with a source's sound. Times t are host frames; a command stamped t is heard\n"
         "from t + latency on.")
         .def(nb::init<int, double, bool, double>(), "channels"_a = 1, "latency"_a = 0.020, "freewheel"_a = false,
@@ -492,85 +533,125 @@ void bind_stream(nb::module_ &m)
              "Stops the producer and waits for it at most `timeout` s. True if it has ended. May be called again.")
         .def_prop_ro("ring", &StreamHandle::ring, "A capsule of the ring (ring.h), which keeps it alive.")
         .def_prop_ro("now", &StreamHandle::now, "Host position of the next frame to be handed out.")
-        .def("clock", &StreamHandle::clock,
-             "(position, monotonic ns): how far the host had come at the end of a callback, and when that began; 0 ns\n"
-             "before the first. A callback that is running may be seen with the position before it. Not kept in freewheel.")
-        .def_prop_rw("freewheel", &StreamHandle::freewheel, &StreamHandle::set_freewheel, "Reading waits for the producer.")
+        .def(
+            "clock", &StreamHandle::clock,
+            "(position, monotonic ns): how far the host had come at the end of a callback, and when that began; 0 ns\n"
+            "before the first. A callback that is running may be seen with the position before it. Not kept in freewheel.")
+        .def_prop_rw("freewheel", &StreamHandle::freewheel, &StreamHandle::set_freewheel,
+                     "Reading waits for the producer.")
         .def("host", &StreamHandle::host, "sample_rate"_a, "block"_a, "Hz and frames; before the first read.")
-        .def_prop_ro("input", &StreamHandle::input, "A capsule of the ring for the host's sound (channel 0) and a temperature signal (1).")
-        .def("read", &StreamHandle::read, "n"_a, "input"_a.none() = nb::none(),
-             "The host's callback: the next n frames, float32 (channels, n); `input` float32 (1 or 2, n) came in meanwhile.")
-        .def("heard", &StreamHandle::heard, "end"_a, "n"_a, "float32: what came in last before host position `end`, n frames at most.")
-        .def("ticks", &StreamHandle::ticks, "end"_a, "Host positions before `end` at which a bottom frame began, since last asked.")
-        .def("post", &StreamHandle::post, "name"_a, "t"_a, "value"_a.none() = nb::none(), "ramp"_a = 0.0, "voice"_a = -1, "index"_a = 0,
-             "Posts the command `name`, which takes effect at host frame t + latency. Names, ranges and units are those of the\n"
-             "table of messages (sopilib/live/commands.py). `value`: a number or a bool; an int up to 2**64 - 1 for seed; an object\n"
-             "that was prepared (a Player for swap, swap-keeping and second, or None for no sound; an Envelope, in seconds, for\n"
-             "temperature; a Listener for listen, with `index` 1 for silence meanwhile, 2 for the input, 3 for the old sound; a\n"
-             "Snapshot for store, recall and morph; a Guard for guard, or None). `ramp` is in ms; of a swap it is the crossfade, 5\n"
-             "to 100 ms. `voice` counts from 0, -1 is all of them. `index`: which conditioning value, from 0. Raises ValueError for\n"
-             "what the command doesn't take, RuntimeError if too many commands wait.")
+        .def_prop_ro("input", &StreamHandle::input,
+                     "A capsule of the ring for the host's sound (channel 0) and a temperature signal (1).")
+        .def(
+            "read", &StreamHandle::read, "n"_a, "input"_a.none() = nb::none(),
+            "The host's callback: the next n frames, float32 (channels, n); `input` float32 (1 or 2, n) came in meanwhile.")
+        .def("heard", &StreamHandle::heard, "end"_a, "n"_a,
+             "float32: what came in last before host position `end`, n frames at most.")
+        .def("ticks", &StreamHandle::ticks, "end"_a,
+             "Host positions before `end` at which a bottom frame began, since last asked.")
+        .def(
+            "post", &StreamHandle::post, "name"_a, "t"_a, "value"_a.none() = nb::none(), "ramp"_a = 0.0, "voice"_a = -1,
+            "index"_a = 0,
+            "Posts the command `name`, which takes effect at host frame t + latency. Names, ranges and units are those of the\n"
+            "table of messages (sopilib/live/commands.py). `value`: a number or a bool; an int up to 2**64 - 1 for seed; an object\n"
+            "that was prepared (a Player for swap, swap-keeping and second, or None for no sound; an Envelope, in seconds, for\n"
+            "temperature; a Listener for listen, with `index` 1 for silence meanwhile, 2 for the input, 3 for the old sound; a\n"
+            "Snapshot for store, recall and morph; a Guard for guard, or None). `ramp` is in ms; of a swap it is the crossfade, 5\n"
+            "to 100 ms. `voice` counts from 0, -1 is all of them. `index`: which conditioning value, from 0. Raises ValueError for\n"
+            "what the command doesn't take, RuntimeError if too many commands wait.")
         .def("player", &StreamHandle::player, "source"_a,
              "-> Player: what it takes to hear a source in this stream, made before it is posted. It is posted once.")
-        .def("listener", &StreamHandle::listener, "source"_a, "edges"_a,
-             "-> Listener: a source that is to hear the input. edges: of each code but the first the least float32 that encodes to it,\n"
-             "ascending. It is posted once; with `listened` it has heard the input up to that t, and plays.")
-        .def("record", &StreamHandle::record, "path"_a, "from_"_a,
-             "-> Recorder of what is handed out from host frame from_ on, into a new WAV file of 32-bit floats. RuntimeError.")
+        .def(
+            "listener", &StreamHandle::listener, "source"_a, "edges"_a,
+            "-> Listener: a source that is to hear the input. edges: of each code but the first the least float32 that encodes to it,\n"
+            "ascending. It is posted once; with `listened` it has heard the input up to that t, and plays.")
+        .def(
+            "record", &StreamHandle::record, "path"_a, "from_"_a,
+            "-> Recorder of what is handed out from host frame from_ on, into a new WAV file of 32-bit floats. RuntimeError.")
         .def("stats", &StreamHandle::stats, "Frames, counts, rtf (seconds of sound per busy second).")
         .def("peak", &StreamHandle::peak, "Largest |sample| handed out since last asked.")
         .def_prop_ro("sample_rate", &StreamHandle::sample_rate, "The host's, Hz; 0 before it is known.")
-        .def("events", &StreamHandle::events, "[(position, kind, value)] since last asked: swapped id, late frames, underrun frames, error text.");
+        .def(
+            "events", &StreamHandle::events,
+            "[(position, kind, value)] since last asked. trap: (voice, which). error: why the sound stopped. refused: why a command\n"
+            "was not done. lost: so many more events found no room.");
 
     nb::class_<Player>(m, "Player", "A source with what it takes to hear it in one stream. Made by Stream.player.");
     nb::class_<Listener>(m, "Listener", "A source that is to hear the input of one stream. Made by Stream.listener.");
     nb::class_<Guard>(m, "Guard", "A guard against silence, a tone and a loop, for one model. It is posted once.")
-        .def("__init__", [](Guard *self, int how, int sample_rate, int voices) {
-            if (how < 0 || how > 2 || sample_rate < 1000 || voices < 1) throw std::invalid_argument("Guard: how is 0 to 2");
-            new (self) Guard(Guarding(how), sample_rate, voices);
-        }, "how"_a, "sample_rate"_a, "voices"_a,
-             "how: 0 tells of a trap, 1 raises the temperature of its voice, 2 goes back to where the voice was well. sample_rate, in\n"
-             "Hz, and voices are the model's.");
+        .def(
+            "__init__",
+            [](Guard *self, int how, int sample_rate, int voices) {
+                if (how < 0 || how > 2 || sample_rate < 1000 || voices < 1)
+                    throw std::invalid_argument("Guard: how is 0 to 2");
+                new (self) Guard(Guarding(how), sample_rate, voices);
+            },
+            "how"_a, "sample_rate"_a, "voices"_a,
+            "how: 0 tells of a trap, 1 raises the temperature of its voice, 2 goes back to where the voice was well. sample_rate, in\n"
+            "Hz, and voices are the model's.");
 
-    nb::class_<Recorder>(m, "Recorder", "A recording that goes on, by a thread of its own.")
-        .def("end", &Recorder::end, "to"_a, "Host frame `to` is the first that is not recorded.")
-        .def_prop_ro("ended", &Recorder::ended)
-        .def_prop_ro("frames", &Recorder::frames, "Recorded so far.")
-        .def_prop_ro("lost", &Recorder::lost, "Frames that the disk was too slow for.")
-        .def_prop_ro("failure", [](const Recorder &r) { return r.ended() ? r.failure() : std::string(); },
-                     "Why it ended before it was told to; empty: it did not.");
+    nb::class_<Recording>(m, "Recorder",
+                          "A recording that goes on, by a thread of its own. When it goes, the file is closed.")
+        .def(
+            "end", [](const Recording &r, uint64_t to) { r->end(to); }, "to"_a,
+            "Host frame `to` is the first that is not recorded.")
+        .def_prop_ro(
+            "ended", [](const Recording &r) { return r->ended(); }, "True once the file is closed.")
+        .def_prop_ro(
+            "frames", [](const Recording &r) { return r->frames(); }, "Frames recorded so far.")
+        .def_prop_ro(
+            "lost", [](const Recording &r) { return r->lost(); }, "Frames that the disk was too slow for.")
+        .def_prop_ro(
+            "failure", [](const Recording &r) { return r->ended() ? r->failure() : std::string(); },
+            "Why it ended before it was told to, or why the file may not be whole; empty if neither is so.");
 
     nb::class_<PyResampler>(m, "Resampler", "The stream's resampler, one channel.")
         .def(nb::init<int, int>(), "model_rate"_a, "host_rate"_a)
         .def_prop_ro("delay", &PyResampler::delay, "Group delay in seconds.")
         .def("needed", &PyResampler::needed, "n"_a, "Samples that `process` takes for the next n frames.")
         .def("process", &PyResampler::process, "samples"_a, "n"_a)
-        .def("vary", &PyResampler::vary, "samples"_a, "rates"_a, "A frame for each rate; of `samples` it takes as many as it needs.")
+        .def("vary", &PyResampler::vary, "samples"_a, "rates"_a,
+             "A frame for each rate; of `samples` it takes as many as it needs.")
         .def_prop_ro("samples", &PyResampler::samples, "Taken so far.");
 
-    nb::class_<Envelope>(m, "Envelope", "Levels that are passed in turn: levels[0] at time 0, after times[i] seconds more levels[i + 1].")
-        .def("__init__", [](Envelope *self, const std::vector<double> &levels, const std::vector<double> &times, const Curves &curves) {
-            new (self) Envelope(make_envelope(levels, times, curves));
-        }, "levels"_a, "times"_a, "curves"_a, "curves: numbers (0 a line) or names, as SuperCollider's Env has them. ValueError.")
+    nb::class_<Envelope>(
+        m, "Envelope",
+        "Levels that are passed in turn: levels[0] at time 0, after times[i] seconds more levels[i + 1].")
+        .def(
+            "__init__",
+            [](Envelope *self, const std::vector<double> &levels, const std::vector<double> &times,
+               const Curves &curves) { new (self) Envelope(make_envelope(levels, times, curves)); },
+            "levels"_a, "times"_a, "curves"_a,
+            "curves: numbers (0 a line) or names, as SuperCollider's Env has them. ValueError.")
         .def("at", [](const Envelope &e, double time) { return e.at(time); }, "time"_a);
 
-    nb::class_<TrapDetector>(m, "TrapDetector", "Finds silence, a tone or a loop in a sound, as the stream's guard does.")
-        .def("__init__", [](TrapDetector *self, int sample_rate) { new (self) TrapDetector(sample_rate, 0); }, "sample_rate"_a)
-        .def("feed", [](TrapDetector &d, const Line &samples) { d.feed(samples.data(), int(samples.size())); }, "samples"_a, "Up to half a second.")
-        .def_prop_ro("trap", [](const TrapDetector &d) { return std::string(name_of(d.trap())); },
-                     "silence, tone or loop, once it has lasted for two seconds; empty: none.");
+    nb::class_<TrapDetector>(m, "TrapDetector",
+                             "Finds silence, a tone or a loop in a sound, as the stream's guard does.")
+        .def(
+            "__init__", [](TrapDetector *self, int sample_rate) { new (self) TrapDetector(sample_rate, 0); },
+            "sample_rate"_a)
+        .def(
+            "feed", [](TrapDetector &d, const Line &samples) { d.feed(samples.data(), int(samples.size())); },
+            "samples"_a, "Up to half a second.")
+        .def_prop_ro(
+            "trap", [](const TrapDetector &d) { return std::string(name_of(d.trap())); },
+            "silence, tone or loop, once it has lasted for two seconds; empty: none.");
 
     nb::class_<Snapshot>(m, "Snapshot", "Everything that a source remembers at one moment.")
         .def(nb::init<>(), "Empty, to be posted with `store`.")
-        .def_static("of", &snapshot_of, "position"_a, "history"_a, "seed"_a, "drawn"_a, "values"_a, "As `arrays` gives them.")
+        .def_static("of", &snapshot_of, "position"_a, "history"_a, "seed"_a, "drawn"_a, "values"_a,
+                    "As `arrays` gives them.")
         .def_prop_ro("filled", [](const Snapshot &s) { return s.filled.load(); })
         .def_prop_ro("voices", [](const Snapshot &s) { return s.filled ? s.state.voices.size() : 0; })
         .def("arrays", &arrays_of, "RuntimeError if it is not filled yet.");
 
-    m.def("close_all_streams", [](double timeout) {
-        nb::gil_scoped_release released;
-        close_all_streams(timeout);
-    }, "timeout"_a = 1.0, "Stops all producers, as the end of the process does.");
+    m.def(
+        "close_all_streams",
+        [](double timeout) {
+            nb::gil_scoped_release released;
+            close_all_streams(timeout);
+        },
+        "timeout"_a = 1.0, "Stops all producers, as the end of the process does.");
     // A stream that still sounds when Python ends holds its source on purpose.
     nb::set_leak_warnings(false);
     // A producer must not ask for the GIL of a Python that has ended.

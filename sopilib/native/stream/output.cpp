@@ -1,23 +1,11 @@
-#include "output.hpp"
+#include "stream/output.hpp"
+
+#include "platform/platform.hpp"
 
 #include <algorithm>
 #include <cmath>
 
-#include <pthread.h>
-#include <time.h>
-
 namespace sopi {
-
-namespace {
-
-uint64_t now_ns() noexcept
-{
-    timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return uint64_t(t.tv_sec) * 1000000000u + uint64_t(t.tv_nsec);
-}
-
-} // namespace
 
 Output::Output(std::vector<sopi_ring *> rings, int channels) : rings_(std::move(rings)), channels_(channels)
 {
@@ -43,7 +31,7 @@ void Output::host(double sample_rate, uint32_t block, bool running)
 
 void Output::render(float *out, size_t frames) noexcept
 {
-    const uint64_t now = now_ns();
+    const uint64_t now = uint64_t(platform::now_ns());
     std::fill(out, out + frames * size_t(channels_), 0.0f);
     for (size_t done = 0; done < frames; done += kPiece) {
         const size_t n = std::min(kPiece, frames - done);
@@ -65,26 +53,23 @@ void Output::start_clock(double sample_rate, uint32_t block, size_t keep)
     host(sample_rate, block, true);
     kept_.assign(keep * size_t(channels_), 0.0f);
     stop_ = false;
-    thread_ = std::thread([this, sample_rate, block] { run(sample_rate, block); });
+    thread_.start([this, sample_rate, block] { run(sample_rate, block); });
 }
 
 void Output::stop_clock()
 {
     stop_ = true;
-    if (thread_.joinable()) thread_.join();
+    thread_.join();
 }
 
 void Output::run(double sample_rate, uint32_t block)
 {
-    pthread_setname_np(pthread_self(), "sopi-clock");
+    platform::name_thread("sopi-clock");
     std::vector<float> out(size_t(block) * size_t(channels_));
-    const uint64_t begin = now_ns();
+    const int64_t begin = platform::now_ns();
     for (uint64_t blocks = 0; !stop_; blocks++) {
-        const uint64_t due = begin + uint64_t(std::llround(double(blocks * block) / sample_rate * 1e9)), now = now_ns();
-        if (due > now) {
-            const timespec t{time_t((due - now) / 1000000000u), long((due - now) % 1000000000u)};
-            nanosleep(&t, nullptr);
-        }
+        const int64_t due = begin + int64_t(std::llround(double(blocks * block) / sample_rate * 1e9));
+        platform::sleep_ns(due - platform::now_ns());
         render(out.data(), block);
         if (!kept_.empty()) keep(out.data(), block);
     }

@@ -1,4 +1,4 @@
-#include "envelope.hpp"
+#include "stream/envelope.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -37,9 +37,10 @@ double Segment::at(double from, double k) const noexcept
 bool shape_of(const std::string &name, Shape *shape)
 {
     static const std::pair<const char *, Shape> names[] = {
-        {"lin", Shape::curved},  {"linear", Shape::curved},         {"step", Shape::step},  {"hold", Shape::hold},
-        {"exp", Shape::exponential}, {"exponential", Shape::exponential}, {"sin", Shape::sine}, {"sine", Shape::sine},
-        {"wel", Shape::welch},   {"welch", Shape::welch},           {"sqr", Shape::squared}, {"squared", Shape::squared},
+        {"lin", Shape::curved},  {"linear", Shape::curved},   {"step", Shape::step},
+        {"hold", Shape::hold},   {"exp", Shape::exponential}, {"exponential", Shape::exponential},
+        {"sin", Shape::sine},    {"sine", Shape::sine},       {"wel", Shape::welch},
+        {"welch", Shape::welch}, {"sqr", Shape::squared},     {"squared", Shape::squared},
         {"cub", Shape::cubed},   {"cubed", Shape::cubed},
     };
     for (const auto &[known, value] : names)

@@ -2,11 +2,11 @@
 #pragma once
 
 #include "ring.h"
+#include "stream/own_thread.hpp"
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <thread>
 #include <vector>
 
 namespace sopi {
@@ -40,11 +40,11 @@ private:
     static constexpr size_t kPiece = 64; // frames
     const std::vector<sopi_ring *> rings_;
     const int channels_;
-    std::vector<float> scratch_;   // [most channels of a ring][kPiece]
-    std::vector<float *> lines_;   // into it
-    std::thread thread_;
+    std::vector<float> scratch_; // [most channels of a ring][kPiece]
+    std::vector<float *> lines_; // into it
+    OwnThread thread_;
     std::atomic<bool> stop_{false};
-    std::vector<float> kept_;      // [frames][channels]
+    std::vector<float> kept_; // [frames][channels]
     std::atomic<uint64_t> in_{0}, out_{0}, lost_{0}; // frames
 };
 
