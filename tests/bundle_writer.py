@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import crc32c
 import numpy as np
-
-from sopilib.native import _native
 
 SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 Variables = dict[str, np.ndarray]
@@ -30,7 +29,7 @@ class Layout:
 
 
 def masked(data: bytes) -> int:
-    crc = int(_native.crc32c(np.frombuffer(data, np.uint8), plain=True))
+    crc = crc32c.crc32c(data)
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
@@ -56,7 +55,8 @@ def entry(dtype: int, shape: Iterable[int], shard: int, offset: int, size: int, 
 
 def snappy(data: bytes) -> bytes:
     """Greedy: the longest copy that a four-byte hash finds, in each of the three forms of copies in turn."""
-    out, at, start, seen, turn = varint(len(data)), 0, 0, {}, 0
+    seen: dict[bytes, int] = {}
+    out, at, start, turn = varint(len(data)), 0, 0, 0
 
     def literal(piece: bytes) -> bytes:
         n = len(piece) - 1

@@ -32,7 +32,7 @@ from sopilib.live import Performer
 
 pytest_plugins = ["pyext_host"]
 
-SMALL = {"frame_sizes": [4, 16], "dim": 32, "mlp_dim": 32}
+SMALL: dict[str, Any] = {"frame_sizes": [4, 16], "dim": 32, "mlp_dim": 32}
 BY_IMPORT = {"pd_host": ("pd",), "pyext_host": ("pd",), "realtime": ("pd", "jack", "alone")}
 BY_FIXTURE = {"pd_program": ("pd",), "jack_server": ("jack", "alone"), "display": ("display", "alone")}
 
@@ -135,7 +135,11 @@ def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callabl
 @pytest.fixture(scope="session")
 def pd_models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small models that play anything: `small` and `other` at 16 kHz, and `large`, as wide as they come."""
-    shapes = {"small": SMALL, "other": SMALL, "large": {"frame_sizes": [16, 64], "dim": 1024, "mlp_dim": 128}}
+    shapes: dict[str, dict[str, Any]] = {
+        "small": SMALL,
+        "other": SMALL,
+        "large": {"frame_sizes": [16, 64], "dim": 1024, "mlp_dim": 128},
+    }
 
     def make(folder: Path) -> None:
         for seed, (name, shape) in enumerate(shapes.items()):

@@ -10,10 +10,11 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 import numpy as np
 import soundfile
@@ -34,6 +35,7 @@ from torch_writer import A2aaron, Deepsound, a2aaron_checkpoint, a2aaron_state, 
 
 from sopilib import Config, Model, checkpoint
 
+ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 NUMBERS = (0, 1, -1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 1 << 31, 1 << 40, 1 << 62, (1 << 64) - 1)
 
 
@@ -50,7 +52,7 @@ def mutate(content: bytes, rng: Random, most: int = 4) -> bytes:
         elif kind == 1:
             data[at : at + 1] = bytes([rng.randrange(256)])
         elif kind == 2:
-            width, order = rng.choice((1, 2, 4, 8)), rng.choice(("little", "big"))
+            width, order = rng.choice((1, 2, 4, 8)), rng.choice(ORDERS)
             data[at : at + width] = (rng.choice(NUMBERS) & ((1 << 8 * width) - 1)).to_bytes(width, order)
         elif kind == 3:
             del data[at : at + some]
@@ -166,7 +168,7 @@ def theano(folder: Path, rng: Random) -> Path:
 
 @cache
 def torch_file(peer: str, new: bool) -> bytes:
-    content = deepsound_state(Deepsound([2, 2], dim=3, q=8))
+    content: Mapping[str, object] = deepsound_state(Deepsound([2, 2], dim=3, q=8))
     if peer == "a2aaron":
         content = a2aaron_checkpoint(a2aaron_state(A2aaron(2, 3, 1, 2, 8)))
     file = io.BytesIO()

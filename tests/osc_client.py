@@ -66,7 +66,7 @@ class Controller:
 
     def send_at(self, when: float, *messages: OscMessage) -> None:
         """A bundle for the time `when`, in s since 1970; 0: at once."""
-        bundle = OscBundleBuilder(when or IMMEDIATELY)
+        bundle = OscBundleBuilder(when or IMMEDIATELY)  # type: ignore[arg-type]  # it takes fractions of a second
         for m in messages:
             bundle.add_content(m)
         self.send_raw(bundle.build().dgram)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from typing import Any
 
 from osc_client import Controller
 
@@ -23,7 +24,7 @@ class Stage:
     """Two performers, `left` and one without a name, that play to nobody; a server; a controller."""
 
     def __init__(self, **options):
-        self.lines = []
+        self.lines: list[str] = []
         self.instances = Instances()
         self.folder = tempfile.TemporaryDirectory()
         self.performers = [Performer(folder=self.folder.name), Performer(folder=self.folder.name)]
@@ -32,7 +33,7 @@ class Stage:
             self.instances.add(performer, name)
         self.server = Server(self.instances, 0, report=self.lines.append, **options)
         self.controller = Controller(self.server.port)
-        self.closing = [self.controller, self.server, self.output, *self.performers]
+        self.closing: list[Any] = [self.controller, self.server, self.output, *self.performers]
 
     @property
     def left(self):

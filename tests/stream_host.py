@@ -16,13 +16,26 @@ import pytest
 HERE = Path(__file__).resolve().parent
 TRIES = 3
 QUIET = 0.003  # s: a machine that wakes a sleeper later than this has no time for real time
-VERDICTS = []  # of the running test: ("held", what failed before), ("not judged", why); conftest.py collects them
+# of the running test: ("held", what failed before) or ("not judged", why); conftest.py collects them
+VERDICTS: list[tuple[str, str]] = []
 
 
 @cache
 def _library():
     source, headers = HERE / "stream_host.c", HERE.parent / "sopilib" / "native"
-    command = ["cc", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-I", headers, source]
+    command = [
+        "cc",
+        "-std=c11",
+        "-O2",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-fPIC",
+        "-shared",
+        "-I",
+        str(headers),
+        str(source),
+    ]
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([*command, "-o", f"{folder}/stream_host.so"], check=True)
         library = ctypes.CDLL(f"{folder}/stream_host.so")

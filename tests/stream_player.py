@@ -125,7 +125,8 @@ def fade_in(n):
 
 def resample(samples, model_rate, host_rate, pieces=(64,)):
     """Streams `samples` through, asking for `pieces` frames at a time in turn."""
-    resampler, out, at, turn = Resampler(model_rate, host_rate), [], 0, 0
+    out: list[np.ndarray] = []
+    resampler, at, turn = Resampler(model_rate, host_rate), 0, 0
     while True:
         n = pieces[turn % len(pieces)]
         turn += 1

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 import sopilib
-from sopilib import Config, Engine, Model, SopiError, checkpoint
+from sopilib import Config, Engine, Model, SopiError, checkpoint, library
 
 MODEL = Model.random(Config(frame_sizes=[2, 8], dim=12, mlp_dim=10, sample_rate=22050), seed=1)
 
@@ -58,7 +58,7 @@ def test_models_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "mine").mkdir()
     checkpoint.save(MODEL, tmp_path / "mine" / "mine.safetensors")
     monkeypatch.setenv("SOPI_MODELS", str(tmp_path))
-    assert checkpoint.available()["mine"] == tmp_path / "mine" / "mine.safetensors"
+    assert library.available()["mine"] == tmp_path / "mine" / "mine.safetensors"
     assert sopilib.load("mine").config == MODEL.config
     with pytest.raises(SopiError, match="no model of that name.*mine"):
         sopilib.load("yours")

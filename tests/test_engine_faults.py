@@ -17,7 +17,7 @@ from sopilib.engine import Engine, pack
 from sopilib.errors import SopiError
 from sopilib.native import _native
 
-SHAPE = {"frame_sizes": [4, 16], "dim": 32, "mlp_dim": 32}
+SHAPE: dict[str, Any] = {"frame_sizes": [4, 16], "dim": 32, "mlp_dim": 32}
 
 FEW_THREADS = """
 import re, resource
@@ -69,7 +69,7 @@ def test_an_engine_that_two_threads_use_at_once_says_so_and_plays_on() -> None:
                 refused.append(str(e))
 
     other = threading.Thread(target=disturb)
-    codes = []
+    codes: list[Any] = []
     other.start()
     while len(codes) * n < 200000 and not refused:
         try:

@@ -3,6 +3,7 @@
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from stream_player import Playing, Sine, render, start
 
 import sopilib
 from sopilib.native._native import Envelope, PySource, Snapshot, TrapDetector
+from sopilib.sound import resample
 
 FIXTURES = Path(__file__).parent / "fixtures"
 LATENCY = 320  # frames of 20 ms at 16 kHz
@@ -87,7 +89,7 @@ def test_temperature_follows_an_envelope_sample_by_sample(make, words):
     # the model's sample number s sounds at 320 + s; the envelope begins at 1320
     envelope = Envelope([0.5, 1.5, 0.8], [0.05, 0.1], [-2, 3])
     temperature = [1.0 if s < 1000 else envelope.at((s - 1000) / 16000) for s in range(7680)]
-    made = sopilib.load("one").decode(engine_of().generate(7680, np.float32([temperature])))[0]
+    made = sopilib.load("one").decode(engine_of().generate(7680, np.array([temperature], np.float32)))[0]
     assert np.array_equal(out, made[1000 - LATENCY : 8000 - LATENCY])
 
 
@@ -389,7 +391,7 @@ def test_listening_at_another_rate_is_priming_with_that_sound(make):
     performer.stream.post("store", performer.now, snapshot)
     performer.read(4800)
     primed = engine_of()
-    primed.prime(primed.model.encode(sopilib.sound.resample(sound[:48000], 48000, 16000))[None])
+    primed.prime(primed.model.encode(resample(sound[:48000], 48000, 16000))[None])
     heard, expected = snapshot.arrays(), primed.state()
     assert heard["position"] == expected["position"]
     assert np.abs(primed.model.decode(heard["history"]) - primed.model.decode(expected["history"])).max() < 0.05
@@ -436,7 +438,7 @@ def test_two_sounds_are_blended_with_equal_power(make):
 
 def two_like(models):
     """A second model of the rate of the first, of another shape."""
-    shape = {"frame_sizes": [2, 8, 16], "dim": 24, "mlp_dim": 24, "sample_rate": 16000}
+    shape: dict[str, Any] = {"frame_sizes": [2, 8, 16], "dim": 24, "mlp_dim": 24, "sample_rate": 16000}
     model = sopilib.Model.random(sopilib.Config(**shape), seed=9)
     (models / "like").mkdir(exist_ok=True)
     sopilib.checkpoint.save(model, models / "like" / "like.safetensors")
@@ -574,7 +576,7 @@ def test_gestures_on_stage_are_those_of_a_rendering_bit_for_bit(make):
         performer, told = make(rate=rate, freewheel=freewheel, latency=0.05)
         performer.handle("load", "one")
         wait_for(lambda: performer.state.model)
-        messages = [
+        messages: list[Any] = [
             (2000, "generate"),
             (9017, "listen", 1, "input"),
             (24011, "listen", 0),

@@ -25,7 +25,7 @@ from torch_writer import (
 
 import sopilib
 from sopilib import Engine, Model, SopiError, SopiWarning, checkpoint
-from sopilib.checkpoint import torch_file
+from sopilib.checkpoint.readers import torch_file
 from sopilib.model.network import SampleRNN
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -248,7 +248,7 @@ def test_any_ground_truth_tells_the_quantiser(lowest: float, highest: float, sub
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, object], words: str) -> None:
     with pytest.raises(SopiError, match=words):
-        sopilib.load(A2AARON_FILE, **options)
+        sopilib.load(A2AARON_FILE, **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

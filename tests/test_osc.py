@@ -365,7 +365,7 @@ def test_dead_subscribers_drop_out():
 def test_a_hosts_clock_is_known_to_the_sample_though_its_callbacks_are_late():
     rng = random.Random(1)
     for ppm in (0, 60, -60):
-        clock, rate, begin, next_look, errors = HostClock(), 48000 * (1 + ppm * 1e-6), 10**15, 0, []
+        clock, rate, begin, next_look, errors = HostClock(), 48000 * (1 + ppm * 1e-6), 10**15, 0.0, []
         for block in range(round(12 * rate / 128)):
             ns = begin + round(
                 block * 128 / rate * 1e9 + abs(rng.gauss(0, 40e3)) + (5e6 if rng.random() < 0.005 else 0)
@@ -376,7 +376,7 @@ def test_a_hosts_clock_is_known_to_the_sample_though_its_callbacks_are_late():
             clock.observe(128 * (block + 1), ns, 48000)
             if ns > begin + 4e9:
                 when = ns + 300_000_000
-                errors.append(clock.frame_at(when) - 128 - (when - begin) / 1e9 * rate)
+                errors.append((clock.frame_at(when) or 0) - 128 - (when - begin) / 1e9 * rate)
         assert max(errors) - min(errors) < 3, ppm
 
 
@@ -401,7 +401,7 @@ def play_with(stage, act, seconds):
 
 def test_a_timetag_is_met_to_the_sample_and_blocks_nothing(stage):
     def attempt():
-        times = []
+        times: list[float] = []
 
         def act():
             times.extend(time.time() + 0.2 + 0.05 * i for i in range(6))
@@ -425,7 +425,7 @@ def test_a_timetag_is_met_to_the_sample_and_blocks_nothing(stage):
 
 def test_a_timetag_in_the_past_applies_at_once_and_is_counted_late(stage):
     def attempt():
-        sent = []
+        sent: list[int] = []
 
         def act():
             performer = stage.instances.all[-1].performer
@@ -594,7 +594,7 @@ def test_who_asks_slowly_or_nonsense_keeps_nobody_from_asking(stage):
 
 
 def test_osc_works_where_oscquery_cannot_have_its_port(stage):
-    lines = []
+    lines: list[str] = []
     server = Server(stage.instances, 0, report=lines.append, query=stage.server.query_port)
     try:
         assert f"TCP port {stage.server.query_port} can't be had for OSCQuery" in lines[0]
@@ -618,6 +618,7 @@ def test_zeroconf_says_where_it_is(stage):
             wait_for(lambda kind=kind: any(n.startswith(ours) and k == kind for n, k in list(found.items())), 15)
             name = next(n for n, k in found.items() if n.startswith(ours) and k == kind)
             info = browser.get_service_info(kind, name, 5000)
+            assert info is not None
             assert (info.port, info.parsed_addresses()) == (port, ["127.0.0.1"])
     finally:
         announced.close()
@@ -651,7 +652,8 @@ def test_what_the_layouts_send_is_understood(stage):
     for osc in document.iter("osc"):
         if osc.findtext("send") == "1":
             partial = osc.find("arguments/partial")
-            convert = {"FLOAT": float, "INTEGER": int, "STRING": str}[partial.findtext("conversion")]
+            assert partial is not None
+            convert = {"FLOAT": float, "INTEGER": int, "STRING": str}[partial.findtext("conversion", "")]
             ends = ("scaleMin", "scaleMax") if partial.findtext("type") == "VALUE" else ("value",)
             sent += [(osc.findtext("path/partial/value"), convert(partial.findtext(end))) for end in ends]
     sent = list(dict.fromkeys(sent))

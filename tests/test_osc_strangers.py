@@ -397,7 +397,7 @@ def test_closing_takes_less_than_a_second_though_a_message_hangs(monkeypatch):
         stage.controller.send("/samplernn/left/gain", 0.5)
         assert hanging.wait(5)
         done = threading.Event()
-        threading.Thread(target=lambda: (stage.server.close(), done.set()), daemon=True).start()
+        threading.Thread(target=lambda: [step() for step in (stage.server.close, done.set)], daemon=True).start()
         assert done.wait(5), "closing waits for the message"
         again = Server(Instances(), stage.server.port, query=0)
         again.close()

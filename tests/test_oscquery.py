@@ -259,9 +259,10 @@ def test_closing_takes_less_than_a_second_whatever_clients_do():
             connect().sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50)
             time.sleep(0.5)
             done = threading.Event()
-            threading.Thread(target=lambda: (stage.server.close(), done.set()), daemon=True).start()
+            threading.Thread(target=lambda: [step() for step in (stage.server.close, done.set)], daemon=True).start()
             assert done.wait(5), "closing waits for a client"
-            wait_for(lambda: not stage.server._web._thread.is_alive())
+            assert stage.server._web is not None
+            wait_for(lambda thread=stage.server._web._thread: not thread.is_alive())
             with pytest.raises(OSError):
                 socket.create_connection(("127.0.0.1", stage.server.query_port), timeout=1)
     finally:
@@ -363,7 +364,7 @@ def test_a_listener_keeps_no_deleted_performer(stage):
         gone = weakref.ref(performer)
         stage.instances.remove(instance)
         performer.close()
-        performer = instance = None
+        performer = instance = None  # type: ignore[assignment]
         while gone() is not None:
             await asyncio.sleep(0.01)
 
@@ -380,7 +381,7 @@ def test_a_listener_keeps_no_deleted_performer(stage):
 
 def test_osc_goes_on_without_the_extra_and_one_sentence_says_so(stage, monkeypatch):
     monkeypatch.setitem(sys.modules, "sopilib.osc.web", None)
-    lines = []
+    lines: list[str] = []
     server = Server(stage.instances, 0, report=lines.append)
     controller = Controller(server.port)
     try:

@@ -80,7 +80,7 @@ def test_each_voice_has_its_signal_outlet(tmp_path: Path) -> None:
         patch.record(tmp_path / f"{voice}.wav", box, 300, outlet=voice, rate=RATE)
     patch.quit(330)
     render(patch, tmp_path)
-    temperature = np.float32([[1], [0.4], [1]])
+    temperature = np.array([[1], [0.4], [1]], np.float32)
     made = sopilib.load("small").decode(engine_of("small", 3).generate(4800, temperature))
     for voice in range(3):
         out = played(tmp_path, str(voice))
@@ -96,7 +96,7 @@ def test_an_envelope_is_written_in_a_message_box(tmp_path: Path) -> None:
     patch.quit(330)
     render(patch, tmp_path)
     envelope = Envelope([0.7, 1.05], [0.2], [-2])
-    temperature = np.float32([[envelope.at(i / RATE) for i in range(4800)]])
+    temperature = np.array([[envelope.at(i / RATE) for i in range(4800)]], np.float32)
     made = sopilib.load("small").decode(engine_of("small").generate(4800, temperature))[0]
     assert np.array_equal(played(tmp_path)[LATENCY + FADE :], made[FADE : 4800 - LATENCY])
 
@@ -149,7 +149,7 @@ def test_the_courses_own_messages_work(tmp_path: Path, pd_models: Path) -> None:
     assert one != two, "each message makes other sounds"
     model = sopilib.load("small")
     first, second = Envelope([0.7, 1.05], [1], [-2]), Envelope([0.8, 1, 0.7], [0.5, 0.5], [0, 0])
-    temperature = np.float32([[e.at(i / RATE) for i in range(RATE)] for e in (first, second)])
+    temperature = np.array([[e.at(i / RATE) for i in range(RATE)] for e in (first, second)], np.float32)
     both, single = engine_of("small", 2), engine_of("small")
     both.reset(two)
     single.reset(one)

@@ -8,7 +8,7 @@ import pickle
 import struct
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import sopilib
 from sopilib import SopiError
-from sopilib.checkpoint import pickles
+from sopilib.checkpoint.readers import pickles
 
 
 def read(content: bytes) -> Any:
@@ -47,7 +47,8 @@ def test_plain_data_comes_back_as_python_reads_it(value: object, protocol: int) 
 @pytest.mark.parametrize("shape", [(0, 3), (5,), (2, 3, 4)])
 def test_arrays_come_back(shape: tuple[int, ...], kind: str, protocol: int) -> None:
     array = (100 * np.random.default_rng(0).random(shape)).astype(kind)
-    for order in "CF":
+    orders: tuple[Literal["C", "F"], ...] = ("C", "F")
+    for order in orders:
         back = read(pickle.dumps({"a": array.copy(order), "n": array.sum()}, protocol))
         np.testing.assert_array_equal(back["a"].value, array)
         assert back["n"] == array.sum()

@@ -159,7 +159,7 @@ def test_the_end_of_the_last_file_or_files_by_name_can_be_held_out(tmp_path: Pat
         prepare([tmp_path], tmp_path / "x", Preparation(RATE, test_files=["take9*"]))
     for wrong in ({"validation": "a lot"}, {"validation": "80%"}, {"normalise": "max"}, {"chunk": 1.0, "overlap": 1.0}):
         with pytest.raises(SopiError, match="expected"):
-            Preparation(**wrong)  # type: ignore[arg-type]
+            Preparation(**wrong)
 
 
 def test_augmenting_adds_altered_copies_to_what_is_trained_on(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_a_sample_is_never_heard_before_its_time(model_rate, host_rate):
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=5), st.sampled_from(RATES))
 def test_the_split_into_blocks_changes_nothing(pieces, rates):
     noise = in_band_noise(3000, rates[0], rates[0] / 2)
-    whole, split = resample(noise, *rates, (1,)), resample(noise, *rates, pieces)
+    whole, split = resample(noise, rates[0], rates[1], (1,)), resample(noise, rates[0], rates[1], pieces)
     assert np.array_equal(whole[: len(split)], split)
 
 

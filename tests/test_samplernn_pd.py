@@ -98,7 +98,9 @@ def test_a_box_is_reached_by_osc_only_when_it_is_made(objects: Any, monkeypatch:
     restored = []
     restore = one.performer.restore
     monkeypatch.setattr(
-        one.performer, "restore", lambda settings: (restored.append(len(module.INSTANCES.all)), restore(settings))
+        one.performer,
+        "restore",
+        lambda settings: (restored.append(len(module.INSTANCES.all)), restore(settings)),  # type: ignore[func-returns-value]
     )
     assert not module.INSTANCES.all
     one._init()
@@ -121,7 +123,7 @@ def test_a_knob_that_moves_does_not_send_all_settings_again(objects: Any, monkey
     other.sent.clear()
     asked = []
     settings = one.performer.settings
-    monkeypatch.setattr(one.performer, "settings", lambda: asked.append(1) or settings())
+    monkeypatch.setattr(one.performer, "settings", lambda: [asked.append(1), settings()][1])  # type: ignore[func-returns-value]
     for step in range(50):
         one._anything_(1, "temperature", 0.5 + step / 100)
     assert [m for m in other.sent if m[0] in ("changed", "settings")] == [("changed", ())] and not asked

@@ -26,7 +26,7 @@ def dice(logits: np.ndarray) -> Model:
 def throw(logits: np.ndarray, n: int, seed: int = 1, set_: str = "auto", **how: object) -> np.ndarray:
     engine = Engine(dice(logits), voices=VOICES, precision="f32", instruction_set=set_)
     engine.reset(seed)
-    return engine.generate(n, **how)  # type: ignore[arg-type]
+    return engine.generate(n, **how)
 
 
 def check_frequencies(codes: np.ndarray, p: np.ndarray) -> None:
@@ -54,7 +54,7 @@ def test_frequencies_are_those_of_the_softmax(q: int, temperature: float) -> Non
 )
 def test_frequencies_among_the_codes_that_are_left(how: dict[str, float]) -> None:
     logits = np.random.default_rng(3).normal(0, 2, 256).astype(np.float32)
-    codes = throw(logits, 40000 // VOICES, temperature=1.3, **how)
+    codes = throw(logits, 40000 // VOICES, temperature=1.3, **how)  # type: ignore[arg-type]
     check_frequencies(codes, probabilities(torch.from_numpy(logits), 1.3, **how).numpy())  # type: ignore[arg-type]
 
 
@@ -82,7 +82,7 @@ def test_any_restriction_draws_what_the_reference_draws_on_every_instruction_set
     reference = Engine(dice(logits), voices=VOICES, backend="torch")
     reference.reset(seed)
     # 24-bit sums here, 53-bit ones there: once in a hundred thousand draws a coin falls between the two
-    assert (reference.generate(4, **how) != drawn[0]).sum() <= 1  # type: ignore[arg-type]
+    assert (reference.generate(4, **how) != drawn[0]).sum() <= 1
 
 
 def test_cold_is_the_likeliest_and_equally_likely_codes_are_drawn_equally_often() -> None:
@@ -138,4 +138,4 @@ def test_a_model_that_gives_no_numbers_still_gives_codes() -> None:
 @pytest.mark.parametrize("backend", ["native", "torch"])
 def test_what_is_out_of_range_is_told(backend: str, how: dict[str, object], words: str) -> None:
     with pytest.raises(SopiError, match=words):
-        Engine(dice(np.zeros(4)), backend=backend).generate(1, **how)  # type: ignore[arg-type]
+        Engine(dice(np.zeros(4)), backend=backend).generate(1, **how)

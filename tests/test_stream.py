@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def test_the_block_size_and_the_pace_of_the_host_change_nothing():
 
 def test_real_time_and_freewheel_give_the_same_samples_while_the_engine_stumbles():
     chance = random.Random(1)
-    commands = [(t, "temperature", chance.uniform(0.2, 1.5), 10) for t in range(500, 60000, 960)]
+    commands: list[Any] = [(t, "temperature", chance.uniform(0.2, 1.5), 10) for t in range(500, 60000, 960)]
     commands += [(20011, "seed", 4), (30000, "play", False), (33333, "play", True)]
     expected = render(72000, [*start(engine().source), *commands], latency=0.2)
 

@@ -77,7 +77,7 @@ def _kernel(p: State, name: str) -> Tensor:
 @torch.no_grad()
 def deepsound_log_probabilities(s: Deepsound, state: State, codes: np.ndarray) -> np.ndarray:
     """codes (batch, lookback + L) -> (batch, L, q), from h0"""
-    p = {name: w.double() for name, w in state.items()}
+    p = OrderedDict((name, w.double()) for name, w in state.items())
     given, lookback, above = torch.as_tensor(codes), s.sizes[-1], None
     for i in reversed(range(len(s.ratios))):
         tier, n, r = f"model.frame_level_rnns.{i}", s.sizes[i], s.ratios[i]

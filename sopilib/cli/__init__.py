@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 
 import sopilib
-from sopilib import checkpoint
+from sopilib import library
 from sopilib.cli import bench, doctor, import_, messages, osc_layouts, play, prepare, score, serve, train, tune
 from sopilib.errors import SopiError, SopiWarning
 
@@ -55,9 +55,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _models(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     def run(args: argparse.Namespace) -> None:
-        found = checkpoint.available()
+        found = library.available()
         if not found:
-            raise SopiError(f"no models in {', '.join(map(str, checkpoint.models_folders()))}")
+            raise SopiError(f"no models in {', '.join(map(str, library.models_folders()))}")
         for name, path in found.items():
             print(f"{name:16} {sopilib.load(path)!r}")
 
@@ -66,7 +66,7 @@ def _models(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def _info(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     def run(args: argparse.Namespace) -> None:
-        path = checkpoint.find(args.model)
+        path = library.find(args.model)
         model = sopilib.load(path)
         size = f", {path.stat().st_size / 1e6:.1f} MB" if path.is_file() else ""
         print(f"{model!r}\n{path}{size}\n")

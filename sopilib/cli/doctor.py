@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sopilib import checkpoint
+from sopilib import library
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def findings() -> Iterator[Finding]:
     there = f"{EXTERNAL} (starts {_interpreter()})" if EXTERNAL.is_file() else None
     yield Finding("pyext external", there, "run make play (it needs puredata-dev and g++)")
     yield Finding("instrument", str(INSTRUMENT) if INSTRUMENT.is_file() else None, "use sopilib from its repository")
-    models = ", ".join(checkpoint.available())
+    models = ", ".join(library.available())
     yield Finding("models", models or None, "set SOPI_MODELS to a folder of models")
     display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     yield Finding("display", display, "without one, make play renders to a file", "the window")

@@ -6,24 +6,25 @@ import argparse
 from pathlib import Path
 
 from sopilib import checkpoint
+from sopilib.checkpoint import importers
 from sopilib.cli import options
 from sopilib.errors import SopiError
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    systems = ", ".join(i.NAME for i in checkpoint.IMPORTERS)
+    systems = ", ".join(i.NAME for i in importers.IMPORTERS)
     parser = commands.add_parser("import", help=f"one .safetensors from a checkpoint of {systems}")
-    parser.add_argument("path", type=Path, help="; ".join(f"{i.NAME}: {i.DESCRIPTION}" for i in checkpoint.IMPORTERS))
+    parser.add_argument("path", type=Path, help="; ".join(f"{i.NAME}: {i.DESCRIPTION}" for i in importers.IMPORTERS))
     parser.add_argument(
         "-o", "--output", type=Path, help="its folder is made if need be; default: NAME.safetensors here"
     )
     parser.add_argument("--precision", default="float32", help="float32, float16 or int8; default %(default)s")
-    options.add(parser, checkpoint.Options)
+    options.add(parser, importers.Options)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    model = checkpoint.load(args.path, **options.given(args, checkpoint.Options))
+    model = checkpoint.load(args.path, **options.given(args, importers.Options))
     output = args.output or Path(f"{model.name}.safetensors")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)

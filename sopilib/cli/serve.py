@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from sopilib import checkpoint
+from sopilib import library
 from sopilib.errors import SopiError
 from sopilib.hosts import CardHost, ClockHost, FileHost
 from sopilib.live import Performer
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
     if not 2 <= args.latency <= 500:
         raise SopiError(f"--latency is {args.latency:g}, expected 2 to 500 ms")
     for model in args.models:
-        checkpoint.find(model)
+        library.find(model)
     instances = Instances()
     with ExitStack() as stack:
         performers = []

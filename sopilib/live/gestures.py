@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sopilib import checkpoint
+from sopilib import library
 from sopilib.errors import SopiError
 from sopilib.live.commands import COMMANDS
 from sopilib.live.loader import Job
@@ -313,7 +313,7 @@ def tick(p: Performer, at: Arrival, on: int) -> None:
 
 def models(p: Performer, at: Arrival) -> None:
     """Tells the names of the models that `load` finds."""
-    p.teller.tell("models", *checkpoint.available())
+    p.teller.tell("models", *library.available())
 
 
 def status(p: Performer, at: Arrival) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sopilib import checkpoint
+from sopilib import library
 from sopilib.errors import SopiError
 
 __all__ = ["SNAPSHOTS", "Places"]
@@ -33,11 +33,11 @@ class Places:
     def model(self, wanted: str, confined: bool) -> str | Path:
         """The path of a model, or what `checkpoint.load` finds by this name."""
         if confined:
-            models = checkpoint.available()
+            models = library.available()
             if wanted not in models:
                 raise SopiError(f"no model {wanted!r}, expected one of {', '.join(models)}")
             return models[wanted]
-        if self.folder is not None and not Path(wanted).is_absolute() and checkpoint.exists(self.folder / wanted):
+        if self.folder is not None and not Path(wanted).is_absolute() and library.exists(self.folder / wanted):
             return self.folder / wanted
         return wanted
 

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,9 +51,10 @@ def play(model: str, seconds: float, latency: float, stressed: bool, priority: i
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     performer.handle("load", model)
     ready.wait(60)
-    messages = [(0.1, "generate", 1)]
+    messages: list[Any] = [(0.1, "generate", 1)]
     messages += [(0.2 + k / 50, "temperature", 0.8 + 0.4 * (k % 10) / 10) for k in range(int(50 * (seconds - 0.5)))]
-    sent, end = [], threading.Event()
+    sent: list[Any] = []
+    end = threading.Event()
     sys.setswitchinterval(0.0005)  # as in the external
     if stressed:
         stress(end)

@@ -67,7 +67,8 @@ class witness(pyext._class):
 
     def watch_1(self) -> None:
         performer = next(o for o in gc.get_objects() if isinstance(o, Performer))
-        performer.stream = self.seen = Watched(performer.stream)
+        self.seen = Watched(performer.stream)
+        performer.stream = self.seen  # type: ignore[assignment]
 
     def write_1(self, path: Any) -> None:
         self.seen.events()

@@ -129,7 +129,9 @@ def stress(what: str, seconds: float, send: Callable[[int], int], period: int, l
 def resident(pid: int) -> int:
     """MB."""
     text = Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+)", text)[1]) // 1024
+    found = re.search(r"VmRSS:\s+(\d+)", text)
+    assert found
+    return int(found[1]) // 1024
 
 
 def flood(port: int, seconds: float, rate: float, *addresses: str) -> int:

@@ -126,7 +126,12 @@ def play_under(
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
     pd = subprocess.Popen(command(path, *flags, batch=False), **pipes, env=environment)
     recorder, said = None, bytearray()
-    listening = threading.Thread(target=lambda: [said.extend(line) for line in pd.stdout or ()])
+
+    def listen() -> None:
+        for line in pd.stdout or ():
+            said.extend(line)
+
+    listening = threading.Thread(target=listen)
     listening.start()
     try:
         ports = wait_for_ports(channels, environment)

@@ -53,8 +53,8 @@ def soak(seconds: float, period: int, latency: int, priority: bool) -> Soak:
     result = Soak(seconds, latency)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        flags = ["-O2", "-fPIC", "-shared", "-I/usr/include/pd", "-o", folder / "stopwatch~.pd_linux"]
-        subprocess.run(["cc", *flags, HERE / "stopwatch.c"], check=True)
+        flags = ["-O2", "-fPIC", "-shared", "-I/usr/include/pd", "-o", str(folder / "stopwatch~.pd_linux")]
+        subprocess.run(["cc", *flags, str(HERE / "stopwatch.c")], check=True)
         for seed, size in enumerate((256, 192)):
             noise = Model.random(Config(frame_sizes=[16, 64], dim=size), seed=seed)
             checkpoint.save(noise, folder / f"noise{size}.safetensors")

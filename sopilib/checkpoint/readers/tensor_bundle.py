@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import crc32c
 import numpy as np
 
 from sopilib.errors import SopiError
-from sopilib.native import _native
 
 __all__ = ["Bundle", "Entry", "crc32c_masked"]
 
@@ -106,7 +106,7 @@ class Bundle:
 
 def crc32c_masked(data: bytes | np.ndarray) -> int:
     """CRC-32C as LevelDB and TensorFlow store it."""
-    crc = int(_native.crc32c(np.frombuffer(data, np.uint8)))
+    crc = crc32c.crc32c(np.frombuffer(data, np.uint8).data)
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 

@@ -17,8 +17,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from sopilib.checkpoint import fold, torch_file
-from sopilib.checkpoint.importing import Options, Parameters, Record, newest
+from sopilib.checkpoint import fold
+from sopilib.checkpoint.importers.record import Options, Parameters, Record, newest
+from sopilib.checkpoint.readers import torch_file
 from sopilib.errors import SopiError
 from sopilib.model import Config, Model
 

@@ -24,8 +24,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from sopilib.checkpoint import pickles
-from sopilib.checkpoint.importing import Parameters
+from sopilib.checkpoint.importers.record import Parameters
+from sopilib.checkpoint.readers import pickles
 from sopilib.errors import SopiError
 
 __all__ = ["Tensor", "mentions", "parameters", "read"]

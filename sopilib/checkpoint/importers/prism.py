@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sopilib.checkpoint import fold
-from sopilib.checkpoint.importing import Options, Parameters, Record
-from sopilib.checkpoint.tensor_bundle import Bundle
+from sopilib.checkpoint.importers.record import Options, Parameters, Record
+from sopilib.checkpoint.readers.tensor_bundle import Bundle
 from sopilib.errors import SopiError
 from sopilib.model import Config, Model
 
@@ -40,7 +40,7 @@ LONGEST_SEQ = 1 << 20  # samples
 # ---------------------------------------------------------------- finding the checkpoint
 
 
-def is_prefix(path: Path) -> bool:
+def _is_prefix(path: Path) -> bool:
     """Whether `path` is what the names of a checkpoint's files begin with."""
     return os.path.isfile(f"{path}.index")
 
@@ -53,7 +53,7 @@ def _prefix(path: Path) -> Path | None:
     """The checkpoint that `path` means: of a folder, its newest."""
     if path.is_dir():
         return _newest(path)
-    if is_prefix(path):
+    if _is_prefix(path):
         return path
     stem = re.fullmatch(r"(.+)\.(index|data-\d{5}-of-\d{5})", path.name)
     if stem:
@@ -74,7 +74,7 @@ def _newest_of_run(run: Path) -> Path | None:
     if named:
         # a path on the machine that trained it, perhaps
         prefix = run / re.split(r"[/\\]", named[1].decode(errors="replace"))[-1]
-        if is_prefix(prefix):
+        if _is_prefix(prefix):
             return prefix
 
     def number(index: Path) -> int:

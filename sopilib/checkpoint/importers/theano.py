@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sopilib.checkpoint import fold, pickles
-from sopilib.checkpoint.importing import Options, Parameters, Record, newest
+from sopilib.checkpoint import fold
+from sopilib.checkpoint.importers.record import Options, Parameters, Record, newest
+from sopilib.checkpoint.readers import pickles
 from sopilib.errors import SopiError
 from sopilib.model import Config, Model
 

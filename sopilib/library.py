@@ -1,0 +1,50 @@
+"""Names of models -> files: where models lie, and which of them a name or a path means."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sopilib.errors import SopiError
+
+__all__ = ["available", "exists", "find", "models_folders"]
+
+
+def models_folders() -> list[Path]:
+    """Where models are looked up by name: $SOPI_MODELS, ./models, and models/ beside the package."""
+    places = [Path(p) for p in os.environ.get("SOPI_MODELS", "").split(os.pathsep) if p]
+    return [*places, Path("models"), Path(__file__).resolve().parents[1] / "models"]
+
+
+def available() -> dict[str, Path]:
+    """The file of every model that can be loaded by its name, by that name; of two with one name, the one whose folder
+    `models_folders` gives first."""
+    found: dict[str, Path] = {}
+    for folder in models_folders():
+        for path in sorted(folder.glob("*/*.safetensors")):
+            if path.stem == path.parent.name:
+                found.setdefault(path.stem, path)
+    return found
+
+
+def exists(path: Path) -> bool:
+    """Whether `path` is a file, a folder, or what the names of a TensorFlow checkpoint's files begin with."""
+    return os.path.exists(path) or os.path.isfile(f"{path}.index")
+
+
+def find(path_or_name: str | Path) -> Path:
+    """The file, folder or TensorFlow prefix that a path or the name of a model means. Raises SopiError, which names the
+    models that there are, if it means none."""
+    path = Path(os.path.expanduser(path_or_name))
+    if os.path.isdir(path):
+        inside = sorted(path.glob("*.safetensors"))
+        if len(inside) > 1:
+            raise SopiError(f"{path}: a folder with {len(inside)} .safetensors files, expected one: name it")
+        return inside[0] if inside else path
+    if exists(path):
+        return path
+    models = available()
+    if str(path_or_name) in models:
+        return models[str(path_or_name)]
+    known = ", ".join(models) or "none"
+    raise SopiError(f"{path_or_name}: no such model file, and no model of that name (there is: {known})")
