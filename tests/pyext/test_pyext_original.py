@@ -90,35 +90,24 @@ def test_a_list_of_one_item_or_none_reaches_the_method_for_lists(pd: Pd) -> None
 # ---------------------------------------------------------------- stop
 
 
-def check_stop(pd: Pd, patch: Patch) -> None:
-    """`stop` has come: what was to begin before its 800 ms are over has not, and later calls begin again."""
-    for ms in (1500, 2000, 2500):
+@pytest.mark.parametrize("detach", [1, 2])
+def test_stop_ends_queued_calls_too_until_its_time_is_over(pd: Pd, detach: int) -> None:
+    """With @detach 1 calls wait in a queue while one runs, with @detach 2 each begins on a thread of its own."""
+    patch, box = boxed(f"pyext original stopped @detach {detach}")
+    patch.send(20, "in1 until")
+    begun, early, stop = patch.obj("t b b b"), patch.msg("work early"), patch.msg("stop 800")
+    patch.connect(early, 0, box, 1)
+    patch.connect(stop, 0, box, 0)
+    patch.connect(box, 0, begun, 0)
+    if detach == 1:  # on a thread of its own it would have begun before `stop`
+        patch.connect(begun, 2, early, 0)
+    patch.connect(begun, 1, stop, 0)
+    patch.connect(begun, 0, early, 0)
+    for ms in (1500, 2000, 2500, 3000):
         patch.send(ms, "in1 work later")
-    first, *others = starting(pd.run(patch, ms=2700, batch=False), "asked", "work")
+    first, *others = starting(pd.run(patch, ms=3200, batch=False), "asked", "work")
     assert first == "asked to end"
     assert set(others) == {"work later False"}
-
-
-def test_stop_ends_queued_calls_too_until_its_time_is_over(pd: Pd) -> None:
-    """With @detach 1 the calls after the one that runs are queued."""
-    patch, _ = boxed("pyext original stopped @detach 1")
-    patch.send(20, "in1 until")
-    for name in ("a", "b", "c"):
-        patch.send(30, f"in1 work {name}")
-    patch.send(100, "control stop 800")
-    check_stop(pd, patch)
-
-
-def test_stop_keeps_calls_from_beginning_on_threads_of_their_own(pd: Pd) -> None:
-    patch, box = boxed("pyext original stopped @detach 2")
-    patch.send(20, "in1 until")
-    begun, stop, early = patch.obj("t b b"), patch.msg("stop 800"), patch.msg("work early")
-    patch.connect(box, 0, begun, 0)
-    patch.connect(begun, 1, stop, 0)
-    patch.connect(stop, 0, box, 0)
-    patch.connect(begun, 0, early, 0)
-    patch.connect(early, 0, box, 1)
-    check_stop(pd, patch)
 
 
 # ---------------------------------------------------------------- attributes
