@@ -177,3 +177,31 @@ def test_editors_and_mypy_see_every_name_of_the_native_part() -> None:
         if not name.startswith("_"):
             assert f"class {name}" in stub or f"def {name}(" in stub
     assert "__getattr__" not in stub
+
+
+FORKED = """
+import os
+import sopilib
+from sopilib.engine import Engine
+
+engine = Engine(sopilib.Model.random(sopilib.Config(frame_sizes=[4, 16], dim=32, mlp_dim=32), seed=0), threads=3)
+engine.generate(50)
+child = os.fork()
+if child == 0:
+    try:
+        engine.generate(50)
+    except RuntimeError as e:
+        print(e)
+    del engine
+    print("over", flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+engine.generate(50)
+"""
+
+
+def test_an_engine_in_a_forked_child_says_that_its_threads_are_not_there() -> None:
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    said, over = done.stdout.splitlines()
+    assert said.startswith("the engine's threads stayed in the process that made it") and over == "over"

@@ -26,7 +26,7 @@ constexpr int64_t kNap = 20000; // ns
 
 Team::Team(int threads) : here_(new Count[threads])
 {
-    platform::inherit_priority(mutex_);
+    platform::inherit_priority(idle_->mutex);
     threads_.reserve(threads);
     try {
         for (; size_ < threads; size_++) threads_.emplace_back([this, i = size_] { member(i); });
@@ -37,11 +37,16 @@ Team::Team(int threads) : here_(new Count[threads])
 
 Team::~Team()
 {
+    if (!complete()) { // nobody is there to be joined, and those who wait are not there to be woken
+        static_cast<void>(idle_.release());
+        for (std::thread &t : threads_) static_cast<void>(std::make_unique<std::thread>(std::move(t)).release());
+        return;
+    }
     {
-        std::lock_guard<std::mutex> lock(mutex_);
+        std::lock_guard<std::mutex> lock(idle_->mutex);
         quit_ = true;
     }
-    changed_.notify_all();
+    idle_->changed.notify_all();
     for (std::thread &t : threads_) t.join();
 }
 
@@ -78,8 +83,8 @@ void Team::run(const void *work, Call call) noexcept
     call_ = call;
     job_.fetch_add(1); // sequentially consistent, as are those of asleep_: one of the two sides sees the other
     if (asleep_.load()) {
-        std::lock_guard<std::mutex> lock(mutex_);
-        changed_.notify_all();
+        std::lock_guard<std::mutex> lock(idle_->mutex);
+        idle_->changed.notify_all();
     }
     call(work, 0);
     meet(0);
@@ -102,9 +107,9 @@ void Team::member(int index)
         const auto called = [&] { return job_.load() != done || quit_; };
         for (int spins = 0; !called() && spins < kIdleSpins; spins++) pause();
         if (!called()) {
-            std::unique_lock<std::mutex> lock(mutex_);
+            std::unique_lock<std::mutex> lock(idle_->mutex);
             asleep_.fetch_add(1);
-            changed_.wait(lock, called);
+            idle_->changed.wait(lock, called);
             asleep_.fetch_sub(1);
         }
         if (quit_) return;

@@ -18,9 +18,11 @@ namespace sopi {
 class Team {
 public:
     // `threads` counts the caller of run().
-    explicit Team(int threads);
+    explicit Team(int threads); // or fewer, if the system gives no more
     ~Team();
     int size() const noexcept { return size_; }
+    // False in a child that fork() made: the threads stayed with its parent, and run() would wait for them for ever.
+    bool complete() const noexcept { return size_ == 1 || platform::process() == process_; }
 
     // work(member) on each, member 0 here; returns when all are done. One caller at a time.
     template <typename Work> void run(Work &&work) noexcept
@@ -61,14 +63,18 @@ private:
     void member(int index);
 
     int size_ = 1;
+    const int64_t process_ = platform::process();
     std::unique_ptr<Count[]> here_;
     alignas(64) std::atomic<uint32_t> job_{0};
     std::atomic<int> asleep_{0};
     std::atomic<bool> quit_{false};
     const void *work_ = nullptr;
     Call call_ = nullptr;
-    std::mutex mutex_;
-    std::condition_variable changed_;
+    struct Idle {
+        std::mutex mutex;
+        std::condition_variable changed;
+    };
+    std::unique_ptr<Idle> idle_ = std::make_unique<Idle>();
     std::vector<std::thread> threads_;
     platform::Priority priority_{false, -1, 0}; // of the caller of the last run: none yet
     int64_t since_ = 0, busy_ = 0; // ns; busy_: since then

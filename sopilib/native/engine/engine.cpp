@@ -12,6 +12,9 @@ namespace sopi {
 
 NativeEngine::Use::Use(const NativeEngine &engine) : engine_(engine)
 {
+    if (!engine_.team_->complete())
+        throw std::runtime_error(
+            "the engine's threads stayed in the process that made it; make an engine of this process's own");
     if (engine_.used_.exchange(true, std::memory_order_acquire))
         throw std::runtime_error(
             "the engine is being used by another thread; each thread needs one of its own: clone it");

@@ -27,7 +27,7 @@ class Worker;
 constexpr int kMostVoices = 1024, kMostThreads = 64;
 
 // An engine is used by one thread at a time. Whoever comes while another thread is in one of its functions gets a
-// std::runtime_error, and changes nothing.
+// std::runtime_error, and changes nothing. So does a child made by fork(), where an engine with several threads lacks them.
 class NativeEngine final : public Source {
 public:
     // While one of these lives, it is this thread's. For those who read and write its state piece by piece.
