@@ -97,7 +97,7 @@ class Performer:
         self.loading: str | None = None
         """The name of the model that is being loaded, None if there is none."""
         self._closed = False
-        self._inside = threading.local()  # how many messages a thread is in the middle of
+        self._inside = threading.local()  # of a thread that is in the middle of a message: who has work left from it
         self._last_fault = ""
         self.stream.start()
         threading.Thread(target=_poll, args=(weakref.ref(self),), daemon=True, name=f"{name}-status").start()
@@ -168,15 +168,18 @@ class Performer:
         if self._closed:
             return False
         at = self.now if t is None else int(t)
-        depth = self._inside.depth = getattr(self._inside, "depth", 0) + 1
+        outermost = not hasattr(self._inside, "loaders")
+        if outermost:
+            self._inside.loaders = []
         try:
             with _as_one_line(selector):
                 self._perform(str(selector), atoms, at, confined)
-            if self.freewheel and depth == 1:
-                self.loader.finish()
-                self.maker.finish()
+            if outermost:
+                for loader in self._inside.loaders:
+                    loader.finish()
         finally:
-            self._inside.depth -= 1
+            if outermost:
+                del self._inside.loaders
         return True
 
     def _perform(self, selector: str, atoms: Sequence[Any], t: int, confined: bool) -> None:
@@ -257,12 +260,17 @@ class Performer:
     ) -> list[Job]:
         """Has something done by the loader (`Job` says what the arguments are), in freewheel before the message returns
         -> the jobs that were dropped for it. A failure is told as an error, if `failed` doesn't do it."""
-        job = Job(kind, what, work, failed or self._tell_failure)
-        return self.loader.put(job, in_thread=not self.freewheel)
+        return self._put(self.loader, Job(kind, what, work, failed or self._tell_failure))
 
     def make(self, what: str, work: Callable[[Job], None]) -> None:
         """Has sounds made that take long, beside what the loader does."""
-        self.maker.put(Job("", what, work, self._tell_failure), in_thread=not self.freewheel)
+        self._put(self.maker, Job("", what, work, self._tell_failure))
+
+    def _put(self, loader: Loader, job: Job) -> list[Job]:
+        loaders: list[Loader] | None = getattr(self._inside, "loaders", None) if self.freewheel else None
+        if loaders is not None and loader not in loaders:
+            loaders.append(loader)
+        return loader.put(job, in_thread=loaders is None)
 
     def stop_making(self) -> None:
         """Gives up the sounds that are being made, and tells so."""

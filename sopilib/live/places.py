@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from sopilib import library
@@ -32,6 +33,7 @@ class Places:
 
     def model(self, wanted: str, confined: bool) -> str | Path:
         """The path of a model, or what `checkpoint.load` finds by this name."""
+        _check(wanted)
         if confined:
             models = library.available()
             if wanted not in models:
@@ -52,6 +54,7 @@ class Places:
 
     def recording(self, name: str, confined: bool) -> None:
         """Checks the name of a new recording, which may be a path if the message is not confined."""
+        _check(name)
         if confined:
             self._confined(name)
 
@@ -77,6 +80,7 @@ class Places:
         return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
 
     def _beside(self, name: str) -> Path:
+        _check(name)
         path = Path(name).expanduser()
         return path if self.folder is None or path.is_absolute() else self.folder / path
 
@@ -84,3 +88,13 @@ class Places:
         if "/" in name or "\\" in name or name.startswith((".", "~")) or not name.isprintable():
             raise SopiError(f"{name!r} is a path, expected the name of a file in the folder {self.recordings.name}")
         return self.recordings.absolute() / name
+
+
+def _check(name: str) -> None:
+    """Raises SopiError for what can't be in the name of any file."""
+    try:
+        possible = b"\0" not in os.fsencode(name)
+    except UnicodeError:
+        possible = False
+    if not possible:
+        raise SopiError(f"{name!r} can't be the name of a file")
