@@ -25,8 +25,7 @@ lint:
 	@.venv/bin/clang-format --dry-run --Werror $(FORMATTED)
 
 # C++ and C whose layout is checked
-FORMATTED = $(shell git ls-files pd/pyext tests/native tests/engine_digest.cpp sopilib/native/engine sopilib/native/platform \
-	sopilib/native/bindings sopilib/native/stream 'sopilib/native/[bdknpt]*' 'sopilib/native/resample.*' sopilib/native/sample.inc | grep -E '\.(c|cpp|h|hpp|inc)$$')
+FORMATTED = $(shell git ls-files pd/pyext tests/native tests/engine_digest.cpp sopilib/native | grep -E '\.(c|cpp|h|hpp|inc)$$')
 format:
 	@.venv/bin/ruff format -q . && .venv/bin/clang-format -i $(FORMATTED)
 

@@ -29,7 +29,7 @@ def test_native_promises_hold(program: str) -> None:
     make("run", f"PROGRAMS={program}")
 
 
-def instrument(path: Path, *messages: tuple[float, str]) -> Path:
+def instrument(path: Path, quit_after: float, *messages: tuple[float, str]) -> Path:
     patch = Patch()
     box = patch.obj("pyext~ 1 1 1 2 samplernn_pd samplernn small")
     sine = patch.obj("osc~ 440")
@@ -38,7 +38,7 @@ def instrument(path: Path, *messages: tuple[float, str]) -> Path:
         patch.connect(box, outlet, patch.obj("*~ 0.1"))
     for ms, text in messages:
         patch.at(ms, text, box, 1)
-    patch.quit(2500)
+    patch.quit(quit_after)
     return patch.write(path)
 
 
@@ -46,6 +46,7 @@ def test_pd_performs_without_lock_allocation_or_file(tmp_path: Path, pd_models: 
     """While it starts, plays, is turned, listens, and changes its model and its latency."""
     path = instrument(
         tmp_path / "play.pd",
+        3000,
         (300, "generate"), (500, "temperature 0.7 100"), (600, "listen 1 input"), (900, "listen 0"),
         (1000, "load other"), (1400, "latency 30"), (1500, "stop"), (1600, "generate"), (2000, "voices 2"),
     )  # fmt: skip
@@ -56,6 +57,6 @@ def test_pd_performs_without_lock_allocation_or_file(tmp_path: Path, pd_models: 
 
 def test_in_pd_too_the_checker_finds_a_lock(tmp_path: Path, pd_models: Path, checker: dict[str, str]) -> None:
     """In freewheel the callback waits for the engine, which it may not do where somebody listens."""
-    path = instrument(tmp_path / "wait.pd", (100, "freewheel 1"), (300, "generate"))
-    done = run(path, batch=False, environment=checker, timeout=30)
+    path = instrument(tmp_path / "wait.pd", 30000, (100, "freewheel 1"), (300, "generate"))
+    done = run(path, batch=False, environment=checker, timeout=60)
     assert "real-time promise broken: pthread_mutex_lock in the callback" in done.out, done.out

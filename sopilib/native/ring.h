@@ -142,7 +142,10 @@ static inline void sopi_ring_read_piece(sopi_ring *r, float *const *out, uint32_
     }
     for (uint32_t c = 0; c < channels; c++) {
         float *o = out[c] + from;
-        if (c >= r->channels) { memset(o, 0, n * sizeof(float)); continue; }
+        if (c >= r->channels) {
+            memset(o, 0, n * sizeof(float));
+            continue;
+        }
         const float *d = r->data + (size_t)c * r->capacity;
         const uint32_t at = (uint32_t)(read & mask), first = r->capacity - at < have ? r->capacity - at : have;
         memcpy(o, d + at, first * sizeof(float));
@@ -212,7 +215,10 @@ static inline int sopi_ring_tick(sopi_ring *r, uint64_t begin, uint64_t end, uin
         const uint64_t p = sopi_load(&r->ticks[at & (SOPI_RING_TICKS - 1)]);
         if (p >= end) break;
         at++;
-        if (p >= begin) { *position = p; found = 1; }
+        if (p >= begin) {
+            *position = p;
+            found = 1;
+        }
     }
     sopi_store(&r->tick_read, at);
     return found;

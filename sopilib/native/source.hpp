@@ -19,17 +19,17 @@ struct State {
 
 // Which codes may be drawn, in the order in which they are ruled out after temperature is applied. The likeliest always may.
 struct Sampling {
-    int top_k = 0;   // only the k likeliest; 0: all
+    int top_k = 0; // only the k likeliest; 0: all
     float top_p = 1; // of these, the smallest set that has this share of their mass, (0, 1]
     float min_p = 0; // of these, codes at least this times as likely as the likeliest, [0, 1]
 };
 
 // How one call generates.
 struct Controls {
-    const float *temperature;        // [voices][n], each > 0
-    const Sampling *sampling;        // [voices]
+    const float *temperature; // [voices][n], each > 0
+    const Sampling *sampling; // [voices]
     const float *features = nullptr; // [voices][F], or null: zeros
-    const float *blend = nullptr;    // [n] share of the second, of a source that blends two, 0 .. 1
+    const float *blend = nullptr; // [n] share of the second, of a source that blends two, 0 .. 1
 };
 
 class Source {

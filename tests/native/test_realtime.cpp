@@ -2,11 +2,7 @@
 // the ring is full, runs dry or comes back, for any number of channels. And the checker that says so finds what breaks it.
 #include "check.hpp"
 #include "ring.h"
-#if __has_include("stream/output.hpp")
 #include "stream/output.hpp"
-#else
-#include "output.hpp"
-#endif
 
 #include <atomic>
 #include <cstring>

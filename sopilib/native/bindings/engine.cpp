@@ -1,7 +1,7 @@
 // The engine as Python sees it: arrays in, arrays out, the GIL released for the whole of every call that computes.
 #include "engine/engine.hpp"
+#include "bindings/new_array.hpp"
 #include "engine/blend.hpp"
-#include "new_array.hpp"
 #include "platform/platform.hpp"
 
 #include <nanobind/nanobind.h>

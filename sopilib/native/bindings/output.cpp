@@ -1,6 +1,6 @@
 // Outputs as Python sees them.
 #include "stream/output.hpp"
-#include "new_array.hpp"
+#include "bindings/new_array.hpp"
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>

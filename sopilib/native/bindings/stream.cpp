@@ -1,7 +1,7 @@
 // The stream as Python sees it. Nothing here waits for the producer but `read` in freewheel and `close`, which
 // release the GIL.
 #include "stream/stream.hpp"
-#include "new_array.hpp"
+#include "bindings/new_array.hpp"
 #include "platform/platform.hpp"
 #include "stream/envelope.hpp"
 #include "stream/record.hpp"
