@@ -343,9 +343,13 @@ def test_closing_pds_window_ends_it_while_it_plays(display: str, tmp_path: Path)
         process.wait()
 
 
-def test_the_help_patch_has_a_line_for_every_message() -> None:
-    examples = re.findall(r"#X msg \d+ \d+ ([a-z0-9-]+)", HELP.read_text())
+def test_the_help_patch_has_a_line_for_every_message_and_says_what_the_table_says() -> None:
+    text = HELP.read_text()
+    examples = re.findall(r"#X msg \d+ \d+ ([a-z0-9-]+)", text)
     assert set(COMMANDS) <= set(examples)
+    told = " ".join(text.split())
+    for name, command in COMMANDS.items():
+        assert command.help.replace(",", " \\,").replace(";", " -") in told, name
 
 
 def test_no_object_of_a_patch_is_missing_and_no_path_is_a_machines() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from sopilib.live.commands import COMMANDS, STATUS
+from sopilib.live import COMMANDS, STATUS, course
 
 OF_PD = {
     "bang": "The same as status.",
@@ -23,6 +23,7 @@ OF_OSC = {
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `sopi messages`."""
     parser = commands.add_parser("messages", help="every message that the instrument understands")
     parser.set_defaults(run=lambda args: print(table(), end=""))
 
@@ -48,6 +49,8 @@ def table() -> str:
         lines.append(f"| `{usage}` | {command.help} | {arguments} | {'yes' if command.query else ''} |")
     lines += ["", "# Messages of the Pd object alone", "", "| message | what it does |", "|---|---|"]
     lines += [f"| `{usage}` | {does} |" for usage, does in OF_PD.items()]
+    lines += ["", "# As the course writes them", "", "| message | what it does |", "|---|---|"]
+    lines += [f"| `{usage}` | {does} |" for usage, does in course.MESSAGES.items()]
     lines += ["", "# In OSC", "", "`/samplernn/<name or number>/<message>`, see [Playing by OSC](../osc.md), and", ""]
     lines += ["| message | what it does |", "|---|---|"]
     lines += [f"| `{usage}` | {does} |" for usage, does in OF_OSC.items()]

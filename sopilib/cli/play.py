@@ -32,6 +32,7 @@ def pd_flags(quote: bool = False) -> list[str]:
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `sopi play`."""
     parser = commands.add_parser("play", help="open the instrument in Pd; without display or sound card, render it")
     parser.add_argument("patch", nargs="?", type=Path, default=INSTRUMENT, help="default: samplernn.pd")
     parser.add_argument(
@@ -43,6 +44,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> int:
+    """Opens or renders the instrument -> the exit status. Raises SopiError."""
     if shutil.which(args.pd) is None:
         raise SopiError(f"{args.pd}: no such program; install Pure Data (apt install puredata)")
     if not args.patch.is_file():

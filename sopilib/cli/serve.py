@@ -20,6 +20,7 @@ from sopilib.threads import real_time_priority
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `sopi serve`."""
     parser = commands.add_parser("serve", help="play models by OSC, without Pd")
     parser.add_argument("models", nargs="+", metavar="MODEL", help="a name under models/, or a file; one instance each")
     parser.add_argument("--osc", type=int, default=9000, metavar="PORT", help="UDP port; default %(default)s")
@@ -42,7 +43,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         nargs="+",
         default=["device"],
         metavar=("WHERE", "NAME"),
-        help="device [number or part of a name], file OUT.wav, or none; default: device",
+        help="device [number or part of a name], file OUT.wav (a new one), or none; default: device",
     )
     parser.add_argument("--rate", type=float, help="Hz; default: what the sound card likes, else 48000")
     parser.add_argument("--channels", type=int, default=2, help="of the output; default %(default)s")
@@ -54,6 +55,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> None:
+    """Plays until it is interrupted. Raises SopiError for what cannot be served."""
     if len(args.name) > len(args.models):
         raise SopiError(f"{len(args.name)} names for {len(args.models)} models, expected at most one each")
     if not 2 <= args.latency <= 500:
@@ -106,6 +108,7 @@ def wait_for_the_end() -> None:
 
 
 def open_output(args: argparse.Namespace, performers: list[Performer]) -> CardHost | ClockHost:
+    """The host that --audio names. Raises SopiError if it can't be had."""
     where, *name = args.audio
     if not 1 <= args.channels <= 64:
         raise SopiError(f"--channels is {args.channels}, expected 1 to 64")

@@ -113,7 +113,10 @@ class Command:
     @property
     def usual(self) -> float | str | None:
         """What it is set to before anyone has set it; None if nothing is remembered of it."""
-        return next((a.usual for a in self.arguments if a.usual is not None), None)
+        for a in self.arguments:
+            if a.usual is not None:
+                return float(a.usual) if a.kind in ("float", "level") else a.usual
+        return None
 
     @property
     def values(self) -> str:
