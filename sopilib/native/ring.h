@@ -56,7 +56,7 @@ typedef struct sopi_ring {
     uint64_t write;
     uint32_t generating; /* 1: the frames up to `write` are meant to sound */
     uint32_t freewheel;
-    uint64_t tick_write;             /* ticks put in so far */
+    uint64_t tick_write;             /* ticks put in so far; input ring: set by the consumer when it has read */
     uint64_t ticks[SOPI_RING_TICKS]; /* host positions at which a bottom frame begins, ascending */
 
     /* written by the host's side (the callback), atomic */
@@ -188,6 +188,7 @@ static inline void sopi_ring_write(sopi_ring *r, const float *const *in, uint32_
 {
     const uint32_t mask = r->capacity - 1, skip = n > r->capacity ? n - r->capacity : 0, kept = n - skip;
     const uint64_t end = r->write + n;
+    (void)sopi_load(&r->tick_write); /* the consumer has read what is written over now */
     const uint32_t at = (uint32_t)((end - kept) & mask), first = r->capacity - at < kept ? r->capacity - at : kept;
     for (uint32_t c = 0; c < r->channels; c++) {
         float *d = r->data + (size_t)c * r->capacity;

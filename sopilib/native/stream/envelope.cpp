@@ -12,20 +12,20 @@ double Segment::at(double from, double k) const noexcept
 {
     constexpr double half_pi = 1.57079632679489661923;
     switch (shape) {
-    case Shape::step: return to;
-    case Shape::hold: return from;
-    case Shape::exponential: return from * std::pow(to / from, k);
-    case Shape::sine: k = 0.5 - 0.5 * std::cos(2 * half_pi * k); break;
-    case Shape::welch: k = from < to ? std::sin(half_pi * k) : 1 - std::cos(half_pi * k); break;
-    case Shape::squared: {
+    case Curve::step: return to;
+    case Curve::hold: return from;
+    case Curve::exponential: return from * std::pow(to / from, k);
+    case Curve::sine: k = 0.5 - 0.5 * std::cos(2 * half_pi * k); break;
+    case Curve::welch: k = from < to ? std::sin(half_pi * k) : 1 - std::cos(half_pi * k); break;
+    case Curve::squared: {
         const double root = (1 - k) * std::sqrt(from) + k * std::sqrt(to);
         return root * root;
     }
-    case Shape::cubed: {
+    case Curve::cubed: {
         const double root = (1 - k) * std::cbrt(from) + k * std::cbrt(to);
         return root * root * root;
     }
-    case Shape::curved:
+    case Curve::curved:
         if (std::fabs(curve) >= 0.001) {
             const double grow = std::exp(curve), a = 1 / (1 - grow);
             k = a - a * std::pow(grow, k);
@@ -34,14 +34,14 @@ double Segment::at(double from, double k) const noexcept
     return (1 - k) * from + k * to;
 }
 
-bool shape_of(const std::string &name, Shape *shape)
+bool shape_of(const std::string &name, Curve *shape)
 {
-    static const std::pair<const char *, Shape> names[] = {
-        {"lin", Shape::curved},  {"linear", Shape::curved},   {"step", Shape::step},
-        {"hold", Shape::hold},   {"exp", Shape::exponential}, {"exponential", Shape::exponential},
-        {"sin", Shape::sine},    {"sine", Shape::sine},       {"wel", Shape::welch},
-        {"welch", Shape::welch}, {"sqr", Shape::squared},     {"squared", Shape::squared},
-        {"cub", Shape::cubed},   {"cubed", Shape::cubed},
+    static const std::pair<const char *, Curve> names[] = {
+        {"lin", Curve::curved},  {"linear", Curve::curved},   {"step", Curve::step},
+        {"hold", Curve::hold},   {"exp", Curve::exponential}, {"exponential", Curve::exponential},
+        {"sin", Curve::sine},    {"sine", Curve::sine},       {"wel", Curve::welch},
+        {"welch", Curve::welch}, {"sqr", Curve::squared},     {"squared", Curve::squared},
+        {"cub", Curve::cubed},   {"cubed", Curve::cubed},
     };
     for (const auto &[known, value] : names)
         if (name == known) {

@@ -8,12 +8,12 @@
 namespace sopi {
 
 // How a segment goes from its first level to its last; `curved` has a number, 0 being a line.
-enum class Shape { curved, step, hold, exponential, sine, welch, squared, cubed };
+enum class Curve { curved, step, hold, exponential, sine, welch, squared, cubed };
 
 struct Segment {
     double to;     // level at its end
     double length; // in the unit of time that the envelope is used with
-    Shape shape = Shape::curved;
+    Curve shape = Curve::curved;
     double curve = 0; // > 0: late and fast, < 0: early; |curve| < 0.001 is a line
 
     // k: 0 .. 1, how much of it has passed
@@ -22,7 +22,7 @@ struct Segment {
 
 // The shape of a name that SuperCollider gives it (lin, exp, sin, wel, sqr, cub, step, hold and the long forms).
 // False if there is none.
-bool shape_of(const std::string &name, Shape *shape);
+bool shape_of(const std::string &name, Curve *shape);
 
 // Levels that are passed in turn. Never changed once it is made: the producer only reads it.
 class Envelope {

@@ -94,7 +94,6 @@ void Recorder::run() noexcept
 bool Recorder::write(uint64_t upto)
 {
     const sopi_ring *r = stream_->ring();
-    const uint64_t mask = r->capacity - 1;
     bool any = false;
     while (at_ < upto) {
         // what is about to be written over is lost already
@@ -106,8 +105,7 @@ bool Recorder::write(uint64_t upto)
         }
         const size_t n = size_t(std::min<uint64_t>(kBlock, upto > at_ ? upto - at_ : 0));
         for (size_t i = 0; i < n; i++)
-            for (int c = 0; c < channels_; c++)
-                block_[i * channels_ + c] = r->data[size_t(c) * r->capacity + ((at_ + i) & mask)];
+            for (int c = 0; c < channels_; c++) block_[i * channels_ + c] = SharedRing::get(*r, c, at_ + i);
         if (sopi_load(&r->write) > at_ + r->capacity) continue; // it was written over meanwhile
         const size_t bytes = n * size_t(channels_) * sizeof(float);
         if (frames_ * channels_ * sizeof(float) + bytes > kLongest) {

@@ -61,8 +61,9 @@ double SharedRing::host_rate() const noexcept
 float SharedRing::at(int channel, int64_t position) const noexcept
 {
     const int64_t written = int64_t(sopi_load(&ring.write));
-    if (position < 0 || position >= written || position < written - int64_t(ring.capacity)) return 0;
-    return ring.data[size_t(channel) * ring.capacity + (uint64_t(position) & (ring.capacity - 1))];
+    const int64_t kept = int64_t(ring.capacity - ring.capacity / 8); // what is about to be written over is gone
+    if (position < 0 || position >= written || position < written - kept) return 0;
+    return ring.data[place(channel, uint64_t(position))];
 }
 
 } // namespace sopi

@@ -28,7 +28,6 @@ void Stream::produce(int n)
     for (int c = 0; c < channels_; c++) lines_[c] = &out_[size_t(c) * chunk_];
     complete(lines_.data(), at_, n, true);
     const int64_t due = int64_t(at_) - int64_t(frames(latency_)); // the input that at_ may know of
-    const uint32_t mask = r.capacity - 1;
     for (int i = 0; i < n; i++) {
         const double position = double(at_ + i);
         const float through = float(through_.at(position));
@@ -38,7 +37,7 @@ void Stream::produce(int n)
             float x = out_[size_t(c) * chunk_ + i];
             if (through > 0) x += through * input_->at(0, due + i);
             looper_.remember(c, at_ + i, x);
-            r.data[size_t(c) * r.capacity + ((at_ + i) & mask)] = x * g;
+            shared_->put(c, at_ + i, x * g);
         }
     }
     const bool sounds = (playing_ && player_ && !player_->failed) || tail_.sounds();

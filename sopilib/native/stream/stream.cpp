@@ -279,7 +279,7 @@ void Stream::fall_silent(const char *why) noexcept
     const uint64_t read = sopi_load(&r.read), to = std::max(read, at_) + 64;
     if (to < read + r.capacity / 2) {
         for (int c = 0; c < channels_; c++)
-            for (uint64_t p = at_; p < to; p++) r.data[size_t(c) * r.capacity + (p & (r.capacity - 1))] = 0.0f;
+            for (uint64_t p = at_; p < to; p++) shared_->put(c, p, 0.0f);
         publish(to);
     }
     platform::sleep_ns(kPause);
@@ -293,7 +293,7 @@ void Stream::jump(uint64_t read) noexcept
     const uint64_t burst = std::min<uint64_t>(stats_.burst.load(std::memory_order_relaxed), r.capacity / 2);
     const uint64_t to = read + burst + r.reserve, shift = to - at_;
     for (int c = 0; c < channels_; c++)
-        for (uint64_t p = read; p < to; p++) r.data[size_t(c) * r.capacity + (p & (r.capacity - 1))] = 0.0f;
+        for (uint64_t p = read; p < to; p++) shared_->put(c, p, 0.0f);
     looper_.forget(at_, to);
     for (Player *p : {player_.get(), second_.get()})
         if (p) p->origin += shift;
@@ -305,6 +305,7 @@ void Stream::publish(uint64_t write)
 {
     at_ = write;
     sopi_store(&shared_->ring.write, write);
+    sopi_store(&input_->ring.tick_write, write); // the input so far is not read any more
     if (sopi_load(&shared_->ring.freewheel)) {
         std::lock_guard<std::mutex> lock(shared_->mutex); // so that the notice can't fall between test and wait
         shared_->ready.notify_all();
