@@ -8,7 +8,7 @@ import torch
 from instruction_sets import SETS
 
 from sopilib import Config, Engine, Model, SopiError
-from sopilib.model.network import SampleRNN
+from sopilib.train.network import SampleRNN
 
 SHAPES = {
     "gru-3tiers": Config(frame_sizes=[4, 16], dim=40, mlp_dim=24, num_rnn_layers=2),

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import sopilib
-from sopilib.engine import Engine, pack
+from sopilib.engine import Engine
 from sopilib.errors import SopiError
+from sopilib.model import fold
 from sopilib.native import _native
 
 SHAPE: dict[str, Any] = {"frame_sizes": [4, 16], "dim": 32, "mlp_dim": 32}
@@ -126,7 +127,7 @@ def test_a_state_that_does_not_fit_changes_nothing() -> None:
 
 def test_weights_that_do_not_fit_their_config_give_one_sentence() -> None:
     model = sopilib.Model.random(sopilib.Config(**SHAPE), seed=1)
-    config, folded = pack.fold_sample_level(model.config, pack.fold_input(model.config, model.weights))
+    config, folded = fold.fold_sample_level(model.config, fold.fold_input(model.config, model.weights))
     given = {**config.to_dict(), "q_zero": config.q_zero}
     arrays = {k: np.ascontiguousarray(w, np.float32) for k, w in folded.items()}
     levels = np.zeros(config.q_levels, np.float32)

@@ -26,7 +26,7 @@ from torch_writer import (
 import sopilib
 from sopilib import Engine, Model, SopiError, SopiWarning, checkpoint
 from sopilib.checkpoint.readers import torch_file
-from sopilib.model.network import SampleRNN
+from sopilib.train.network import SampleRNN
 
 FIXTURES = Path(__file__).parent / "fixtures"
 DEEPSOUND, A2AARON = FIXTURES / "deepsound", FIXTURES / "a2aaron"

@@ -23,11 +23,11 @@ import torch.nn.functional as F
 import sopilib
 from sopilib import Config, SopiError, cli
 from sopilib.errors import SopiWarning
-from sopilib.model.network import SampleRNN
 from sopilib.score import bits_per_sample
 from sopilib.train.dropout import Dropout
 from sopilib.train.lanes import Lanes
 from sopilib.train.loop import Run
+from sopilib.train.network import SampleRNN
 from sopilib.train.prepare import Dataset, Preparation, prepare
 from sopilib.train.settings import PRESETS, Settings, from_values
 

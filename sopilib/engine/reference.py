@@ -12,8 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sopilib.model import Model
-from sopilib.model.quantise import frame_table
+from sopilib.model import Model, frame_table
 
 GAMMA, MASK = 0x9E3779B97F4A7C15, (1 << 64) - 1
 

@@ -1,6 +1,6 @@
-"""Config, quantisation, the canonical weights, and (in `network`, which needs torch) the module that is trained."""
+"""What a model is: its config, its quantiser, its canonical weights, and the exact folds of them. Knows no torch."""
 
 from sopilib.model.config import Config
-from sopilib.model.weights import Model, shapes
+from sopilib.model.weights import Model, frame_table, shapes
 
-__all__ = ["Config", "Model", "shapes"]
+__all__ = ["Config", "Model", "frame_table", "shapes"]

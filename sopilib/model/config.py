@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sopilib.errors import SopiError
-from sopilib.model.quantise import QUANTISERS
+from sopilib.model.quantise import QUANTISERS, Quantiser
 
 RNN_TYPES = ("gru", "lstm")
 SKIP_STYLES = ("output", "full")
@@ -143,7 +143,12 @@ class Config:
     @property
     def q_zero(self) -> int:
         """The code of silence."""
-        return min(max(-self.q_offset, 0), self.q_levels - 1) if self.q_type == "affine" else self.q_levels // 2
+        return self.quantiser.zero
+
+    @property
+    def quantiser(self) -> Quantiser:
+        """How this model writes audio as codes."""
+        return Quantiser(self.q_type, self.q_levels, self.q_scale, self.q_offset)
 
     @property
     def gates(self) -> int:

@@ -1,74 +1,72 @@
-"""Audio in [-1, 1] <-> integer codes.
+"""Quantisers: audio in [-1, 1] to integer codes and back.
 
-All quantisers are stateless and clip: none normalises each file, which is where the older systems' DC offset came from.
-q levels, codes 0 .. q - 1, silence is `Config.q_zero`.
+A quantiser has no memory and clips what is beyond full scale. None of them normalises each file by itself, as some
+older systems did: that is where their DC offset came from. Codes run from 0 to levels - 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from sopilib.model.config import Config
-
 Floats = NDArray[np.float32]
 Codes = NDArray[np.int32]
-_Map = Callable[[NDArray[np.float64], "Config"], NDArray[Any]]
+_Map = Callable[[NDArray[np.float64], "Quantiser"], NDArray[Any]]
 
 
-def _mu_law_encode(x: NDArray[np.float64], c: Config) -> NDArray[np.float64]:
-    return np.floor((_compressed(x, c.q_levels) + 1) / 2 * (c.q_levels - 1) + 0.5)
+def _mu_law_encode(x: NDArray[np.float64], c: Quantiser) -> NDArray[np.float64]:
+    return np.floor((_compressed(x, c.levels) + 1) / 2 * (c.levels - 1) + 0.5)
 
 
-def _mu_law_decode(code: NDArray[np.float64], c: Config) -> NDArray[np.float64]:
-    one, mu = np.float32(1), np.float32(c.q_levels - 1)
+def _mu_law_decode(code: NDArray[np.float64], c: Quantiser) -> NDArray[np.float64]:
+    one, mu = np.float32(1), np.float32(c.levels - 1)
     y = 2 * (code.astype(np.float32) / mu) - one
-    magnitude = (np.power(float(c.q_levels), np.abs(y).astype(np.float64)).astype(np.float32) - one) * (one / mu)
+    magnitude = (np.power(float(c.levels), np.abs(y).astype(np.float64)).astype(np.float32) - one) * (one / mu)
     return np.sign(y) * np.minimum(magnitude, one).astype(np.float64)
 
 
-def _mu_law_theano_encode(x: NDArray[np.float64], c: Config) -> NDArray[np.float64]:
-    return np.trunc((_compressed(x, c.q_levels) + 1) / 2 * (c.q_levels - 1))
+def _mu_law_theano_encode(x: NDArray[np.float64], c: Quantiser) -> NDArray[np.float64]:
+    return np.trunc((_compressed(x, c.levels) + 1) / 2 * (c.levels - 1))
 
 
-def _mu_law_theano_decode(code: NDArray[np.float64], c: Config) -> NDArray[np.float64]:
-    y = 2 * (code - c.q_levels // 2) / c.q_levels
-    return np.sign(y) * (float(c.q_levels) ** np.abs(y) - 1) / (c.q_levels - 1)
+def _mu_law_theano_decode(code: NDArray[np.float64], c: Quantiser) -> NDArray[np.float64]:
+    y = 2 * (code - c.levels // 2) / c.levels
+    return np.sign(y) * (float(c.levels) ** np.abs(y) - 1) / (c.levels - 1)
 
 
 def _compressed(x: NDArray[np.float64], q: int) -> NDArray[np.float64]:
     return np.sign(x) * np.log1p((q - 1) * np.abs(x)) / np.log(q)
 
 
-def _linear_encode(x: NDArray[np.float64], c: Config) -> NDArray[np.float64]:
-    return np.rint(x * _linear_half(c)) + c.q_levels // 2
+def _linear_encode(x: NDArray[np.float64], c: Quantiser) -> NDArray[np.float64]:
+    return np.rint(x * _linear_half(c)) + c.levels // 2
 
 
-def _linear_decode(code: NDArray[np.float64], c: Config) -> NDArray[np.float64]:
-    return np.clip((code - c.q_levels // 2) / _linear_half(c), -1, 1)
+def _linear_decode(code: NDArray[np.float64], c: Quantiser) -> NDArray[np.float64]:
+    return np.clip((code - c.levels // 2) / _linear_half(c), -1, 1)
 
 
-def _linear_half(c: Config) -> float:
+def _linear_half(c: Quantiser) -> float:
     """Steps from silence to full scale: silence decodes to exactly 0, full scale to exactly 1."""
-    return max(c.q_levels - 1 - c.q_levels // 2, 1)
+    return max(c.levels - 1 - c.levels // 2, 1)
 
 
 A_LAW = 87.6
 """As the telephone standard (ITU-T G.711) has it."""
 
 
-def _a_law_encode(x: NDArray[np.float64], c: Config) -> NDArray[np.float64]:
+def _a_law_encode(x: NDArray[np.float64], c: Quantiser) -> NDArray[np.float64]:
     loud = A_LAW * np.abs(x)
     y = np.where(loud < 1, loud, 1 + np.log(np.maximum(loud, 1))) / (1 + np.log(A_LAW))
-    return np.rint(np.sign(x) * y * _linear_half(c)) + c.q_levels // 2
+    return np.rint(np.sign(x) * y * _linear_half(c)) + c.levels // 2
 
 
-def _a_law_decode(code: NDArray[np.float64], c: Config) -> NDArray[np.float64]:
-    y = np.clip((code - c.q_levels // 2) / _linear_half(c), -1, 1)
+def _a_law_decode(code: NDArray[np.float64], c: Quantiser) -> NDArray[np.float64]:
+    y = np.clip((code - c.levels // 2) / _linear_half(c), -1, 1)
     loud = np.abs(y) * (1 + np.log(A_LAW))
     return np.sign(y) * np.where(loud < 1, loud, np.exp(loud - 1)) / A_LAW
 
@@ -76,23 +74,23 @@ def _a_law_decode(code: NDArray[np.float64], c: Config) -> NDArray[np.float64]:
 def _bins_encode(eps: float, kind: type[np.floating[Any]]) -> _Map:
     """q bins over [-1, 1], made smaller by `eps` of a bin in all so that 1 falls into the last; computed in `kind`."""
 
-    def encode(x: NDArray[np.float64], c: Config) -> NDArray[Any]:
+    def encode(x: NDArray[np.float64], c: Quantiser) -> NDArray[Any]:
         y = ((x + 1) / 2).astype(kind)
-        return np.trunc(y * kind(c.q_levels - eps) + kind(eps / 2))
+        return np.trunc(y * kind(c.levels - eps) + kind(eps / 2))
 
     return encode
 
 
-def _bins_decode(code: NDArray[np.float64], c: Config) -> NDArray[np.float64]:
-    return code / (c.q_levels / 2) - 1
+def _bins_decode(code: NDArray[np.float64], c: Quantiser) -> NDArray[np.float64]:
+    return code / (c.levels / 2) - 1
 
 
-def _affine_encode(x: NDArray[np.float64], c: Config) -> NDArray[np.float32]:
-    return np.trunc(x.astype(np.float32) / np.float32(c.q_scale)) - np.float32(c.q_offset)
+def _affine_encode(x: NDArray[np.float64], c: Quantiser) -> NDArray[np.float32]:
+    return np.trunc(x.astype(np.float32) / np.float32(c.scale)) - np.float32(c.offset)
 
 
-def _affine_decode(code: NDArray[np.float64], c: Config) -> NDArray[np.float32]:
-    return (code + c.q_offset).astype(np.float32) * np.float32(c.q_scale)
+def _affine_decode(code: NDArray[np.float64], c: Quantiser) -> NDArray[np.float32]:
+    return (code + c.offset).astype(np.float32) * np.float32(c.scale)
 
 
 NEW = ("mu-law", "a-law", "linear")
@@ -124,21 +122,31 @@ affine            a2aaron's: audio is (code + q_offset) * q_scale, rounded towar
 """
 
 
-def encode(audio: object, config: Config) -> Codes:
-    """float audio (any shape) -> int32 codes. Beyond [-1, 1] it clips; NaN becomes silence."""
-    x = np.asarray(audio, np.float64)
-    x = np.clip(np.where(np.isnan(x), 0.0, x), -1, 1)
-    return np.clip(QUANTISERS[config.q_type][0](x, config), 0, config.q_levels - 1).astype(np.int32)
+@dataclass(frozen=True)
+class Quantiser:
+    """One way to write audio as codes.
 
+    q_type  a key of `QUANTISERS`
+    levels  how many codes there are
+    scale, offset  of q_type "affine" alone, where audio is (code + offset) * scale
+    """
 
-def decode_table(config: Config) -> Floats:
-    """float32 [q_levels]: the audio value of each code."""
-    return QUANTISERS[config.q_type][1](np.arange(config.q_levels, dtype=np.float64), config).astype(np.float32)
+    q_type: str
+    levels: int
+    scale: float = 0.0
+    offset: int = 0
 
+    @property
+    def zero(self) -> int:
+        """The code of silence."""
+        return min(max(-self.offset, 0), self.levels - 1) if self.q_type == "affine" else self.levels // 2
 
-def frame_table(config: Config) -> Floats:
-    """float32 [q_levels]: what a frame tier sees of each code."""
-    if config.frame_input == "audio":
-        return 2 * decode_table(config)
-    codes = np.arange(config.q_levels, dtype=np.float32)
-    return codes * np.float32(config.frame_scale) + np.float32(config.frame_offset)
+    def encode(self, audio: object) -> Codes:
+        """The codes, int32, of float audio of any shape. What is beyond [-1, 1] is clipped, and NaN becomes silence."""
+        x = np.asarray(audio, np.float64)
+        x = np.clip(np.where(np.isnan(x), 0.0, x), -1, 1)
+        return np.clip(QUANTISERS[self.q_type][0](x, self), 0, self.levels - 1).astype(np.int32)
+
+    def table(self) -> Floats:
+        """The audio value of each code, float32 [levels]."""
+        return QUANTISERS[self.q_type][1](np.arange(self.levels, dtype=np.float64), self).astype(np.float32)

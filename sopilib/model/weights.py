@@ -31,8 +31,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sopilib.errors import SopiError
-from sopilib.model import quantise
 from sopilib.model.config import Config
+from sopilib.model.quantise import Codes, Floats
 
 Array = NDArray[Any]
 
@@ -75,6 +75,14 @@ def shapes(config: Config) -> dict[str, tuple[int, ...]]:
     return out
 
 
+def frame_table(config: Config) -> Floats:
+    """What a frame tier sees of each code, float32 [q_levels]."""
+    if config.frame_input == "audio":
+        return 2 * config.quantiser.table()
+    codes = np.arange(config.q_levels, dtype=np.float32)
+    return codes * np.float32(config.frame_scale) + np.float32(config.frame_offset)
+
+
 @dataclass
 class Model:
     """A trained SampleRNN: `config`, `weights` (float32, named and shaped as in this module's docstring), and
@@ -97,7 +105,7 @@ class Model:
                     f"{self.name}: {key} has shape {self.weights[key].shape}, expected {shape} by the config"
                 )
         self.weights = {key: self.weights[key] for key in want}
-        self._decode = quantise.decode_table(self.config)
+        self._decode = self.config.quantiser.table()
 
     @classmethod
     def random(cls, config: Config, seed: int = 0) -> Model:
@@ -112,20 +120,20 @@ class Model:
             )
         return cls(config, weights, name="random")
 
-    def encode(self, audio: object) -> quantise.Codes:
+    def encode(self, audio: object) -> Codes:
         """float audio in [-1, 1] at `config.sample_rate`, any shape -> int32 codes, same shape."""
-        return quantise.encode(audio, self.config)
+        return self.config.quantiser.encode(audio)
 
-    def decode(self, codes: object) -> quantise.Floats:
+    def decode(self, codes: object) -> Floats:
         """int codes, any shape -> float32 audio in [-1, 1], same shape. Codes outside [0, q_levels) raise."""
         return self._decode[self.check_codes(codes)]
 
     @property
-    def decode_table(self) -> quantise.Floats:
+    def decode_table(self) -> Floats:
         """float32 [q_levels]: the audio value of each code."""
         return self._decode
 
-    def check_codes(self, codes: object) -> quantise.Codes:
+    def check_codes(self, codes: object) -> Codes:
         """int32 copy-if-needed of `codes`; raises SopiError if one is outside [0, q_levels) or is no integer."""
         array = np.asarray(codes)
         if array.size and array.dtype.kind not in "iu":

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from sopilib.model import Config
-from sopilib.model.quantise import encode
 from sopilib.train.prepare import Dataset
 
 
@@ -63,7 +62,7 @@ class Lanes:
             counted[row, last - at :] = False
             if features is not None:
                 features[row] = self.dataset.features_at(start + at, c.seq_len)
-        codes = encode(audio, c).astype(np.int64)
+        codes = c.quantiser.encode(audio).astype(np.int64)
         self.at += c.seq_len
         self.left -= c.seq_len
         self.left[self.at >= self.starts[self.segment]] = 0

@@ -33,12 +33,11 @@ from sopilib import checkpoint
 from sopilib.errors import SopiError
 from sopilib.files import write_whole
 from sopilib.model import Config, Model
-from sopilib.model.network import SampleRNN, State
-from sopilib.model.quantise import encode
 from sopilib.score import Likelihood, likelihood
 from sopilib.train import machine
 from sopilib.train.dropout import Dropout
 from sopilib.train.lanes import Lanes
+from sopilib.train.network import SampleRNN, State
 from sopilib.train.parallel import Group
 from sopilib.train.prepare import Dataset
 from sopilib.train.report import Report, duration
@@ -355,7 +354,7 @@ class Run:
         for start, length in segments:
             n = max(c.lookback, round(share * length))
             features = self.dataset.features_at(start, n) if c.features else None
-            scored = likelihood(predictor, encode(self.dataset.audio[start : start + n], c), features)
+            scored = likelihood(predictor, c.quantiser.encode(self.dataset.audio[start : start + n]), features)
             out = scored if out is None else out + scored
         return out
 

@@ -11,7 +11,7 @@ import torch
 
 from sopilib.errors import SopiError
 from sopilib.model import Config, shapes
-from sopilib.model.sample_level import PIECE_CPU, PIECE_GPU
+from sopilib.train.network.sample_level import PIECE_CPU, PIECE_GPU
 from sopilib.train.settings import Settings
 
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

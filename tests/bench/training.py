@@ -13,8 +13,8 @@ import time
 import torch
 
 from sopilib.model import Config
-from sopilib.model.network import SampleRNN
 from sopilib.train import machine
+from sopilib.train.network import SampleRNN
 
 
 def samples_per_second(config: Config, precision: torch.dtype, batch: int, steps: int) -> list[float]:

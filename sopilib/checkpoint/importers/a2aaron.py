@@ -17,11 +17,10 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from sopilib.checkpoint import fold
 from sopilib.checkpoint.importers.record import Options, Parameters, Record, newest
 from sopilib.checkpoint.readers import torch_file
 from sopilib.errors import SopiError
-from sopilib.model import Config, Model
+from sopilib.model import Config, Model, fold
 
 Floats = NDArray[np.float32]
 

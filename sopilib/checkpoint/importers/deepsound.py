@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sopilib.checkpoint import fold
 from sopilib.checkpoint.importers.record import Options, Parameters, Record, newest
 from sopilib.checkpoint.readers import torch_file
 from sopilib.errors import SopiError
-from sopilib.model import Config, Model
+from sopilib.model import Config, Model, fold
 
 Floats = NDArray[np.float32]
 

@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sopilib.checkpoint import fold
 from sopilib.checkpoint.importers.record import Options, Parameters, Record
 from sopilib.checkpoint.readers.tensor_bundle import Bundle
 from sopilib.errors import SopiError
-from sopilib.model import Config, Model
+from sopilib.model import Config, Model, fold
 
 Floats = NDArray[np.floating[Any]]
 

@@ -14,10 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sopilib.model import recurrence, sample_level
-from sopilib.model.config import Config
-from sopilib.model.quantise import frame_table
-from sopilib.model.weights import Model, shapes
+from sopilib.model import Config, Model, fold, frame_table, shapes
+from sopilib.train.network import recurrence, sample_level
 
 PARTS = ("weight", "bias")
 State = list[list[Tensor]]
@@ -266,8 +264,8 @@ class SampleRNN(nn.Module):
         weights = {}
         for key in shapes(self.config):
             if key == "sample.tables" and self.config.emb_size:
-                e, k = self.weight("sample.embedding").double(), self.weight("sample.convolution").double()
-                weights[key] = torch.einsum("qe,fwe->fqw", e, k).float().cpu().numpy()
+                e, k = (self.weight(f"sample.{name}").double().cpu().numpy() for name in ("embedding", "convolution"))
+                weights[key] = fold.tables(e, k.transpose(0, 2, 1))
             else:
                 weights[key] = self.weight(key).detach().float().cpu().numpy().copy()
         return Model(self.config, weights, name=name)
