@@ -7,6 +7,9 @@ namespace nb = nanobind;
 namespace sopi {
 void bind_engine(nb::module_ &);
 void bind_output(nb::module_ &);
+void bind_prepared(nb::module_ &);
+void bind_resampler(nb::module_ &);
+void bind_source(nb::module_ &);
 void bind_stream(nb::module_ &);
 } // namespace sopi
 
@@ -20,5 +23,8 @@ NB_MODULE(_native, m)
         "`bytes` bytes, a share each, again and again for about `seconds` seconds. RuntimeError if the system gives fewer threads.");
     sopi::bind_engine(m);
     sopi::bind_output(m);
+    sopi::bind_source(m);
+    sopi::bind_prepared(m);
+    sopi::bind_resampler(m);
     sopi::bind_stream(m);
 }

@@ -12,129 +12,18 @@
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/unique_ptr.h>
-#include <nanobind/stl/variant.h>
-#include <nanobind/stl/vector.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <optional>
 #include <stdexcept>
-#include <variant>
 
 namespace nb = nanobind;
 using namespace nb::literals;
 
 namespace sopi {
 namespace {
-
-// An engine written in Python as a source: the producer takes the GIL for each call.
-class PySource final : public Source {
-public:
-    explicit PySource(nb::object engine) : engine_(std::move(engine))
-    {
-        const nb::object model = engine_.attr("model"), config = model.attr("config");
-        voices_ = nb::cast<int>(engine_.attr("voices"));
-        sample_rate_ = nb::cast<int>(config.attr("sample_rate"));
-        const auto frames = nb::cast<std::vector<int>>(config.attr("frame_sizes"));
-        frame_ = frames.front();
-        period_ = frames.back();
-        const auto table = nb::cast<nb::ndarray<const float, nb::ndim<1>, nb::c_contig>>(model.attr("decode_table"));
-        decode_.assign(table.data(), table.data() + table.size());
-    }
-    ~PySource() override
-    {
-        if (!nb::is_alive()) {
-            engine_.release();
-            return;
-        }
-        nb::gil_scoped_acquire gil;
-        engine_.reset();
-    }
-
-    int voices() const noexcept override { return voices_; }
-    int sample_rate() const noexcept override { return sample_rate_; }
-    int frame() const noexcept override { return frame_; }
-    int period() const noexcept override { return period_; }
-    int position() const noexcept override { return position_; }
-    const float *decode_table() const noexcept override { return decode_.data(); }
-
-    void reset(uint64_t seed) override
-    {
-        guarded([&] { engine_.attr("reset")("seed"_a = seed); });
-        position_ = 0;
-    }
-
-    void generate(int32_t *codes, int64_t n, const Controls &controls) override
-    {
-        guarded([&] {
-            const size_t shape[] = {size_t(voices_), size_t(n)};
-            const nb::ndarray<nb::numpy, const float> temperature(controls.temperature, 2, shape, nb::handle());
-            nb::list top_k, top_p, min_p;
-            for (int v = 0; v < voices_; v++) {
-                top_k.append(controls.sampling[v].top_k);
-                top_p.append(controls.sampling[v].top_p);
-                min_p.append(controls.sampling[v].min_p);
-            }
-            const nb::object made = engine_.attr("generate")(
-                n, "temperature"_a = nb::cast(temperature, nb::rv_policy::copy), "top_k"_a = top_k, "top_p"_a = top_p,
-                "min_p"_a = min_p);
-            const nb::object plain = nb::module_::import_("numpy").attr("ascontiguousarray")(made, "int32");
-            const auto array = nb::cast<nb::ndarray<const int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>>(plain);
-            if (array.shape(0) != shape[0] || array.shape(1) != shape[1])
-                throw std::runtime_error("the engine gave codes of another shape");
-            for (size_t i = 0; i < array.size(); i++) {
-                if (array.data()[i] < 0 || size_t(array.data()[i]) >= decode_.size())
-                    throw std::runtime_error("the engine gave a code outside its levels");
-                codes[i] = array.data()[i];
-            }
-        });
-        position_ = int((position_ + n) % period_);
-    }
-
-    int features() const noexcept override { return 0; }
-    void prime(const int32_t *codes, int64_t n, const float *) override
-    {
-        guarded([&] {
-            const size_t shape[] = {size_t(voices_), size_t(n)};
-            const nb::ndarray<nb::numpy, const int32_t> values(codes, 2, shape, nb::handle());
-            engine_.attr("prime")(nb::cast(values, nb::rv_policy::copy));
-        });
-        position_ = int((position_ + n) % period_);
-    }
-
-    void reset_voice(int, uint64_t) override { unable("seeds of single voices"); }
-    bool remembers() const noexcept override { return false; }
-    void save(State &) const override { unable("snapshots"); }
-    void check(const State &) const override { unable("snapshots"); }
-    void restore(const State &) override { unable("snapshots"); }
-    void restore_voice(int, const State &) override { unable("snapshots"); }
-    void approach(const State &, float) override { unable("morphing"); }
-    void kick(float) override { unable("kicks"); }
-
-private:
-    // Python's exceptions end as text while the GIL is still held.
-    template <class F> void guarded(F &&f)
-    {
-        if (!nb::is_alive()) throw std::runtime_error("Python has ended");
-        nb::gil_scoped_acquire gil;
-        try {
-            f();
-        } catch (const nb::python_error &e) {
-            const nb::object text = nb::str(e.value());
-            throw std::runtime_error(nb::type_name(e.type()).c_str() + std::string(": ") + nb::cast<std::string>(text));
-        }
-    }
-
-    [[noreturn]] static void unable(const char *what)
-    {
-        throw std::runtime_error(std::string("this backend knows no ") + what + ": use the native one");
-    }
-
-    nb::object engine_;
-    int voices_ = 1, sample_rate_ = 0, frame_ = 1, period_ = 1, position_ = 0;
-    std::vector<float> decode_;
-};
 
 // Length of a text that may have been cut off in the middle of a character.
 size_t ended_well(const char *text)
@@ -148,74 +37,6 @@ size_t ended_well(const char *text)
 }
 
 using Line = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-
-using Curves = std::vector<std::variant<double, std::string>>;
-
-Envelope make_envelope(const std::vector<double> &levels, const std::vector<double> &times, const Curves &curves)
-{
-    if (levels.empty() || times.size() + 1 != levels.size() || curves.size() != times.size())
-        throw std::invalid_argument(std::to_string(levels.size()) + " levels, " + std::to_string(times.size()) +
-                                    " times, " + std::to_string(curves.size()) +
-                                    " curves: expected one time and one curve less than levels");
-    std::vector<Segment> segments;
-    for (size_t i = 0; i < times.size(); i++) {
-        Segment s{levels[i + 1], times[i]};
-        const auto *name = std::get_if<std::string>(&curves[i]);
-        if (!name) s.curve = std::get<double>(curves[i]);
-        else if (!shape_of(*name, &s.shape))
-            throw std::invalid_argument("curve " + *name +
-                                        " is not known, expected a number or lin, exp, sin, wel, sqr, cub, step, hold");
-        segments.push_back(s);
-    }
-    return Envelope(levels[0], std::move(segments));
-}
-
-// A snapshot's rows as arrays: history int32 [voices][period], seed and drawn uint64 [voices], values float32 [voices][n].
-nb::dict arrays_of(const Snapshot &snapshot)
-{
-    if (!snapshot.filled.load(std::memory_order_acquire)) throw std::runtime_error("the snapshot is not taken yet");
-    const State &state = snapshot.state;
-    const size_t voices = state.voices.size(), period = state.voices.at(0).history.size(),
-                 n = state.voices[0].values.size();
-    int32_t *history;
-    uint64_t *seed, *drawn;
-    float *values;
-    nb::dict out;
-    out["position"] = state.position;
-    out["history"] = new_array(&history, voices, period);
-    out["seed"] = new_array(&seed, voices);
-    out["drawn"] = new_array(&drawn, voices);
-    out["values"] = new_array(&values, voices, n);
-    for (size_t v = 0; v < voices; v++) {
-        const State::Row &row = state.voices[v];
-        std::copy(row.history.begin(), row.history.end(), history + v * period);
-        std::copy(row.values.begin(), row.values.end(), values + v * n);
-        seed[v] = row.seed;
-        drawn[v] = row.drawn;
-    }
-    return out;
-}
-
-std::shared_ptr<Snapshot> snapshot_of(
-    int position, const nb::ndarray<const int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu> &history,
-    const nb::ndarray<const uint64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> &seed,
-    const nb::ndarray<const uint64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> &drawn,
-    const nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu> &values)
-{
-    const size_t voices = history.shape(0);
-    if (seed.shape(0) != voices || drawn.shape(0) != voices || values.shape(0) != voices)
-        throw std::invalid_argument("the arrays of a snapshot have different numbers of voices");
-    auto snapshot = std::make_shared<Snapshot>();
-    snapshot->state.position = position;
-    for (size_t v = 0; v < voices; v++) {
-        const int32_t *h = history.data() + v * history.shape(1);
-        const float *x = values.data() + v * values.shape(1);
-        snapshot->state.voices.push_back(
-            {{h, h + history.shape(1)}, seed.data()[v], drawn.data()[v], {x, x + values.shape(1)}});
-    }
-    snapshot->filled = true;
-    return snapshot;
-}
 
 // What Python holds of a recorder: nobody waits for the disk with the GIL in their hands.
 class Recording {
@@ -472,56 +293,10 @@ private:
     std::shared_ptr<Stream> stream_;
 };
 
-// The resampler alone, for tests and for whoever wants to see it.
-class PyResampler {
-public:
-    PyResampler(int model_rate, int host_rate)
-        : filter_(Filter::design(model_rate, host_rate)), resampler_(filter_, 1, kMost)
-    {
-    }
-    double delay() const { return filter_->delay / filter_->model_rate; }
-    int needed(int n) { return n > 0 && n <= kMost ? resampler_.plan(n) : 0; }
-    // Rates from here on: each frame's is given to `process`.
-    nb::ndarray<nb::numpy, float> vary(const Line &samples,
-                                       const nb::ndarray<const double, nb::ndim<1>, nb::c_contig> &rates)
-    {
-        if (rates.size() > kMost) throw std::invalid_argument("at most 4096 frames at once");
-        if (!resampler_.varies())
-            resampler_.vary(Filter::design_between(filter_->model_rate, filter_->host_rate, kFastest));
-        const int n = int(rates.size()), takes = resampler_.plan(n, rates.data());
-        if (int(samples.size()) < takes)
-            throw std::invalid_argument("expected " + std::to_string(takes) + " samples for these frames");
-        float *data;
-        const auto made = new_array(&data, n);
-        resampler_.process(samples.data(), takes, &data);
-        return made;
-    }
-    uint64_t samples() const { return resampler_.samples(); }
-    nb::ndarray<nb::numpy, float> process(const Line &samples, int n)
-    {
-        if (n < 0 || n > kMost) throw std::invalid_argument("at most 4096 frames at once");
-        if (int(samples.size()) != resampler_.plan(n))
-            throw std::invalid_argument("expected " + std::to_string(resampler_.plan(n)) + " samples for these frames");
-        float *data;
-        const auto made = new_array(&data, n);
-        resampler_.process(samples.data(), int(samples.size()), &data);
-        return made;
-    }
-
-private:
-    static constexpr int kMost = 4096;
-    std::shared_ptr<const Filter> filter_;
-    Resampler resampler_;
-};
-
 } // namespace
 
 void bind_stream(nb::module_ &m)
 {
-    nb::class_<PySource, Source>(m, "PySource",
-                                 "A Python engine as a source for a Stream; the producer takes the GIL for each call.")
-        .def("__init__", [](PySource *self, nb::object engine) { new (self) PySource(std::move(engine)); }, "engine"_a);
-
     nb::class_<StreamHandle>(
         m, "Stream",
         "One producer thread that fills a ring with a source's sound. Times t are host frames; a command stamped t is heard\n"
@@ -576,20 +351,6 @@ void bind_stream(nb::module_ &m)
             "[(position, kind, value)] since last asked. trap: (voice, which). error: why the sound stopped. refused: why a command\n"
             "was not done. lost: so many more events found no room.");
 
-    nb::class_<Player>(m, "Player", "A source with what it takes to hear it in one stream. Made by Stream.player.");
-    nb::class_<Listener>(m, "Listener", "A source that is to hear the input of one stream. Made by Stream.listener.");
-    nb::class_<Guard>(m, "Guard", "A guard against silence, a tone and a loop, for one model. It is posted once.")
-        .def(
-            "__init__",
-            [](Guard *self, int how, int sample_rate, int voices) {
-                if (how < 0 || how > 2 || sample_rate < 1000 || voices < 1)
-                    throw std::invalid_argument("Guard: how is 0 to 2");
-                new (self) Guard(Guarding(how), sample_rate, voices);
-            },
-            "how"_a, "sample_rate"_a, "voices"_a,
-            "how: 0 tells of a trap, 1 raises the temperature of its voice, 2 goes back to where the voice was well. sample_rate, in\n"
-            "Hz, and voices are the model's.");
-
     nb::class_<Recording>(m, "Recorder",
                           "A recording that goes on, by a thread of its own. When it goes, the file is closed.")
         .def(
@@ -604,46 +365,6 @@ void bind_stream(nb::module_ &m)
         .def_prop_ro(
             "failure", [](const Recording &r) { return r->ended() ? r->failure() : std::string(); },
             "Why it ended before it was told to, or why the file may not be whole; empty if neither is so.");
-
-    nb::class_<PyResampler>(m, "Resampler", "The stream's resampler, one channel.")
-        .def(nb::init<int, int>(), "model_rate"_a, "host_rate"_a)
-        .def_prop_ro("delay", &PyResampler::delay, "Group delay in seconds.")
-        .def("needed", &PyResampler::needed, "n"_a, "Samples that `process` takes for the next n frames.")
-        .def("process", &PyResampler::process, "samples"_a, "n"_a)
-        .def("vary", &PyResampler::vary, "samples"_a, "rates"_a,
-             "A frame for each rate; of `samples` it takes as many as it needs.")
-        .def_prop_ro("samples", &PyResampler::samples, "Taken so far.");
-
-    nb::class_<Envelope>(
-        m, "Envelope",
-        "Levels that are passed in turn: levels[0] at time 0, after times[i] seconds more levels[i + 1].")
-        .def(
-            "__init__",
-            [](Envelope *self, const std::vector<double> &levels, const std::vector<double> &times,
-               const Curves &curves) { new (self) Envelope(make_envelope(levels, times, curves)); },
-            "levels"_a, "times"_a, "curves"_a,
-            "curves: numbers (0 a line) or names, as SuperCollider's Env has them. ValueError.")
-        .def("at", [](const Envelope &e, double time) { return e.at(time); }, "time"_a);
-
-    nb::class_<TrapDetector>(m, "TrapDetector",
-                             "Finds silence, a tone or a loop in a sound, as the stream's guard does.")
-        .def(
-            "__init__", [](TrapDetector *self, int sample_rate) { new (self) TrapDetector(sample_rate, 0); },
-            "sample_rate"_a)
-        .def(
-            "feed", [](TrapDetector &d, const Line &samples) { d.feed(samples.data(), int(samples.size())); },
-            "samples"_a, "Up to half a second.")
-        .def_prop_ro(
-            "trap", [](const TrapDetector &d) { return std::string(name_of(d.trap())); },
-            "silence, tone or loop, once it has lasted for two seconds; empty: none.");
-
-    nb::class_<Snapshot>(m, "Snapshot", "Everything that a source remembers at one moment.")
-        .def(nb::init<>(), "Empty, to be posted with `store`.")
-        .def_static("of", &snapshot_of, "position"_a, "history"_a, "seed"_a, "drawn"_a, "values"_a,
-                    "As `arrays` gives them.")
-        .def_prop_ro("filled", [](const Snapshot &s) { return s.filled.load(); })
-        .def_prop_ro("voices", [](const Snapshot &s) { return s.filled ? s.state.voices.size() : 0; })
-        .def("arrays", &arrays_of, "RuntimeError if it is not filled yet.");
 
     m.def(
         "close_all_streams",
