@@ -293,10 +293,46 @@ private:
     std::shared_ptr<Stream> stream_;
 };
 
+void bind_recorder(nb::module_ &m)
+{
+    nb::class_<Recording>(m, "Recorder",
+                          "A recording that goes on, by a thread of its own. When it goes, the file is closed.")
+        .def(
+            "end", [](const Recording &r, uint64_t to) { r->end(to); }, "to"_a,
+            "Host frame `to` is the first that is not recorded.")
+        .def_prop_ro(
+            "ended", [](const Recording &r) { return r->ended(); }, "True once the file is closed.")
+        .def_prop_ro(
+            "frames", [](const Recording &r) { return r->frames(); }, "Frames recorded so far.")
+        .def_prop_ro(
+            "lost", [](const Recording &r) { return r->lost(); }, "Frames that the disk was too slow for.")
+        .def_prop_ro(
+            "failure", [](const Recording &r) { return r->ended() ? r->failure() : std::string(); },
+            "Why it ended before it was told to, or why the file may not be whole; empty if neither is so.");
+}
+
+// What happens to the streams when Python ends.
+void bind_end(nb::module_ &m)
+{
+    m.def(
+        "close_all_streams",
+        [](double timeout) {
+            nb::gil_scoped_release released;
+            close_all_streams(timeout);
+        },
+        "timeout"_a = 1.0, "Stops all producers, as the end of the process does.");
+    // A stream that still sounds when Python ends holds its source on purpose.
+    nb::set_leak_warnings(false);
+    // A producer must not ask for the GIL of a Python that has ended.
+    nb::module_::import_("atexit").attr("register")(m.attr("close_all_streams"));
+}
+
 } // namespace
 
 void bind_stream(nb::module_ &m)
 {
+    bind_recorder(m);
+    bind_end(m);
     nb::class_<StreamHandle>(
         m, "Stream",
         "One producer thread that fills a ring with a source's sound. Times t are host frames; a command stamped t is heard\n"
@@ -350,33 +386,6 @@ void bind_stream(nb::module_ &m)
             "events", &StreamHandle::events,
             "[(position, kind, value)] since last asked. trap: (voice, which). error: why the sound stopped. refused: why a command\n"
             "was not done. lost: so many more events found no room.");
-
-    nb::class_<Recording>(m, "Recorder",
-                          "A recording that goes on, by a thread of its own. When it goes, the file is closed.")
-        .def(
-            "end", [](const Recording &r, uint64_t to) { r->end(to); }, "to"_a,
-            "Host frame `to` is the first that is not recorded.")
-        .def_prop_ro(
-            "ended", [](const Recording &r) { return r->ended(); }, "True once the file is closed.")
-        .def_prop_ro(
-            "frames", [](const Recording &r) { return r->frames(); }, "Frames recorded so far.")
-        .def_prop_ro(
-            "lost", [](const Recording &r) { return r->lost(); }, "Frames that the disk was too slow for.")
-        .def_prop_ro(
-            "failure", [](const Recording &r) { return r->ended() ? r->failure() : std::string(); },
-            "Why it ended before it was told to, or why the file may not be whole; empty if neither is so.");
-
-    m.def(
-        "close_all_streams",
-        [](double timeout) {
-            nb::gil_scoped_release released;
-            close_all_streams(timeout);
-        },
-        "timeout"_a = 1.0, "Stops all producers, as the end of the process does.");
-    // A stream that still sounds when Python ends holds its source on purpose.
-    nb::set_leak_warnings(false);
-    // A producer must not ask for the GIL of a Python that has ended.
-    nb::module_::import_("atexit").attr("register")(m.attr("close_all_streams"));
 }
 
 } // namespace sopi
