@@ -5,7 +5,9 @@
     engine.reset(seed=1)
     audio = model.decode(engine.generate(model.config.sample_rate, temperature=0.95))[0]
 
-`Model` and `Config` say what a model is, `Engine` runs it, `sopilib.live.Performer` plays it.
+`Model` and `Config` say what a model is, `Engine` runs it, `sopilib.live.Performer` plays it. Errors that the user can
+mend are `SopiError`. Importing sopilib loads numpy and safetensors and nothing else that is large.
+`__version__` is the version of the package, and the only place where it stands.
 """
 
 from sopilib.checkpoint import load
@@ -13,4 +15,6 @@ from sopilib.engine import Engine
 from sopilib.errors import SopiError, SopiWarning
 from sopilib.model import Config, Model
 
-__all__ = ["Config", "Engine", "Model", "SopiError", "SopiWarning", "load"]
+__version__ = "0.2.0"
+
+__all__ = ["Config", "Engine", "Model", "SopiError", "SopiWarning", "__version__", "load"]

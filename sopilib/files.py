@@ -1,22 +1,96 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there: everything that sopilib writes goes through here.
+
+What is written first goes into a file beside its own, `NAME.part`. Only when that is complete and on the disk does it
+take the name, in one step. So whoever looks finds the old file or the new one, never half of one, even after a crash or
+on a full disk. Nothing that may be the user's own is replaced: who writes over a file says that this is meant.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from sopilib.errors import SopiError
+
+__all__ = ["refuse_foreign", "whole_file", "write_new", "write_whole"]
+
+
+@contextmanager
+def whole_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
+    """Gives the path to write to in place of `path`. What lies there at the end takes the name `path`.
+
+    overwrite  False: a file that has this name already is kept, and FileExistsError raised, at the end too, if one
+               came to be meanwhile.
+
+    If the block raises anything, or OSError is raised because the disk is full or can't be written, `path` is as it was
+    before and nothing is left beside it.
+    """
+    if not overwrite and os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, "there is such a file already", str(path))
+    half = path.with_name(path.name + ".part")
+    try:
+        yield half
+        with half.open("rb+") as file:
+            os.fsync(file.fileno())
+        if overwrite:
+            os.replace(half, path)
+        else:
+            _name_if_free(half, path)
+        _sync_folder(path.parent)
+    finally:
+        if half.is_file() or half.is_symlink():
+            half.unlink()
 
 
 def write_whole(path: Path, content: bytes | memoryview) -> None:
-    """Writes a file that appears, or takes the old one's place, when it is complete and on the disk. OSError leaves the
-    old one as it was."""
-    half = path.with_name(path.name + ".part")
+    """Writes a file of these bytes, in place of an old one. If it raises OSError, the old one is as it was."""
+    with whole_file(path) as half:
+        half.write_bytes(content)
+
+
+def write_new(path: Path, content: bytes | memoryview) -> None:
+    """Writes a file of these bytes. FileExistsError, which is an OSError, if there is one of this name already."""
+    with whole_file(path, overwrite=False) as half:
+        half.write_bytes(content)
+
+
+def refuse_foreign(path: Path, is_kind: Callable[[Path], bool], kind: str, overwrite: bool) -> None:
+    """Raises SopiError unless `path` is free, or holds a file of the kind to be written and may be overwritten.
+
+    is_kind    says whether a file that exists is of this kind
+    kind       what that is, as in "no {kind}"
+    overwrite  whether the user asked for it
+    """
+    if not os.path.lexists(path):
+        return
+    if not path.is_file() or not is_kind(path):
+        raise SopiError(f"{path}: there is something of that name that is no {kind}, expected the name of a new file")
+    if not overwrite:
+        raise SopiError(f"{path}: there is such a file already, expected another name, or --overwrite to replace it")
+
+
+def _name_if_free(half: Path, path: Path) -> None:
+    """Gives `half` the name `path`, or raises FileExistsError if somebody has taken it."""
     try:
-        with half.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(half, path)
-    except OSError:
-        if half.is_file() or half.is_symlink():
-            half.unlink()
+        os.link(half, path)
+    except FileExistsError:
         raise
+    except OSError:  # a file system without links, as on a memory stick: takes the name first, then fills it
+        path.open("xb").close()
+        os.replace(half, path)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Puts a new name on the disk, where the system can say so of a folder."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError:  # some file systems over a network sync no folders: the file itself is safe
+        pass
+    finally:
+        os.close(descriptor)

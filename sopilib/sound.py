@@ -1,8 +1,7 @@
-"""Sound files in and out (libsndfile), resampled with soxr."""
+"""Sound files are read and written with libsndfile, and resampled with soxr."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -14,11 +13,17 @@ import soundfile
 import soxr
 
 from sopilib.errors import SopiError
+from sopilib.files import whole_file
 
 
 def read_sound(path: str | Path, channel: int | None = None) -> tuple[np.ndarray, int]:
-    """-> float32 [n], channels averaged or channel number `channel` (from 1), and its rate in Hz. What libsndfile
-    doesn't know goes through ffmpeg, if that is installed. Raises SopiError if it is no readable sound file."""
+    """Returns a sound file as float32 [n] in [-1, 1], and its rate in Hz.
+
+    channel  the number of the one channel that is wanted, from 1; None: all of them are averaged
+
+    A file that libsndfile does not know is converted by ffmpeg, if that is installed. Raises SopiError if the file is
+    missing, if nothing can read it, or if it has no such channel.
+    """
     if not Path(path).is_file():
         raise SopiError(f"{path}: no such sound file")
     try:
@@ -36,7 +41,7 @@ def read_sound(path: str | Path, channel: int | None = None) -> tuple[np.ndarray
 
 
 def _through_ffmpeg(path: str | Path) -> tuple[np.ndarray, int] | None:
-    """float32 [n, channels] and the rate, or None without ffmpeg or if it can't read this either."""
+    """Returns float32 [n, channels] and the rate in Hz, or None if there is no ffmpeg or it can't read this either."""
     if shutil.which("ffmpeg") is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
@@ -49,37 +54,45 @@ def _through_ffmpeg(path: str | Path) -> tuple[np.ndarray, int] | None:
 
 
 def resample(audio: np.ndarray, rate: float, sample_rate: float) -> np.ndarray:
-    """float32 [n] at `rate` Hz -> at `sample_rate` Hz."""
+    """Returns float32 [n] at `rate` Hz as it is at `sample_rate` Hz. The length changes with the rate."""
     return audio if rate == sample_rate else soxr.resample(audio, rate, sample_rate, quality="VHQ")
 
 
 def read_audio(path: str | Path, sample_rate: int) -> np.ndarray:
-    """float32 [n] at `sample_rate`, channels averaged. Raises SopiError if it is no readable sound file."""
+    """Returns a sound file as float32 [n] in [-1, 1] at `sample_rate` Hz, its channels averaged. Raises SopiError if it
+    is no readable sound file."""
     return resample(*read_sound(path), sample_rate)
 
 
 def write_audio(path: str | Path, blocks: Iterable[np.ndarray], sample_rate: int) -> float:
-    """Writes float blocks (channels, n) as a 24-bit file of the kind its suffix says; returns its seconds.
+    """Writes float blocks, each [channels, n] in [-1, 1], as a 24-bit file of the kind that its suffix says (.wav,
+    .flac), and returns its length in seconds.
 
-    The file appears under its name when it is complete; one that could not be finished leaves nothing behind.
+    The file appears under its name, in place of an old one, when it is complete. If it could not be finished, the old
+    one is as it was, and SopiError says why; whatever the blocks themselves raise is passed on.
     """
     path = Path(path)
-    half = path.with_name(f".{path.stem}.part{path.suffix}")
+    try:
+        with whole_file(path) as half:
+            frames = _write_blocks(half, path, blocks, sample_rate)
+    except (soundfile.LibsndfileError, RuntimeError, OSError, ValueError, TypeError) as e:
+        raise SopiError(f"{path}: could not be written ({e})") from None
+    return frames / sample_rate
+
+
+def _write_blocks(half: Path, path: Path, blocks: Iterable[np.ndarray], sample_rate: int) -> int:
+    """Writes into `half` what is to be called `path`. Returns the number of frames."""
     frames, file = 0, None
     try:
         for block in blocks:
             if file is None:
-                file = soundfile.SoundFile(str(half), "w", sample_rate, len(block), "PCM_24")
+                kind = path.suffix[1:].upper()
+                file = soundfile.SoundFile(str(half), "w", sample_rate, len(block), "PCM_24", format=kind)
             file.write(block.T)
             frames += block.shape[1]
-        if file is None:
-            raise SopiError(f"{path}: nothing to write, give a length above 0 seconds")
-        file.close()
-        os.replace(half, path)
-    except (soundfile.LibsndfileError, RuntimeError, OSError, ValueError, TypeError) as e:
-        raise SopiError(f"{path}: could not be written ({e})") from None
     finally:
         if file is not None:
             file.close()
-        half.unlink(missing_ok=True)
-    return frames / sample_rate
+    if file is None:
+        raise SopiError(f"{path}: nothing to write, give a length above 0 seconds")
+    return frames

@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import crc32c
 import numpy as np
 
 from sopilib.errors import SopiError
@@ -105,7 +104,12 @@ class Bundle:
 
 
 def crc32c_masked(data: bytes | np.ndarray) -> int:
-    """CRC-32C as LevelDB and TensorFlow store it."""
+    """The CRC-32C of these bytes, masked as LevelDB and TensorFlow store it. Raises SopiError if the package crc32c,
+    which only these files need, is not installed."""
+    try:
+        import crc32c
+    except ImportError:
+        raise SopiError("a TensorFlow checkpoint can't be read without crc32c: pip install crc32c") from None
     crc = crc32c.crc32c(np.frombuffer(data, np.uint8).data)
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
