@@ -22,6 +22,7 @@ test-long: setup-long
 
 lint:
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check -q . && .venv/bin/mypy
+	@said=$$(.venv/bin/lint-imports --no-logo --no-cache 2>&1) || { echo "$$said"; exit 1; }
 	@.venv/bin/clang-format --dry-run --Werror $(FORMATTED)
 
 # C++ and C whose layout is checked

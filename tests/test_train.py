@@ -265,7 +265,7 @@ def test_two_processes_train_as_one_with_the_joint_batch(sounds: Path, tmp_path:
     options = [str(o) for o in ("--steps", 12, "--every", 4, "--rnn-dropout", 0.2, *SMALL)]
     assert train(sounds, "-o", tmp_path / "one", *options) == 0
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run([*torchrun, "-m", "sopilib.train", sounds, "-o", tmp_path / "two", *options], check=True)
+    subprocess.run([*torchrun, "-m", "sopilib.cli", "train", sounds, "-o", tmp_path / "two", *options], check=True)
     for one, two in zip(curves(tmp_path / "one"), curves(tmp_path / "two"), strict=True):
         assert float(two["train_bits"]) == pytest.approx(float(one["train_bits"]), abs=1e-5)
         if one["held_out_bits"]:

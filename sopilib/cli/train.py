@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -154,10 +153,3 @@ def _write(path: Path, values: dict[str, Any]) -> None:
         write_whole(path, (json.dumps(values, indent=1) + "\n").encode())
     except OSError as e:
         raise SopiError(f"{path}: could not be written ({e.strerror or e})") from None
-
-
-def main() -> int:
-    """For `torchrun -m sopilib.train`."""
-    from sopilib import cli
-
-    return cli.main(["train", *sys.argv[1:]])
