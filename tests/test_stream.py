@@ -222,8 +222,10 @@ def test_a_command_that_comes_too_late_takes_effect_at_once_and_is_counted():
         playing.stream.post("gain", 100, 0.0)
         out = playing.render(4800)[0]
         stats, events = playing.stream.stats(), playing.stream.events()
+        (position, by), *more = playing.stream.late_commands()
     assert not out[2000:].any()
-    assert stats["late"] == 1
+    assert stats["late"] == 1 and not more
+    assert position - by == 100 + 960 and by == stats["worst_late"]
     assert stats["worst_late"] >= 9600 - 100 - 960
     assert events == []
 

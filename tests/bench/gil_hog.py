@@ -55,9 +55,8 @@ class Watched:
         self.stream.post(name, t, *values, **more)
 
     def events(self) -> list[Any]:
-        events = self.stream.events()
-        self.late += [(position, int(value)) for position, kind, value in events if kind == "late"]
-        return events
+        self.late += self.stream.late_commands()
+        return list(self.stream.events())
 
 
 class witness(pyext._class):

@@ -233,6 +233,13 @@ public:
         return all;
     }
 
+    nb::list late_commands()
+    {
+        nb::list all;
+        for (Late late; stream_->teller().next_late(late);) all.append(nb::make_tuple(late.position, late.by));
+        return all;
+    }
+
 private:
     static void check(double x, double least, double most, const char *name)
     {
@@ -385,7 +392,11 @@ void bind_stream(nb::module_ &m)
         .def(
             "events", &StreamHandle::events,
             "[(position, kind, value)] since last asked. trap: (voice, which). error: why the sound stopped. refused: why a command\n"
-            "was not done. lost: so many more events found no room.");
+            "was not done. lost: so many more events found no room.")
+        .def(
+            "late_commands", &StreamHandle::late_commands,
+            "[(position, by)] since last asked: the host frame at which each command that came too late took effect, and by how\n"
+            "many frames it was late. At most 1024 are kept between two calls; `stats` counts all.");
 }
 
 } // namespace sopi

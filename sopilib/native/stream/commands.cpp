@@ -133,6 +133,7 @@ void Stream::apply(Command &command)
         stats_.late.fetch_add(1, std::memory_order_relaxed);
         if (by > stats_.worst_late.load(std::memory_order_relaxed))
             stats_.worst_late.store(by, std::memory_order_relaxed);
+        teller_.tell_late(at_, by);
     }
     if (const Gesture *gesture = gesture_of(command.id)) (this->*gesture->run)(command);
     else turn(command);

@@ -16,7 +16,12 @@ struct Event {
     char text[240] = "";   // trap: which; error: why the source stopped; refused: why a command could not be done
 };
 
-// A queue of events. What finds no room in it is counted.
+// A command that came too late for its time.
+struct Late {
+    uint64_t position = 0, by = 0; // host frame at which it took effect; frames
+};
+
+// A queue of events. What finds no room in it is counted. Late commands have a queue of their own: few ask which they were.
 class Teller {
 public:
     // RT. By the producer.
@@ -29,6 +34,10 @@ public:
         std::snprintf(event.text, sizeof event.text, "%s", text);
         if (!events_.push(event)) lost_.fetch_add(1, std::memory_order_relaxed);
     }
+    // RT. By the producer.
+    void tell_late(uint64_t position, uint64_t by) noexcept { late_.push({position, by}); }
+    // By one thread at a time. False if there is nothing more.
+    bool next_late(Late &late) noexcept { return late_.pop(late); }
     // By one thread at a time. False if there is nothing more.
     bool next(Event &event) noexcept { return events_.pop(event); }
     // How many were lost since last asked.
@@ -36,14 +45,15 @@ public:
 
 private:
     Queue<Event, 256> events_;
+    Queue<Late, 1024> late_;
     std::atomic<uint64_t> lost_{0};
 };
 
 struct Stats {
-    std::atomic<uint64_t> late{0}, worst_late{0};   // commands; frames
+    std::atomic<uint64_t> late{0}, worst_late{0}; // commands; frames
     std::atomic<uint64_t> burst{0},
         usual_burst{0}; // frames: the largest of late, and what the host reaches again and again
-    std::atomic<double> real_time_factor{0};        // seconds of sound per busy second; 0: not known yet
+    std::atomic<double> real_time_factor{0}; // seconds of sound per busy second; 0: not known yet
 };
 
 } // namespace sopi
