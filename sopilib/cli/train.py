@@ -60,11 +60,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     try:
         from sopilib.train import machine
-        from sopilib.train.loop import LATER, Run
+        from sopilib.train.loop import Run
         from sopilib.train.parallel import Group
     except ImportError as e:
         raise SopiError(f"training needs PyTorch ({e}): pip install 'sopilib[train]'") from None
-    from sopilib.train.settings import PRESETS, Settings, from_values
+    from sopilib.train.settings import LATER, PRESETS, Settings, from_values
 
     folder: Path = args.output
     asked = {**options.given(args, Config), **options.given(args, Settings)}
@@ -113,7 +113,8 @@ def run(args: argparse.Namespace) -> int:
     if why == "stopped":
         print(f"stopped at step {work.step}; go on with: sopi train -o {folder}")
         return 130
-    score = "" if work.best_step == 0 else f", best at step {work.best_step}: {work.monitor} {abs(work.best):.3f}"
+    of = work.best
+    score = "" if of.step == 0 else f", best at step {of.step}: {of.monitor} {abs(of.value):.3f}"
     print(
         f"{why} at step {work.step}{score}\n"
         f"listen: {folder / 'previews'}; curves: {folder / 'curves.png'}\n"

@@ -13,8 +13,11 @@ import numpy as np
 
 from sopilib import Engine, Model, sound
 from sopilib.files import write_whole
+from sopilib.model import Config
 from sopilib.score import failures
-from sopilib.train import pictures
+from sopilib.train import machine, pictures
+from sopilib.train.parallel import Group
+from sopilib.train.prepare import Dataset
 from sopilib.train.settings import Settings
 
 COLUMNS = (
@@ -95,6 +98,29 @@ class Report:
             for name, value in values.items():
                 if name != "step":
                     self.tensorboard.add_scalar(name, value, values["step"])
+
+    def announce(
+        self, dataset: Dataset, config: Config, settings: Settings, step: int, lanes: int, group: Group
+    ) -> None:
+        """Says what is trained on what, and about how long it will take from `step` on, with so many `lanes` in each
+        process of the group."""
+        if not self.loud:
+            return
+        trained, held_out = (dataset.seconds(p) for p in ("train", "validation"))
+        left = (settings.steps - step) * machine.seconds(config, settings, lanes)
+        heard = settings.steps * settings.batch * config.seq_len / config.sample_rate
+        self.say(
+            f"{trained / 60:.1f} minutes to train on, {held_out:.0f} s held out; "
+            f"{machine.parameters(config) / 1e6:.1f} M weights, {settings.precision} on {settings.device}"
+            + (f" in {group.size} processes" if group.size > 1 else "")
+        )
+        self.say(
+            f"about {duration(left)} for {settings.steps - step} steps, which hear everything "
+            f"{heard / max(trained, 1e-9):.1f} times; "
+            f"about {machine.memory(config, settings, lanes) / 1e9:.1f} GB of memory"
+        )
+        if step:
+            self.say(f"goes on from step {step}")
 
     def progress(self, values: dict[str, Any], left: float, final: bool) -> None:
         held_out = f", held out {values['held_out_bits']:.3f}" if "held_out_bits" in values else ""

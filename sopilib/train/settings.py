@@ -20,6 +20,8 @@ CHOICES = {
 }
 LIVE = ("lr", "every", "preview_every", "previews", "preview_seconds", "preview_temperatures", "keep", "patience")
 """Settings that a run reads again from its live.json while it works."""
+LATER = (*LIVE, "steps", "threads", "device", "log_every")
+"""Settings that may be given anew when a run goes on."""
 
 
 def option(default: Any, help: str) -> Any:

@@ -177,7 +177,7 @@ class Search:
         if run.train(watch) == "stopped":
             raise KeyboardInterrupt
         trial.set_user_attr("seconds", round(run.seconds))
-        return (None, states.PRUNED) if pruned else (run.best, states.COMPLETE)
+        return (None, states.PRUNED) if pruned else (run.best.value, states.COMPLETE)
 
     @staticmethod
     def _draw(trial: Any, name: str, given: Any) -> Any:
@@ -224,4 +224,4 @@ def _whole_trial(folder: str, dataset: str, config: Config, settings: Settings) 
     """Bits and seconds."""
     run = Run(Path(folder), Dataset(dataset), config, settings, loud=False)
     run.train()
-    return run.best, run.seconds
+    return run.best.value, run.seconds

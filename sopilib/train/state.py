@@ -1,0 +1,55 @@
+"""The state of a run on disk: RUN/state.pt, from which training goes on as if nothing had happened.
+
+The file holds the config, the settings, weights, optimiser, where every lane is and what its RNN remembers, the
+progress and the best score. It is replaced as a whole. All randomness of training is a function of the seed, the step
+and the lane; so a run that was stopped at any moment, even in the middle of a write, goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sopilib.errors import SopiError
+from sopilib.files import write_whole
+from sopilib.model import Config
+from sopilib.train.settings import LATER, Settings
+
+NAME = "state.pt"
+
+
+def exists(folder: Path) -> bool:
+    """True if the run in `folder` has a state to go on from."""
+    return (folder / NAME).exists()
+
+
+def write(folder: Path, config: Config, settings: Settings, state: dict[str, Any]) -> None:
+    """Replaces the state of the run in `folder`. `state` holds tensors, numbers, texts, and lists and dictionaries of
+    them; the config and the settings are added to it. OSError leaves the former state as it was."""
+    buffer = io.BytesIO()
+    torch.save({"config": config.to_dict(), "settings": dataclasses.asdict(settings), **state}, buffer)
+    write_whole(folder / NAME, buffer.getbuffer())
+
+
+def read(folder: Path, config: Config, settings: Settings) -> dict[str, Any]:
+    """The state of the run in `folder`, its tensors on the CPU. Raises SopiError if it belongs to another config, or to
+    other settings than those that may be given anew (`LATER`)."""
+    state = torch.load(folder / NAME, map_location="cpu", weights_only=True)
+    asked = config.to_dict()
+    if state["config"] != asked:
+        differs = next(k for k, v in asked.items() if state["config"].get(k) != v)
+        raise _another_run(folder, differs, state["config"].get(differs), asked[differs])
+    for name, value in dataclasses.asdict(settings).items():
+        if name not in LATER and state["settings"].get(name) != value:
+            raise _another_run(folder, name, state["settings"].get(name), value)
+    return state
+
+
+def _another_run(folder: Path, name: str, theirs: object, ours: object) -> SopiError:
+    return SopiError(
+        f"{folder} holds a run with {name} {theirs!r}, not {ours!r}: give the same options, or another folder"
+    )
