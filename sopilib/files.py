@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,10 @@ from sopilib.errors import SopiError
 __all__ = ["refuse_foreign", "whole_file", "write_new", "write_whole"]
 
 
+_turns: weakref.WeakValueDictionary[str, threading.Lock] = weakref.WeakValueDictionary()
+"""By file: whose turn it is to write it, as long as somebody does."""
+
+
 @contextmanager
 def whole_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """Gives the path to write to in place of `path`. What lies there at the end takes the name `path`.
@@ -25,24 +31,25 @@ def whole_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     overwrite  False: a file that has this name already is kept, and FileExistsError raised, at the end too, if one
                came to be meanwhile.
 
-    If the block raises anything, or OSError is raised because the disk is full or can't be written, `path` is as it was
-    before and nothing is left beside it.
+    Threads that write the same file take turns. If the block raises anything, or OSError is raised because the disk is
+    full or can't be written, `path` is as it was before and nothing is left beside it.
     """
     if not overwrite and os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, "there is such a file already", str(path))
     half = path.with_name(path.name + ".part")
-    try:
-        yield half
-        with half.open("rb+") as file:
-            os.fsync(file.fileno())
-        if overwrite:
-            os.replace(half, path)
-        else:
-            _name_if_free(half, path)
-        _sync_folder(path.parent)
-    finally:
-        if half.is_file() or half.is_symlink():
-            half.unlink()
+    with _turns.setdefault(os.path.abspath(half), threading.Lock()):
+        try:
+            yield half
+            with half.open("rb+") as file:
+                os.fsync(file.fileno())
+            if overwrite:
+                os.replace(half, path)
+            else:
+                _name_if_free(half, path)
+            _sync_folder(path.parent)
+        finally:
+            if half.is_file() or half.is_symlink():
+                half.unlink()
 
 
 def write_whole(path: Path, content: bytes | memoryview) -> None:

@@ -64,16 +64,25 @@ def read_audio(path: str | Path, sample_rate: int) -> np.ndarray:
     return resample(*read_sound(path), sample_rate)
 
 
-def write_audio(path: str | Path, blocks: Iterable[np.ndarray], sample_rate: int) -> float:
+def is_sound(path: Path) -> bool:
+    """Whether this is a sound file that libsndfile can read."""
+    try:
+        soundfile.info(str(path))
+    except (soundfile.LibsndfileError, RuntimeError, OSError):
+        return False
+    return True
+
+
+def write_audio(path: str | Path, blocks: Iterable[np.ndarray], sample_rate: int, *, overwrite: bool = True) -> float:
     """Writes float blocks, each [channels, n] in [-1, 1], as a 24-bit file of the kind that its suffix says (.wav,
     .flac), and returns its length in seconds.
 
-    The file appears under its name, in place of an old one, when it is complete. If it could not be finished, the old
-    one is as it was, and SopiError says why; whatever the blocks themselves raise is passed on.
+    The file appears under its name when it is complete, in place of an old one unless `overwrite` is False. If it could
+    not be finished, the old one is as it was, and SopiError says why; whatever the blocks raise is passed on.
     """
     path = Path(path)
     try:
-        with whole_file(path) as half:
+        with whole_file(path, overwrite=overwrite) as half:
             frames = _write_blocks(half, path, blocks, sample_rate)
     except (soundfile.LibsndfileError, RuntimeError, OSError, ValueError, TypeError) as e:
         raise SopiError(f"{path}: could not be written ({e})") from None

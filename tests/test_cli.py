@@ -146,3 +146,63 @@ def test_play_renders_where_nobody_listens(tmp_path: Path, pd_program: str) -> N
     assert np.sqrt((audio[rate:] ** 2).mean()) > 0.01
     picture = out.with_suffix(".png")
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+# ---------------------------------------------------------------- nothing of the user's is overwritten
+
+
+def writers(small: Path, out: Path) -> dict[str, list[str]]:
+    """For each command that writes one file, the words that write `out`."""
+    old = Path(__file__).parent / "fixtures" / "prism" / "gru_mulaw"
+    return {
+        "generate": ["generate", str(small), "--seconds", "0.1", "-o", str(out)],
+        "import": ["import", str(old), "-o", str(out)],
+    }
+
+
+@pytest.mark.parametrize("command", ["generate", "import"])
+def test_a_file_of_another_kind_is_never_replaced(
+    command: str, small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "thesis.wav"
+    out.write_text("years of work")
+    for more in ([], ["--overwrite"]):
+        assert main([*writers(small, out)[command], *more]) == 1
+        assert "expected the name of a new file" in capsys.readouterr().err.splitlines()[-1]
+        assert out.read_text() == "years of work"
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.wav"]
+
+
+@pytest.mark.parametrize(("command", "name"), [("generate", "take.wav"), ("import", "old.safetensors")])
+def test_a_file_of_the_same_kind_is_replaced_only_when_that_is_asked_for(
+    command: str, name: str, small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / name
+    words = writers(small, out)[command]
+    assert main(words) == 0
+    out.touch()
+    before = out.read_bytes(), out.stat().st_ino
+    assert main(words) == 1
+    assert "expected another name, or --overwrite to replace it" in capsys.readouterr().err.splitlines()[-1]
+    assert (out.read_bytes(), out.stat().st_ino) == before
+    assert main([*words, "--overwrite"]) == 0
+    assert out.stat().st_ino != before[1]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_rendering_replaces_no_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str], pd_program: str) -> None:
+    out = tmp_path / "played.wav"
+    soundfile.write(out, np.zeros(10), 8000)
+    assert main(["play", "--render", str(out), "--seconds", "1"]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert soundfile.info(out).frames == 10
+
+
+def test_layouts_replace_no_file_that_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["osc-layouts", str(tmp_path)]) == 0
+    assert main(["osc-layouts", str(tmp_path)]) == 0, "the same again is no loss"
+    (tmp_path / "vanilla.pd").write_text("my own patch")
+    assert main(["osc-layouts", str(tmp_path)]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert (tmp_path / "vanilla.pd").read_text() == "my own patch"
+    assert main(["osc-layouts", str(tmp_path), "--overwrite"]) == 0

@@ -359,7 +359,7 @@ def test_import_writes_one_file_that_says_it_all(
     reference = np.load(GRU / "reference.npz")
     logits = f32(sopilib.load(out), 2).teacher_force(reference["forced"][..., 0])
     assert np.abs(logits - reference["logits_step"]).max() < tolerance(reference["logits_step"])
-    assert main(["import", str(GRU), "-o", str(out)]) == 0
+    assert main(["import", str(GRU), "-o", str(out), "--overwrite"]) == 0
     assert "sopi import: model.ckpt-1: final_relu is not in PRiSM checkpoints" in capsys.readouterr().err
 
 

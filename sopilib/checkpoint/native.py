@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from sopilib.errors import SopiError
-from sopilib.files import write_whole
+from sopilib.files import whole_file
 from sopilib.model import Config, Model, shapes
 
 FORMAT, VERSION = "sopilib", "1"
@@ -24,8 +24,15 @@ SCALE = ".scale"
 LARGEST_HEADER = 4 << 20  # bytes; a hundred times what the largest model needs
 
 
-def save(model: Model, path: str | Path, precision: str = "float32") -> None:
-    """Writes `path` atomically. precision: "float32", "float16", or "int8" (matrices as int8, the rest float32)."""
+def save(model: Model, path: str | Path, precision: str = "float32", *, overwrite: bool = True) -> None:
+    """Writes a model into one file, which appears when it is complete.
+
+    precision  how the weights are stored: "float32", "float16", or "int8" (matrices in 8 bits with a factor for each
+               row, all else in float32)
+    overwrite  False: a file that is there already is kept, and SopiError raised
+
+    Raises SopiError if the file can't be written. An old one is then as it was.
+    """
     path = Path(path)
     arrays: dict[str, np.ndarray] = {}
     for name, w in model.weights.items():
@@ -44,7 +51,8 @@ def save(model: Model, path: str | Path, precision: str = "float32") -> None:
         "about": json.dumps(model.about),
     }
     try:
-        write_whole(path, to_bytes(arrays, metadata))
+        with whole_file(path, overwrite=overwrite) as half:
+            half.write_bytes(to_bytes(arrays, metadata))
     except (OSError, SafetensorError) as e:
         raise SopiError(f"{path}: could not be written ({e})") from None
 
@@ -58,6 +66,15 @@ def recognise(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(9)
     return len(head) == 9 and head[8:] == b"{" and struct.unpack("<Q", head[:8])[0] <= path.stat().st_size - 8
+
+
+def is_model(path: Path) -> bool:
+    """Whether this is a file that `save` wrote, as its metadata says. Its weights are not looked at."""
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            return (file.metadata() or {}).get("format") == FORMAT
+    except (SafetensorError, OSError):
+        return False
 
 
 def load(path: str | Path) -> Model:

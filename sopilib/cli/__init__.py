@@ -11,9 +11,15 @@ import sopilib
 from sopilib import library
 from sopilib.cli import bench, doctor, import_, messages, osc_layouts, play, prepare, score, serve, train, tune
 from sopilib.errors import SopiError, SopiWarning
+from sopilib.files import refuse_foreign
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Runs one command, such as ["info", "tabla"]; None: the words that the process was started with.
+
+    Returns the exit status: 0, or 1 if something was wrong that the user can mend, which is then one line on stderr, or
+    130 after Ctrl-C. Ends the process with status 2 if the words are no command.
+    """
     parser = argparse.ArgumentParser(prog="sopi", description="SampleRNN as an instrument.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -95,16 +101,18 @@ def _generate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         from sopilib import render, sound
 
         model = sopilib.load(args.model)
+        refuse_foreign(args.output, sound.is_sound, "sound file", args.overwrite)
         engine = sopilib.Engine(model, precision=args.precision, threads=args.threads)
         heard = model.encode(sound.read_audio(args.prime, model.config.sample_rate)) if args.prime else None
         sampling = {name: getattr(args, name) for name in ("top_k", "top_p", "min_p")}
         made = render.blocks(engine, args.seconds, args.temperature, args.seed, heard, **sampling)
-        seconds = sound.write_audio(args.output, made, model.config.sample_rate)
+        seconds = sound.write_audio(args.output, made, model.config.sample_rate, overwrite=args.overwrite)
         print(f"{args.output}: {seconds:g} s at {model.config.sample_rate} Hz")
 
     parser = commands.add_parser("generate", help="a sound file from a model")
     parser.add_argument("model", help="a name under models/, or a file, any SampleRNN's")
     parser.add_argument("-o", "--output", type=Path, default=Path("out.wav"), help="WAV or FLAC, default %(default)s")
+    parser.add_argument("--overwrite", action="store_true", help="replace a sound file that has this name already")
     parser.add_argument("--seconds", type=float, default=10, help="default %(default)s")
     parser.add_argument("--temperature", type=float, default=1.0, help="default %(default)s")
     parser.add_argument("--top-k", type=int, default=0, metavar="K", help="draw only the K likeliest codes")

@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sopilib import sound
 from sopilib.errors import SopiError
+from sopilib.files import refuse_foreign, whole_file
 
 ROOT = Path(__file__).resolve().parents[2]
 INSTRUMENT = ROOT / "samplernn.pd"
@@ -38,6 +40,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--render", type=Path, metavar="WAV", help="render the instrument to a file instead of opening it"
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace a sound file that --render names")
     parser.add_argument("--seconds", type=float, default=10, help="of the rendering; default %(default)s")
     parser.add_argument("--pd", default="pd", help="the pd program; default %(default)s")
     parser.set_defaults(run=run)
@@ -53,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
     if args.render is None and display and sound_output():
         return subprocess.call([args.pd, *pd_flags(), str(args.patch)])
     out = args.render or ROOT / "out" / "samplernn.wav"
+    if args.render is not None:
+        refuse_foreign(out, sound.is_sound, "sound file", args.overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
     if args.render is None:
         print(f"no {'sound card' if display else 'display'} here: rendering {args.seconds:g} s of the instrument in Pd")
@@ -81,8 +86,7 @@ def render(pd: str, out: Path, seconds: float) -> None:
     """Plays samplernn.pd in `pd -batch`: pd/render.pd presses its buttons and records what comes out."""
     if not 0 < seconds <= 3600:
         raise SopiError(f"--seconds is {seconds:g}, expected above 0 and at most 3600")
-    out.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, whole_file(out) as half:
         # Pd's messages have no spaces or commas in file names, so it writes where there are none
         raw = Path(folder) / "out.wav"
         start = f"render {raw} {seconds * 1000:g}"
@@ -91,7 +95,7 @@ def render(pd: str, out: Path, seconds: float) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60 + 20 * seconds)
         if not raw.is_file():
             raise SopiError(f"Pd made no sound: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
-        shutil.move(raw, out)
+        shutil.move(raw, half)
     for line in done.stderr.splitlines():
         if "error" in line.lower():
             print(f"pd: {line}", file=sys.stderr)

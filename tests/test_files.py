@@ -1,0 +1,106 @@
+"""Files are whole or not there, and none that was there is lost."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from sopilib.errors import SopiError
+from sopilib.files import refuse_foreign, whole_file, write_new, write_whole
+
+
+def test_a_file_takes_the_old_ones_place_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    write_whole(path, b"old")
+    with whole_file(path) as half:
+        half.write_bytes(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_whatever_goes_wrong_the_old_file_is_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    write_whole(path, b"old")
+    for wrong in (OSError("no space left"), ValueError("a mistake"), KeyboardInterrupt()):
+        with pytest.raises(type(wrong)), whole_file(path) as half:
+            half.write_bytes(b"half of it")
+            raise wrong
+        assert path.read_bytes() == b"old"
+        assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_a_full_disk_costs_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    write_whole(path, b"old")
+    (tmp_path / "a.bin.part").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="space"):
+        write_whole(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_file_and_name_are_on_the_disk_before_the_call_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr("os.fsync", lambda fd: synced.append(Path(f"/proc/self/fd/{fd}").readlink().name))
+    write_whole(tmp_path / "a.bin", b"new")
+    assert synced == ["a.bin.part", tmp_path.name]
+
+
+def test_a_new_file_takes_nobodys_place(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    write_new(path, b"first")
+    with pytest.raises(FileExistsError):
+        write_new(path, b"second")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FileExistsError):
+        write_new(tmp_path / "dangling", b"second")
+    assert path.read_bytes() == b"first"
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["a disk with links", "a memory stick"])
+def test_of_two_who_make_a_new_file_at_once_one_is_told(
+    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object) -> None:
+        raise PermissionError("not permitted")
+
+    if not links:
+        monkeypatch.setattr("os.link", no_links)
+    path = tmp_path / "a.bin"
+    with pytest.raises(FileExistsError), whole_file(path, overwrite=False) as half:
+        half.write_bytes(b"mine")
+        path.write_bytes(b"another's")
+    assert path.read_bytes() == b"another's"
+    write_new(tmp_path / "b.bin", b"mine")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.bin", "b.bin"]
+    assert (tmp_path / "b.bin").read_bytes() == b"mine"
+
+
+def test_many_writers_of_one_file_never_mix(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+
+    def write(letter: bytes) -> None:
+        for _ in range(20):
+            write_whole(path, letter * 100_000)
+
+    writers = [threading.Thread(target=write, args=(letter,)) for letter in (b"a", b"b", b"c")]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert path.read_bytes() in {letter * 100_000 for letter in (b"a", b"b", b"c")}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_only_a_file_of_the_same_kind_is_replaced_and_only_when_asked(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    refuse_foreign(path, lambda p: False, "sound file", False)
+    path.write_bytes(b"x")
+    with pytest.raises(SopiError, match="no sound file, expected the name of a new file"):
+        refuse_foreign(path, lambda p: False, "sound file", True)
+    with pytest.raises(SopiError, match="--overwrite"):
+        refuse_foreign(path, lambda p: True, "sound file", False)
+    refuse_foreign(path, lambda p: True, "sound file", True)
