@@ -30,19 +30,19 @@ SIZES: dict[str, dict[str, Any]] = {
         "skip_style": "full",
     },
 }
-"""Random weights do: the work does not depend on their values."""
+"""What `--size` offers: fields of `Config`. The weights are random, for the work does not depend on their values."""
 ALL = {"256x1": [(1, 1)], "512x2": [(1, 1), (1, 2), (8, 1), (8, 2)], "1024x4": [(1, 1), (1, 2)]}
 ALL["1024x5-lstm"] = ALL["1024x4"]
-"""(voices, threads) of `--all`."""
+"""What `--all` measures: for each size its pairs of (voices, threads)."""
 BLOCK = 32
-"""Samples: what the stream makes at a time at 16 kHz."""
+"""Samples that are made at a time, as the stream makes them at 16 kHz."""
 TORCH_SHARE = 0.25
-"""How much shorter runs of the torch reference are; a largest frame at least."""
+"""How long a run of the slow torch reference is, as a share of the others' runs; a largest frame at least."""
 
 
 @dataclass
 class Row:
-    """One engine's figures. Medians of the runs; block times of all runs together."""
+    """One engine's figures: medians over the runs, and block times of all runs together."""
 
     model: str
     precision: str
@@ -50,28 +50,30 @@ class Row:
     threads: int
     instruction_set: str
     samples_per_second: float = 0
-    """Of all voices together."""
+    """Samples that all voices together make in a second."""
     real_time: float = 0
-    """Seconds of sound, of all voices together, per second."""
+    """Seconds of sound that all voices together make in a second."""
     slowest: float = 0
     fastest: float = 0
-    """The same of the slowest and the fastest run."""
+    """`real_time` in the slowest run and in the fastest."""
     block_ms: dict[str, float] = field(default_factory=dict)
     """Percentiles of the time that a block of BLOCK samples takes, and how long it sounds."""
     memory_mb: float = 0
-    """Weights and tables."""
+    """How large weights and tables are, in MB."""
     kb_per_sample: float = 0
-    """Read for one sample of each voice, on average."""
+    """How much is read for one sample of each voice, on average, in KB."""
     gb_per_second: float = 0
     bandwidth_gb_per_second: float = 0
-    """What as many threads read of as much memory as the matrices take, measured here."""
+    """How much as many threads can read in a second, from as much memory as the matrices take, measured here."""
     giga_products_per_second: float = 0
-    """Multiply-adds."""
+    """Billions of multiplications, each with its addition, in a second."""
     times_torch: float | None = None
-    """In the same run, against as many voices in torch; None without torch."""
+    """How many times as fast as the torch reference with as many voices, in the same run; None without torch."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `sopi bench` and its options."""
+
     def numbers(text: str) -> list[int]:
         return [int(word) for word in text.split(",")]
 
@@ -91,6 +93,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> None:
+    """Measures and prints. Raises SopiError if the options make no sense or the model can't be loaded."""
     if args.seconds <= 0 or args.runs < 1:
         raise SopiError("expected --seconds above 0 and --runs of at least 1")
     rows: list[Row] = []
@@ -112,7 +115,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def subjects(args: argparse.Namespace) -> Iterator[tuple[sopilib.Model, list[tuple[int, int]]]]:
-    """Models, each with its (voices, threads)."""
+    """The models to measure, each with the pairs of (voices, threads) to measure it with."""
     if args.all:
         for name, shapes in ALL.items():
             chosen = list(product(args.voices or [1], args.threads or [1])) if args.voices or args.threads else shapes
@@ -123,6 +126,7 @@ def subjects(args: argparse.Namespace) -> Iterator[tuple[sopilib.Model, list[tup
 
 
 def of_size(name: str) -> sopilib.Model:
+    """A model of one of the SIZES, its weights random."""
     model = sopilib.Model.random(sopilib.Config(**SIZES[name]))
     model.name = name
     return model
@@ -215,7 +219,7 @@ class Reference:
 
 
 def references(model: sopilib.Model, voices: set[int]) -> dict[int, Reference]:
-    """By the number of voices; none without torch."""
+    """The torch reference for each number of voices; nothing if torch is not installed."""
     try:
         return {n: Reference(model, n) for n in voices}
     except ImportError:
@@ -223,6 +227,7 @@ def references(model: sopilib.Model, voices: set[int]) -> dict[int, Reference]:
 
 
 def table(rows: list[Row], markdown: bool) -> str:
+    """The figures as text in columns, or as a table in Markdown. Each row is a line."""
     heads = ["model", "precision", "voices", "threads", "samples/s", "x real time", "(slowest, fastest)"]
     heads += ["block p50", "p99", "p99.9", "max ms", "MB", "KB/sample", "GB/s", "of", "GMAC/s", "x torch"]
     cells = [heads]

@@ -17,17 +17,18 @@ from sopilib import library
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report."""
+    """One thing that was looked for: a line of the report."""
 
     what: str
     found: str | None
-    """None: missing."""
+    """What is there, in a few words; None: it is missing."""
     how: str
-    """How to get it."""
+    """What to do if it is missing."""
     needed_for: str = "playing"
 
 
 def findings() -> Iterator[Finding]:
+    """Looks for everything that playing and training need, one by one."""
     from sopilib.cli.play import EXTERNAL, INSTRUMENT, sound_output
 
     version = platform.python_version()
@@ -87,12 +88,13 @@ def _real_time_priority() -> str | None:
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `sopi doctor` and its options."""
     parser = commands.add_parser("doctor", help="what is missing on this machine, and how to get it")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 if nothing that playing needs is missing."""
+    """Prints what was found and what is missing; returns 0 if nothing that playing needs is missing, else 1."""
     missing = 0
     for f in findings():
         if f.found is not None:

@@ -1,4 +1,4 @@
-"""Options from the fields of a dataclass, whose types are theirs and whose metadata has the help; or from a file."""
+"""Options of a command from the fields of a dataclass, which know their types and helps; and options from a file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from sopilib.errors import SopiError
 
 
 def add(parser: Any, kind: type, helps: dict[str, str] | None = None, without: tuple[str, ...] = ()) -> None:
-    """An option for every field that has a help, in its metadata or in `helps`. Their default is None: not given."""
+    """Adds an option to a parser for every field of a dataclass that has a help. An option that isn't given is None.
+
+    kind     the dataclass; a field's type is that of its option
+    helps    by name, helps for fields that have none in their metadata under "help"
+    without  names of fields that get no option
+    """
     types = get_type_hints(kind)
     for field in dataclasses.fields(kind):
         text = (helps or {}).get(field.name) or field.metadata.get("help")
@@ -36,13 +41,13 @@ def add(parser: Any, kind: type, helps: dict[str, str] | None = None, without: t
 
 
 def given(args: argparse.Namespace, kind: type) -> dict[str, Any]:
-    """Field -> value, of those that were given."""
+    """The values of the fields of the dataclass `kind` that were given as options, by name."""
     values = {f.name: getattr(args, f.name, None) for f in dataclasses.fields(kind)}
     return {name: value for name, value in values.items() if value is not None}
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Option -> value. Raises SopiError if that is not what the file holds."""
+    """Reads options, by name, from a JSON file. Raises SopiError if it can't be read or is no JSON object."""
     try:
         values = json.loads(path.read_text())
     except (OSError, ValueError) as e:

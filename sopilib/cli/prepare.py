@@ -9,6 +9,7 @@ from sopilib.cli import options
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `sopi prepare` and its options."""
     from sopilib.train.prepare import Preparation
 
     parser = commands.add_parser("prepare", help="a data set to train on, from recordings")
@@ -19,6 +20,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> None:
+    """Makes the data set and prints its summary. Raises SopiError if there is no sound, or it can't be written."""
     from sopilib.train.prepare import Preparation, prepare
 
     dataset = prepare(args.audio, args.output, Preparation(**options.given(args, Preparation)))

@@ -16,6 +16,7 @@ from sopilib.score import compare, describe, failures, likelihood
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `sopi score` and its options."""
     parser = commands.add_parser("score", help="how well a model predicts a recording, or imitates it")
     parser.add_argument("model", help="a name under models/, a file, or a run's folder")
     parser.add_argument("audio", nargs="+", help="recordings it was not trained on")
@@ -36,6 +37,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> None:
+    """Scores and prints one line for each sound, or JSON. Raises SopiError if a model or a sound can't be read."""
     model = checkpoint.load(args.model)
     recordings = {str(path): _part(path, model, args.start, args.to) for path in args.audio}
     rows = _imitation(args, model, recordings) if args.generated is not None else _prediction(args, model, recordings)

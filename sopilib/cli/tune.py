@@ -10,6 +10,7 @@ from sopilib.errors import SopiError
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `sopi tune` and its options."""
     from sopilib.train.settings import PRESETS
 
     parser = commands.add_parser(
@@ -35,6 +36,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> int:
+    """Searches until all trials are done; returns the exit status, 130 after Ctrl-C. Raises SopiError."""
     from sopilib.train.prepare import Dataset, Preparation, is_dataset, prepare
     from sopilib.train.settings import PRESETS
 

@@ -38,6 +38,7 @@ OFF_GRID_STEPS = 1 / 8  # of a step
 
 
 def recognise(path: Path) -> bool:
+    """Whether `path` is a checkpoint of a2aaron's SampleRNN, or a folder with one. Nothing in it is run."""
     file = _file(path)
     return file is not None and torch_file.mentions(file, f"{RNN}.lstm.")
 
@@ -50,7 +51,8 @@ def _file(path: Path) -> Path | None:
 
 
 def load(path: Path, options: Options) -> Model:
-    """Raises SopiError with what is wrong. Options: sample_rate, sound, or lowest and highest."""
+    """Returns the model that a checkpoint holds, or of a folder its newest one. It takes the options sample_rate, and
+    sound or lowest and highest. Raises SopiError with what is wrong with the file or the options."""
     file = _file(path)
     assert file is not None
     record = Record(NAME, file, options, takes=("sample_rate", "sound", "lowest", "highest"))
@@ -98,13 +100,16 @@ def _sizes(p: Parameters) -> dict[str, Any]:
 
 
 class Quantiser(NamedTuple):
+    """How codes become audio: a code plus `offset`, times `step`; and what told so."""
+
     step: float
-    """of audio from one code to the next"""
+    """How much louder or softer, in audio of -1 to 1, a code is than the one before it; negative: softer."""
     offset: int
-    """Audio is (code + offset) * step."""
+    """What is added to a code: audio is (code + offset) * step."""
     rate: int | None = None
-    """Hz, if a sound told it"""
+    """Samples a second, if a sound told it."""
     source: str = ""
+    """The file that said this; empty: nobody did."""
 
 
 def _quantiser(file: Path, q: int, options: Options, record: Record) -> Quantiser:

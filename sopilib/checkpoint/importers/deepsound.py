@@ -32,6 +32,7 @@ MLP = f"{PREFIX}sample_level_mlp"
 
 
 def recognise(path: Path) -> bool:
+    """Whether `path` is a checkpoint of deepsound's SampleRNN, or a folder with one. Nothing in it is run."""
     file = _file(path)
     return file is not None and torch_file.mentions(file, f"{PREFIX}frame_level_rnns.")
 
@@ -44,7 +45,8 @@ def _file(path: Path) -> Path | None:
 
 
 def load(path: Path, options: Options) -> Model:
-    """Raises SopiError with what is wrong. Options: sample_rate."""
+    """Returns the model that a checkpoint holds, or of a folder its newest one. It takes the option sample_rate. Raises
+    SopiError with what is wrong with the file or the option."""
     file = _file(path)
     assert file is not None
     record = Record(NAME, file, options, takes=("sample_rate",))

@@ -45,6 +45,7 @@ def _is_prefix(path: Path) -> bool:
 
 
 def recognise(path: Path) -> bool:
+    """Whether `path` is a checkpoint of PRiSM's SampleRNN, by the names of its files, or a folder with one."""
     return _prefix(path) is not None
 
 

@@ -26,7 +26,12 @@ def _option(help: str) -> Any:
 
 
 def newest(folders: Iterable[Path], pattern: str) -> Path | None:
-    """Of the files in these folders whose names match `pattern`, which captures epoch and iteration, the last."""
+    """The last checkpoint in these folders: the file with the highest epoch, and of those with the highest iteration.
+
+    pattern  a regular expression that whole names of checkpoints match; it captures epoch and iteration
+
+    None if no name matches.
+    """
     found = [
         (int(name[1][:18]), int(name[2][:18]), file)
         for folder in folders
@@ -50,7 +55,8 @@ class Options:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Options:
-        """Raises SopiError for a name that is none of these, and for a value of another type."""
+        """Options from names and values; None stands for not given. Raises SopiError for a name that is no option, and
+        for a value of another type than the option has."""
         known = cls.types()
         for name, value in values.items():
             if name not in known:
@@ -62,13 +68,13 @@ class Options:
 
     @classmethod
     def types(cls) -> dict[str, type]:
-        """name -> int, float, str or bool, beside None"""
+        """The type of each option's value, by the option's name: int, float, str or bool."""
         return {
             name: next(t for t in get_args(hint) if t is not type(None)) for name, hint in get_type_hints(cls).items()
         }
 
     def given(self) -> dict[str, Any]:
-        """Those that are not None."""
+        """The options that were given, by name."""
         return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
 

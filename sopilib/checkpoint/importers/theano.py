@@ -36,6 +36,7 @@ LARGEST_LOG = 1 << 16  # bytes of args.pkl
 
 
 def recognise(path: Path) -> bool:
+    """Whether `path` is a checkpoint of SampleRNN in Theano, by its first bytes, or a folder with one."""
     return _file(path) is not None
 
 
@@ -51,7 +52,8 @@ def _file(path: Path) -> Path | None:
 
 
 def load(path: Path, options: Options) -> Model:
-    """Raises SopiError with what is wrong. Options: sample_rate, q_type ("mu-law", "linear")."""
+    """Returns the model that a checkpoint holds, or of a folder its newest one. It takes the options sample_rate and
+    q_type ("mu-law" or "linear"). Raises SopiError with what is wrong with the file or the options."""
     file = _file(path)
     assert file is not None
     record = Record(NAME, file, options, takes=("sample_rate", "q_type"))

@@ -50,12 +50,14 @@ class Global:
 
 @dataclass
 class Dtype:
-    """Type of an array's numbers. A pickle makes one first and sets its byte order afterwards."""
+    """The type of an array's numbers. A pickle makes one first and sets its byte order afterwards."""
 
     code: str
     order: str = "="
 
     def set_state(self, state: Any) -> None:
+        """Takes what the pickle says of the byte order. Raises ValueError if that describes something other than plain
+        numbers."""
         version, order, *rest = state
         if version not in (1, 2, 3, 4) or any(field is not None for field in rest[:3]):
             raise ValueError("an array of records")
@@ -65,6 +67,7 @@ class Dtype:
 
     @property
     def numpy(self) -> np.dtype[Any]:
+        """The same as a NumPy type, its byte order said outright."""
         # a file that names no order was written where little-endian was meant by "="
         return np.dtype((">" if self.order == ">" else "<") + self.code)
 
@@ -76,6 +79,8 @@ class Array:
     value: NDArray[Any] | None = None
 
     def set_state(self, state: Any) -> None:
+        """Takes shape, type and bytes, of which the array becomes a view. Raises ValueError if they don't fit together
+        or are no numbers."""
         shape, dtype, fortran, data = state[-4:]  # before them a version, not in the oldest files
         if not isinstance(dtype, Dtype) or not isinstance(data, bytes):
             raise ValueError("an array of something other than numbers")

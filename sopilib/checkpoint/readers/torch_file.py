@@ -52,14 +52,15 @@ class Storage:
     key: str
     kind: str
     size: int
-    """Numbers of the stored row."""
+    """How many numbers the stored row has."""
     first: int = 0
     """Where this part of it begins."""
     part: int | None = None
-    """Numbers in this part; None: all."""
+    """How many numbers this part has; None: all from `first` on."""
 
     @property
     def itemsize(self) -> int:
+        """The size of one number in bytes."""
         return 2 if self.kind == "bfloat16" else np.dtype(self.kind).itemsize
 
 
