@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -361,6 +362,76 @@ def test_a_run_goes_on_only_as_it_began(dataset: Dataset, tmp_path: Path, capsys
         assert words in capsys.readouterr().err
     assert train("-o", tmp_path / "run", "--steps", 4) == 0
     assert curves(tmp_path / "run")[-1]["step"] == "4"
+
+
+def test_a_run_that_the_first_version_began_goes_on_as_if_nothing_had_happened(
+    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = {"sample_rate": RATE, "frame_sizes": [4], "seq_len": 64, "dim": 8, "mlp_dim": 8, "emb_size": 4}
+    how = {"batch": 2, "excerpt": 0.05, "every": 4, "preview_every": 0, "threads": 1, "precision": "float32"}
+    config, settings = from_values({**values, **how, "device": "cpu", "steps": 8, "schedule": "constant"})
+    straight = Run(tmp_path / "straight", dataset, config, settings, loud=False)
+    for _ in range(4):
+        straight.train_step()
+    learner = straight.learner
+
+    old = tmp_path / "old"
+    old.mkdir()
+    began = {"config": config.to_dict(), "settings": dataclasses.asdict(settings)}
+    (old / "run.json").write_text(json.dumps({**began, "dataset": str(dataset.folder), "start": None, "from": None}))
+    (old / "live.json").write_text(json.dumps({"every": 4, "keep": 3, "patience": 0, "lr": settings.lr}))
+    columns = "step,seconds,train_bits,train_accuracy,held_out_bits,held_out_accuracy,learning_rate,gradient"
+    (old / "log.csv").write_text(columns + ",audio_seconds_per_second\n4,1,7.5,0.1,1.25,0.2,0.001,1,9\n5,1,7")
+    whole: dict[str, Any] = {
+        **began,
+        "weights": learner.network.state_dict(),
+        "optimiser": learner.optimiser.state_dict(),
+        "scaler": {},
+        "lanes": {n: getattr(learner.lanes, n).tolist() for n in ("segment", "at", "left", "jumps")} | {"attempt": 0},
+        "rnn": learner.rnn,
+        "meter": {"nats": 0.0, "correct": 0.0, "samples": 0.0, "seconds": 0.0},
+        "step": 4,
+        "seconds": 1.0,
+        "best": (1.25, 4, 0),
+        "setbacks": (0, 1.0),
+    }
+    torch.save(whole, old / "state.pt")
+    layer = "weights.tier0/rnn0/"
+    assert {layer + part for part in ("input", "recurrent", "bias", "candidate", "initial")} <= set(whole["weights"])
+
+    capsys.readouterr()
+    assert train("-o", old) == 0
+    said = capsys.readouterr().out
+    assert "goes on from step 4" in said
+    assert "done at step 8, best at step 4: held_out_bits 1.250" in said
+    straight.train()
+    same_model(
+        old / "checkpoints" / "step0000008.safetensors",
+        tmp_path / "straight" / "checkpoints" / "step0000008.safetensors",
+    )
+    assert [row["step"] for row in curves(old)] == ["4", "8"]
+
+
+def test_a_run_with_a_model_that_hears_no_features_goes_on_though_the_sound_has_some(
+    sounds: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "plain.safetensors"
+    sopilib.checkpoint.save(sopilib.Model.random(Config(sample_rate=RATE, frame_sizes=[4], dim=8)), model)
+    options = ["--validation", "0.5s", "--features", "loudness", "--batch", 2, "--preview-every", 0]
+    assert train(sounds, "-o", tmp_path / "run", "--from", model, "--steps", 2, *options) == 0
+    assert train("-o", tmp_path / "run", "--steps", 3) == 0
+    assert sopilib.load(tmp_path / "run").config.features == 0
+
+
+def test_a_run_whose_beginning_cannot_be_read_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for text in ("{", "[]", '{"config": {}}'):
+        (tmp_path / "run.json").write_text(text)
+        assert train("-o", tmp_path) == 1
+        said = capsys.readouterr().err
+        assert said.startswith(f"sopi train: {tmp_path}/run.json: not what `sopi train` wrote")
+        assert said.count("\n") == 1
 
 
 # ------------------------------------------------------------------ lanes

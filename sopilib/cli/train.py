@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sopilib import checkpoint
 from sopilib.cli import options
 from sopilib.errors import SopiError
-from sopilib.files import write_whole
 from sopilib.model import Config
 from sopilib.model.quantise import NEW
 
-DEFAULT = "live"
+if TYPE_CHECKING:
+    from sopilib.train.run_folder import Wanted
+
 MODEL_OPTIONS = {
     "seq_len": "samples of a step, a multiple of the largest frame",
     "frame_sizes": "samples in a frame of each tier, smallest first",
@@ -35,8 +33,9 @@ MODEL_OPTIONS = {
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command to those of `sopi`."""
     from sopilib.train.prepare import Preparation
-    from sopilib.train.settings import PRESETS, Settings
+    from sopilib.train.settings import DEFAULT, PRESETS, Settings
 
     presets = "; ".join(f"{name}: {what}" for name, (what, _) in PRESETS.items())
     parser = commands.add_parser(
@@ -58,52 +57,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> int:
+    """Trains until the run is done, with exit status 0, or stopped, with 130. Raises SopiError if it can't."""
     try:
-        from sopilib.train import machine
-        from sopilib.train.loop import Run
+        from sopilib.train import machine, run_folder
         from sopilib.train.parallel import Group
     except ImportError as e:
         raise SopiError(f"training needs PyTorch ({e}): pip install 'sopilib[train]'") from None
-    from sopilib.train.settings import LATER, PRESETS, Settings, from_values
 
     folder: Path = args.output
-    asked = {**options.given(args, Config), **options.given(args, Settings)}
-    asked.pop("features", None)
     group = Group.join(machine.device(args.device or "auto"))
-    start = origin = None
     try:
-        if (folder / "run.json").exists():
-            began = options.read_json(folder / "run.json")
-            values = {**began["config"], **began["settings"], **asked}
-            origin = began["from"]
-            if not (folder / "state.pt").exists() and began["start"]:
-                start = checkpoint.load(began["start"])
-        else:
-            start = checkpoint.load(args.start) if args.start else None
-            origin = {"name": start.name, "about": start.about} if start else None
-            preset = args.preset or (None if args.config or start else DEFAULT)
-            values = {
-                **(PRESETS[preset][1] if preset else {}),
-                **(options.read_json(args.config) if args.config else {}),
-                **asked,
-            }
-        features = {} if start is None else {"features": start.config.features}
-        config, settings = from_values({**values, **features}, start.config if start else None)
-        dataset = _dataset(args, folder, config, group)
-        if start is None and config.features != len(dataset.feature_names):
-            config = dataclasses.replace(config, features=len(dataset.feature_names))
-        if not (folder / "run.json").exists() and group.rank == 0:
-            began = {
-                "config": config.to_dict(),
-                "settings": dataclasses.asdict(settings),
-                "dataset": str(dataset.folder.resolve()),
-                "start": args.start and str(Path(args.start).resolve() if Path(args.start).exists() else args.start),
-                "from": origin,
-            }
-            _write(folder / "run.json", began)
-        group.gather(None)
-        later = {name: value for name, value in asked.items() if name in LATER}
-        work = Run(folder, dataset, config, settings, start, origin, later)
+        work = run_folder.open_run(folder, _wanted(args, begins=not run_folder.exists(folder)), group)
         why = work.train()
     finally:
         group.leave()
@@ -124,33 +88,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _dataset(args: argparse.Namespace, folder: Path, config: Config, group: Any) -> Any:
-    """What the run began with, or else the data set that was named, or else a new one in the run's folder."""
-    from sopilib.train.prepare import Dataset, Preparation, is_dataset, prepare
+def _wanted(args: argparse.Namespace, begins: bool) -> Wanted:
+    """What the command line asks for. The file of --config is read if the run `begins` only: else it has its values."""
+    from sopilib.train.prepare import Preparation
+    from sopilib.train.run_folder import Wanted
+    from sopilib.train.settings import PRESETS, Settings
 
-    if (folder / "run.json").exists():
-        return Dataset(options.read_json(folder / "run.json")["dataset"])
-    if not args.audio:
-        raise SopiError(f"{folder}: no run to go on with, so give sound to train on")
-    asked = options.given(args, Preparation)
-    asked.pop("sample_rate", None)
-    if len(args.audio) == 1 and is_dataset(args.audio[0]):
-        if asked:
-            raise SopiError(
-                f"{args.audio[0]} is a data set: --{next(iter(asked)).replace('_', '-')} belongs to prepare"
-            )
-        return Dataset(args.audio[0])
-    made = folder / "dataset"
-    if group.rank == 0 and not is_dataset(made):
-        dataset = prepare(args.audio, made, Preparation(**asked, sample_rate=config.sample_rate))
-        print((dataset.folder / "summary.txt").read_text(), end="")
-    group.gather(None)
-    return Dataset(made)
-
-
-def _write(path: Path, values: dict[str, Any]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, (json.dumps(values, indent=1) + "\n").encode())
-    except OSError as e:
-        raise SopiError(f"{path}: could not be written ({e.strerror or e})") from None
+    values = {**options.given(args, Config), **options.given(args, Settings)}
+    values.pop("features", None)  # those of the sound: the data set knows how many there are
+    preparation = options.given(args, Preparation)
+    preparation.pop("sample_rate", None)
+    preset: dict[str, Any] | None = PRESETS[args.preset][1] if args.preset else None
+    if args.config and begins:
+        preset = {**(preset or {}), **options.read_json(args.config)}
+    return Wanted(values, args.audio, preparation, preset, args.start)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sopilib.cli import options, train
+from sopilib.cli import options
 from sopilib.errors import SopiError
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds `sopi tune` and its options."""
-    from sopilib.train.settings import PRESETS
+    from sopilib.train.settings import DEFAULT, PRESETS
 
     parser = commands.add_parser(
         "tune", help="search the options with which training goes best; the same command goes on with a search"
@@ -26,7 +26,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--search", type=Path, metavar="JSON", help='what to try, such as {"dim": [256, 512], "lr": {"low": 1e-3, ...}}'
     )
-    parser.add_argument("--preset", choices=list(PRESETS), default=train.DEFAULT, help="all else; default %(default)s")
+    parser.add_argument("--preset", choices=list(PRESETS), default=DEFAULT, help="all else; default %(default)s")
     parser.add_argument("--config", type=Path, metavar="JSON", help="values in place of the preset's")
     parser.add_argument(
         "--ray", default="", metavar="ADDRESS", help="of a Ray cluster that sees these folders: auto..."

@@ -103,6 +103,8 @@ class Settings:
         return self.lr * (1 - done) if self.schedule == "linear" else self.lr
 
 
+DEFAULT = "live"
+"""The preset where none is named."""
 _PRISM = {"frame_sizes": [16, 64], "dim": 1024, "num_rnn_layers": 4, "sample_relu": [False, True, True, False]}
 _PRISM_TRAINING = {"lr": 1e-3, "schedule": "constant", "warm_up": 0, "clip": 5.0, "batch": 128, "learn_initial": False}
 _LIVE = {"frame_sizes": [16, 64], "frame_input": "audio", "rnn_type": "gru", "emb_size": 64}
