@@ -25,16 +25,6 @@ HEAVY = (
 
 STILL: tuple[str, ...] = (
     "sopilib/cli/train.py",
-    "sopilib/engine/reference.py",
-    "sopilib/model/config.py",
-    "sopilib/native/write_command_table.py",
-    "sopilib/score/likelihood.py",
-    "sopilib/score/sound.py",
-    "sopilib/train/features.py",
-    "sopilib/train/lanes.py",
-    "sopilib/train/network/network.py",
-    "sopilib/train/parallel.py",
-    "sopilib/train/prepare.py",
     "sopilib/train/publish.py",
     "sopilib/train/report.py",
 )

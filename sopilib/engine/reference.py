@@ -50,7 +50,8 @@ def draw(p: Tensor, u: float) -> int:
 
 
 class ReferenceEngine:
-    """Same methods as the native engine; `sopilib.Engine` checks their arguments."""
+    """A plain and slow engine in torch, to be read and to test the native one against. It has the same methods, whose
+    arguments `sopilib.Engine` has checked. B is the number of voices, D `config.dim`, q `config.q_levels`."""
 
     def __init__(self, model: Model, voices: int, device: str = "cpu") -> None:
         self.model, self.config, self.voices, self.device = model, model.config, voices, device
@@ -59,9 +60,11 @@ class ReferenceEngine:
         self.reset(0)
 
     def clone(self, voices: int) -> ReferenceEngine:
+        """An engine of the same model on the same device, with so many voices, as after `reset(0)`."""
         return ReferenceEngine(self.model, voices, self.device)
 
     def reset(self, seed: int) -> None:
+        """Back to the beginning: a past of silence, the initial states, and the random streams of this seed."""
         c = self.config
         self.position = 0  # samples since frames began, modulo lookback
         self.history = torch.full((self.voices, c.lookback), c.q_zero, device=self.device)
@@ -84,6 +87,7 @@ class ReferenceEngine:
                 self.output[i] = self.run_tier(i)
 
     def run_tier(self, i: int) -> Tensor:
+        """Tier i hears its newest frame: its RNN states move on, and its output [B, D] is returned."""
         c, w = self.config, self.w
         n = c.frame_sizes[i]
         x = self.seen[self.history[:, -n:]]  # [B, n]
@@ -139,7 +143,7 @@ class ReferenceEngine:
         return h
 
     def push(self, codes: Tensor) -> None:
-        """codes [B]"""
+        """Appends one code for each voice, int64 [B], to the past."""
         self.history = torch.cat([self.history[:, 1:], codes[:, None]], 1)
         self.position = (self.position + 1) % self.config.lookback
 
@@ -147,6 +151,13 @@ class ReferenceEngine:
 
     @torch.no_grad()
     def teacher_force(self, codes: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """Replaces the past by the first lookback codes and consumes the rest.
+
+        codes     int [B, lookback + n]
+        features  float [B, frames, F], one row for each of the lowest tier's frames
+
+        Returns float32 logits [B, n, q] for codes[:, lookback:].
+        """
         lookback = self.config.lookback
         given = torch.as_tensor(codes, dtype=torch.int64, device=self.device)
         self.history, self.position = given[:, :lookback], 0
@@ -160,6 +171,8 @@ class ReferenceEngine:
 
     @torch.no_grad()
     def prime(self, codes: np.ndarray, features: np.ndarray) -> None:
+        """Appends codes, int [B, n], to the past, and runs them through all tiers. All of them hear the same features,
+        float [B, F]."""
         self.features = torch.as_tensor(features, device=self.device)
         given = torch.as_tensor(codes, dtype=torch.int64, device=self.device)
         for t in range(given.shape[1]):
@@ -170,6 +183,12 @@ class ReferenceEngine:
     def generate(
         self, temperature: np.ndarray, top_k: np.ndarray, top_p: np.ndarray, min_p: np.ndarray, features: np.ndarray
     ) -> np.ndarray:
+        """Draws n codes for each voice, int32 [B, n].
+
+        temperature          float [B, n], above 0
+        top_k, top_p, min_p  [B], as `probabilities` has them
+        features             float [B, F], which all of these codes hear
+        """
         self.features = torch.as_tensor(features, device=self.device)
         voices, n = temperature.shape
         out = np.empty((voices, n), np.int32)
@@ -187,12 +206,15 @@ class ReferenceEngine:
     # ------------------------------------------------------------ state
 
     def state(self) -> dict[str, Any]:
+        """Copies of everything that decides what comes next, by name. With it any engine of the same model and number
+        of voices goes on alike."""
         out: dict[str, Any] = {"position": self.position, "history": self.history.cpu().numpy().astype(np.int32)}
         out |= {"seed": self.seed.copy(), "drawn": self.drawn.copy()}
         out |= {name: h.cpu().numpy().copy() for name, h in self.rnn.items()}
         return out | {f"tier{i}.output": y.cpu().numpy().copy() for i, y in enumerate(self.output)}
 
     def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on from what `state` gave, which stays as it is."""
         self.position = state["position"]
         self.history = torch.as_tensor(state["history"], dtype=torch.int64, device=self.device)
         self.seed, self.drawn = state["seed"].copy(), state["drawn"].copy()

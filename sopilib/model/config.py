@@ -173,6 +173,7 @@ class Config:
         return self.dim if tier else self.mlp_dim
 
     def to_dict(self) -> dict[str, Any]:
+        """Every field by its name, for JSON; `from_dict` gives the same config back."""
         return dataclasses.asdict(self)
 
     @classmethod

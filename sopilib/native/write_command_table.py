@@ -80,6 +80,7 @@ def entry(name: str, command: Any) -> str:
 
 
 def main(table: str, header: str) -> None:
+    """Writes the C++ header for the table of messages; both are paths of files."""
     entries: dict[str, str] = {}
     for command in read_commands(Path(table)).values():
         for name in command.native:

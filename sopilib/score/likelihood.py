@@ -12,25 +12,31 @@ from sopilib.model import Config
 
 
 class Predictor(Protocol):
-    """An `Engine` with one voice, or a network in training."""
+    """What can be scored: an `Engine` with one voice, or a network in training."""
 
     config: Config
 
-    def reset(self) -> None: ...
+    def reset(self) -> None:
+        """Back to the initial state."""
 
-    def teacher_force(self, codes: np.ndarray, features: np.ndarray | None = None) -> np.ndarray: ...
+    def teacher_force(self, codes: np.ndarray, features: np.ndarray | None = None) -> np.ndarray:
+        """Takes codes, int [1, lookback + n], and features, float [1, n, F] or None; returns float32 logits [1, n, q]
+        for codes[:, lookback:]. The state carries on from call to call."""
 
 
 @dataclass(frozen=True)
 class Likelihood:
+    """How well a recording was predicted."""
+
     bits: float
-    """Mean negative log2 likelihood of a sample."""
+    """How many bits it takes on average to say the next sample: the mean of -log2 of its probability."""
     accuracy: float
-    """Share of samples whose code was the likeliest one."""
+    """The share of samples, 0 to 1, whose code was the likeliest one."""
     samples: int
+    """How many samples were scored."""
 
     def __add__(self, other: Likelihood) -> Likelihood:
-        """Of both recordings together."""
+        """The likelihood of both recordings together."""
         n = self.samples + other.samples
         share = self.samples / n
         return Likelihood(
@@ -39,9 +45,13 @@ class Likelihood:
 
 
 def likelihood(predictor: Predictor, codes: np.ndarray, features: np.ndarray | None = None) -> Likelihood:
-    """Of `codes` [n] after a lookback of silence, from the initial state, which is carried to the end.
+    """Scores how well a recording is predicted, from the initial state and a past of silence on.
 
-    Scores the largest multiple of the lookback within n. `predictor` is reset. features [n, F]; None: zeros.
+    predictor  is reset first
+    codes      int [n]; the largest multiple of the lookback within n is scored
+    features   float [n, F]; None: zeros
+
+    Raises SopiError if there are fewer codes than one lookback.
     """
     c = predictor.config
     usable = len(codes) // c.lookback * c.lookback
@@ -64,5 +74,5 @@ def likelihood(predictor: Predictor, codes: np.ndarray, features: np.ndarray | N
 
 
 def bits_per_sample(predictor: Predictor, codes: np.ndarray) -> float:
-    """`likelihood(...).bits`."""
+    """The bits per sample of `likelihood`."""
     return likelihood(predictor, codes).bits

@@ -1,3 +1,5 @@
+"""What a sound is like and what is wrong with it, and how close one is to another: levels, silence, tones, spectrum."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator

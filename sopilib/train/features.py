@@ -14,9 +14,12 @@ from sopilib.errors import SopiError
 
 @dataclass(frozen=True)
 class Curves:
+    """Feature curves, all of the same length."""
+
     names: list[str]
+    """What each of the F features is called."""
     rows: np.ndarray
-    """float64 [frames, F]"""
+    """Their values, float64 [frames, F], one row for each frame."""
 
 
 def measure(kinds: Sequence[str], sound: np.ndarray, rate: int, hop: int, path: Path | None) -> Curves:

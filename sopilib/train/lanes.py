@@ -45,6 +45,7 @@ class Lanes:
         self.segment, self.at, self.left, self.jumps = (np.zeros(batch, np.int64) for _ in range(4))
 
     def next(self) -> Chunk:
+        """The next `config.seq_len` samples of each lane of this process. A lane whose excerpt has ended jumps first."""
         c = self.config
         jumped = self.left <= 0
         for empty in np.flatnonzero(jumped):
@@ -79,10 +80,12 @@ class Lanes:
         self.jumps[lane] += 1
 
     def state_dict(self) -> dict[str, Any]:
+        """Where every lane is, not only those of this process, as plain numbers."""
         whole = {name: getattr(self, name).tolist() for name in ("segment", "at", "left", "jumps")}
         return {**whole, "attempt": self.attempt}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from where `state_dict` was asked, with as many lanes."""
         for name in ("segment", "at", "left", "jumps"):
             getattr(self, name)[:] = state[name]
         self.attempt = state["attempt"]

@@ -14,7 +14,7 @@ from sopilib.errors import SopiError
 
 @dataclass
 class Group:
-    """This process among `size`; alone if torchrun didn't start it."""
+    """This process, number `rank` from 0, among the `size` that train together; alone if torchrun didn't start it."""
 
     rank: int = 0
     size: int = 1
@@ -29,27 +29,27 @@ class Group:
         return cls(distributed.get_rank(), distributed.get_world_size())
 
     def lanes(self, batch: int) -> slice:
-        """This process's share of the batch."""
+        """Which lanes of the batch are this process's. Raises SopiError if they can't be divided evenly."""
         if batch % self.size:
             raise SopiError(f"batch is {batch}, expected a multiple of the {self.size} processes")
         share = batch // self.size
         return slice(self.rank * share, (self.rank + 1) * share)
 
     def wrap(self, module: torch.nn.Module, device: str) -> torch.nn.Module:
-        """Gradients become the mean over the processes."""
+        """The same module, its gradients the mean over all processes."""
         if self.size == 1:
             return module
         devices = [torch.device(device)] if device.startswith("cuda") else None
         return torch.nn.parallel.DistributedDataParallel(module, device_ids=devices)
 
     def sum(self, values: Tensor) -> Tensor:
-        """Over the processes, in all of them."""
+        """The sum of these values over the processes, the same in all of them. `values` is changed."""
         if self.size > 1:
             distributed.all_reduce(values)
         return values
 
     def gather(self, value: Any) -> list[Any]:
-        """Everyone's, in the order of ranks, in all of them."""
+        """The values that the processes give here, in the order of their ranks, the same list in all of them."""
         if self.size == 1:
             return [value]
         out: list[Any] = [None] * self.size
@@ -57,5 +57,6 @@ class Group:
         return out
 
     def leave(self) -> None:
+        """Parts from the other processes. To be called once, at the end."""
         if self.size > 1 and distributed.is_initialized():
             distributed.destroy_process_group()

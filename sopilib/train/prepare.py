@@ -124,6 +124,7 @@ class Dataset:
             raise SopiError(f"{folder}: audio.f32 is cut short, prepare it again")
 
     def seconds(self, part: str) -> float:
+        """How long a part is: "train", "validation" or "test"."""
         return sum(n for _, n in self.segments[part]) / self.sample_rate
 
     def features_at(self, start: int, n: int) -> np.ndarray:
@@ -134,6 +135,7 @@ class Dataset:
 
 
 def is_dataset(folder: str | Path) -> bool:
+    """Whether this is a folder that `sopi prepare` made, by the file that it must hold."""
     return (Path(folder) / "dataset.json").is_file()
 
 

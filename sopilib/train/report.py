@@ -45,6 +45,7 @@ class Report:
             self.cut_back(step)
 
     def say(self, line: str) -> None:
+        """Prints a line, if this run prints at all."""
         if self.loud:
             self._wipe()
             print(line, flush=True)
@@ -123,6 +124,8 @@ class Report:
             self.say(f"goes on from step {step}")
 
     def progress(self, values: dict[str, Any], left: float, final: bool) -> None:
+        """Tells where the run is: `values` by COLUMNS, and how many seconds are left. A line that is `final` stays; the
+        others take each other's place, and are seen on a terminal only."""
         held_out = f", held out {values['held_out_bits']:.3f}" if "held_out_bits" in values else ""
         line = (
             f"step {values['step']}/{self.steps}: {values['train_bits']:.3f}{held_out} bits a sample, "
@@ -164,5 +167,6 @@ class Report:
         pictures.spectrograms(sheet, rate, folder / f"step{step:07}.png")
 
     def close(self) -> None:
+        """Closes TensorBoard's files."""
         if self.tensorboard is not None:
             self.tensorboard.close()

@@ -108,6 +108,7 @@ class SampleRNN(nn.Module):
         return self._linear(e, convolution.flatten(0, 1)).float().unflatten(1, convolution.shape[:2]).transpose(0, 1)
 
     def initial_state(self, batch: int) -> State:
+        """The states with which `batch` sounds begin, for each tier and layer [batch, D or 2 D]."""
         c = self.config
         return [
             [self.weight(f"tier{i}.rnn{k}.initial").expand(batch, -1) for k in range(c.num_rnn_layers)]
