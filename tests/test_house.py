@@ -24,7 +24,6 @@ HEAVY = (
 )
 
 STILL: tuple[str, ...] = (
-    "sopilib/cli/train.py",
     "sopilib/train/publish.py",
     "sopilib/train/report.py",
 )

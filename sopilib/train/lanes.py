@@ -45,7 +45,7 @@ class Lanes:
         self.segment, self.at, self.left, self.jumps = (np.zeros(batch, np.int64) for _ in range(4))
 
     def next(self) -> Chunk:
-        """The next `config.seq_len` samples of each lane of this process. A lane whose excerpt has ended jumps first."""
+        """The next `config.seq_len` samples of each lane of this process. One whose excerpt has ended jumps first."""
         c = self.config
         jumped = self.left <= 0
         for empty in np.flatnonzero(jumped):
