@@ -480,3 +480,29 @@ def test_wrong_options_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(SopiError, match="needs a GPU"):
         Run(tmp_path / "x", None, Config(), Settings(precision="float16", device="cpu"))  # type: ignore[arg-type]
     assert json.loads(json.dumps(PRESETS["live"][1]))
+
+
+def test_a_finished_run_is_published_and_replaces_nothing_of_the_users(
+    sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, out = tmp_path / "run", tmp_path / "models" / "mine"
+    assert train(sounds, "-o", run, "--steps", 4, "--every", 4, *SMALL) == 0
+    words = ["--licence", "CC0", "--about", "Two sounds.", "--retrain", "sopi train"]
+    publish = ["publish", str(run), "-o", str(out), *words]
+    out.mkdir(parents=True)
+    (out / "README.md").write_text("my own notes")
+    for more in ([], ["--overwrite"]):
+        assert cli.main([*publish, *more]) == 1
+        assert "README.md: there is something of that name that is no model's card" in capsys.readouterr().err
+        assert [path.name for path in out.iterdir()] == ["README.md"]
+    assert (out / "README.md").read_text() == "my own notes"
+    (out / "README.md").unlink()
+
+    assert cli.main(publish) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["README.md", "mine.flac", "mine.png", "mine.safetensors"]
+    card = (out / "README.md").read_text()
+    assert card.startswith("# mine\n\nTwo sounds.") and "bits per sample" in card and "| temperature 1.0 |" in card
+    assert sopilib.load(out).about["licence"] == "CC0"
+    assert cli.main(publish) == 1
+    assert "--overwrite to replace it" in capsys.readouterr().err
+    assert cli.main([*publish, "--overwrite"]) == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import sopilib
 from sopilib import library
-from sopilib.cli import bench, doctor, import_, messages, osc_layouts, play, prepare, score, serve, train, tune
+from sopilib.cli import bench, doctor, import_, messages, osc_layouts, play, prepare, publish, score, serve, train, tune
 from sopilib.errors import SopiError, SopiWarning
 from sopilib.files import refuse_foreign
 
@@ -31,6 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     prepare.add_parser(commands)
     train.add_parser(commands)
     tune.add_parser(commands)
+    publish.add_parser(commands)
     score.add_parser(commands)
     import_.add_parser(commands)
     bench.add_parser(commands)

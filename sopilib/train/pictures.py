@@ -1,4 +1,4 @@
-"""Pictures of sound and of training (matplotlib)."""
+"""Pictures of sound and of training, made by matplotlib. Each is a PNG that appears when it is complete."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sopilib.errors import SopiError
+from sopilib.files import whole_file
 
 
 def _figure(rows: int, height: float, share_x: bool) -> tuple[Any, Any, Any]:
@@ -23,6 +24,12 @@ def _figure(rows: int, height: float, share_x: bool) -> tuple[Any, Any, Any]:
     return pyplot, figure, np.atleast_1d(axes)
 
 
+def _save(pyplot: Any, figure: Any, path: Path) -> None:
+    with whole_file(path) as half:
+        figure.savefig(half, dpi=80, format="png")
+    pyplot.close(figure)
+
+
 def spectrograms(parts: dict[str, np.ndarray], sample_rate: int, path: Path) -> None:
     """Writes a PNG with one spectrogram (0 to Nyquist, 80 dB deep) above the other. parts: title -> float [n]."""
     pyplot, figure, axes = _figure(len(parts), 2.6, True)
@@ -33,8 +40,7 @@ def spectrograms(parts: dict[str, np.ndarray], sample_rate: int, path: Path) -> 
         axis.set_title(title, loc="left", fontsize=10)
         axis.set_ylabel("Hz")
     axes[-1].set_xlabel("seconds")
-    figure.savefig(path, dpi=80)
-    pyplot.close(figure)
+    _save(pyplot, figure, path)
 
 
 def learning_curves(rows: Sequence[dict[str, str]], path: Path) -> None:
@@ -53,5 +59,4 @@ def learning_curves(rows: Sequence[dict[str, str]], path: Path) -> None:
         axis.grid(alpha=0.3)
         axis.legend(loc="best", fontsize=8)
     axes[-1].set_xlabel("step")
-    figure.savefig(path, dpi=80)
-    pyplot.close(figure)
+    _save(pyplot, figure, path)

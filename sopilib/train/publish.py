@@ -1,28 +1,76 @@
-"""From a finished run to a folder under models/: the file, ten seconds to hear, a picture and a card.
-
-    python -m sopilib.train.publish RUN -o models/NAME --licence "..." --about "..." --retrain "..."
-
-For a run that knows no data set (of before `sopi prepare`), name the sounds that it was trained on after RUN: the end
-of the last one is scored.
-"""
+"""From a finished run to a folder under models/: the file, ten seconds to hear, a picture and a card, README.md."""
 
 from __future__ import annotations
 
-import argparse
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sopilib import Engine, Model, checkpoint, render, sound
+from sopilib.checkpoint.native import is_model
 from sopilib.errors import SopiError
+from sopilib.files import refuse_foreign, write_whole
 from sopilib.score import describe, likelihood, log_mel_distance, tones
 from sopilib.train.pictures import spectrograms
 from sopilib.train.prepare import Dataset, find_audio
 
 TEMPERATURES = (0.9, 0.95, 1.0)
 LISTEN = 1.0
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a model's card says beside its figures, and how its file is stored."""
+
+    licence: str
+    about: str
+    """A sentence on the recordings."""
+    retrain: str
+    """The command that trained it."""
+    others: list[str] = field(default_factory=list)
+    """Other recordings, with which the spectrum of what it makes is compared."""
+    precision: str = "float16"
+    """How the weights are stored: float32, float16 or int8."""
+
+
+def publish(run: Path, output: Path, words: Words, audio: list[str], overwrite: bool = False) -> list[str]:
+    """Makes the folder `output`, whose name becomes the model's, from the folder of a finished run.
+
+    audio      what it was trained on, for a run that knows no data set (of before `sopi prepare`): the end of the last
+               file is scored
+    overwrite  replaces the files of a model that was published there before
+
+    Returns the card's lines with figures. Raises SopiError if the run can't be read, something can't be written, or
+    another file would be lost.
+    """
+    name = output.name
+    trained = checkpoint.load(run)
+    corpus, held_out_sound = _recordings(run, audio, trained)
+    for suffix, kind, is_kind in (
+        (".safetensors", "sopilib model", is_model),
+        (".flac", "sound file", sound.is_sound),
+        (".png", "picture", lambda path: path.read_bytes().startswith(b"\x89PNG")),
+    ):
+        refuse_foreign(output / f"{name}{suffix}", is_kind, kind, overwrite)
+    card = output / "README.md"
+    refuse_foreign(card, lambda path: path.read_bytes().startswith(f"# {name}\n".encode()), "model's card", overwrite)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        held_out = [trained.encode(s) for s in held_out_sound]
+        model, lines = _save(trained, output / f"{name}.safetensors", words, held_out)
+        heard, ten = _compare(model, corpus, words.others)
+        lines += heard
+        rate = model.config.sample_rate
+        sound.write_audio(output / f"{name}.flac", [ten[None]], rate)
+        pictures = {"recording": corpus[-10 * rate :], f"model, temperature {LISTEN}": ten}
+        spectrograms(pictures, rate, output / f"{name}.png")
+        write_whole(card, _card(model, name, words.about, words.licence, lines, words.retrain).encode())
+    except OSError as e:
+        raise SopiError(f"{output}: could not be written ({e.strerror or e})") from None
+    return lines
 
 
 def _recordings(run: Path, audio: list[str], trained: Model) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -99,68 +147,37 @@ def _card(model: Model, name: str, about: str, licence: str, lines: list[str], r
     )
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m sopilib.train.publish", description=(__doc__ or "").splitlines()[0]
-    )
-    parser.add_argument("run", type=Path, help="folder of a training run")
-    parser.add_argument("audio", nargs="*", help="what it was trained on")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder to make; its name is the model's")
-    parser.add_argument("--licence", required=True)
-    parser.add_argument("--about", required=True, help="a sentence on the recordings")
-    parser.add_argument("--retrain", required=True, help="the command that trained it")
-    parser.add_argument("--others", nargs="*", default=[], help="other recordings, to compare the spectrum with")
-    parser.add_argument("--precision", default="float16", help="of the file: float32, float16 or int8")
-    args = parser.parse_args(argv)
-    try:
-        trained = checkpoint.load(args.run)
-        name, rate = args.output.name, trained.config.sample_rate
-        corpus, held_out_sound = _recordings(args.run, args.audio, trained)
-        args.output.mkdir(parents=True, exist_ok=True)
-        path = args.output / f"{name}.safetensors"
-        held_out = [trained.encode(s) for s in held_out_sound]
-        bits = {p: _bits(Engine(trained, precision=p), held_out) for p in ("f32", "int8", "int4")}
-        model = Model(
-            trained.config, trained.weights, {**trained.about, "licence": args.licence, "data": args.about}, name
+def _save(trained: Model, path: Path, words: Words, held_out: list[np.ndarray]) -> tuple[Model, list[str]]:
+    """Writes the file. Returns the model as it loads from there, and the lines on how well it predicts."""
+    bits = {p: _bits(Engine(trained, precision=p), held_out) for p in ("f32", "int8", "int4")}
+    about = {**trained.about, "licence": words.licence, "data": words.about}
+    about["training"] = {**about["training"], "held_out_bits": {k: round(b, 4) for k, b in bits.items()}}
+    checkpoint.save(Model(trained.config, trained.weights, about, path.stem), path, words.precision)
+    model = checkpoint.load(path)
+    played = Engine(model)
+    return model, [
+        f"Held out: **{bits['f32']:.3f} bits per sample** in f32, {bits['int8']:.3f} in int8,",
+        f"{bits['int4']:.3f} in int4;",
+        f"{_bits(played, held_out):.3f} in {played.precision}, as it plays, from this {words.precision} file.",
+        "",
+    ]
+
+
+def _compare(model: Model, corpus: np.ndarray, others: list[str]) -> tuple[list[str], np.ndarray]:
+    """Lines of a table on what the model makes beside the recordings, float [n]; and ten seconds of it to hear."""
+    rate = model.config.sample_rate
+    lines = [
+        "| 30 s each | level | peak | DC | longest silence | tones | spectrum, distance to the recordings |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    also = {Path(o).name: np.concatenate([sound.read_audio(f, rate) for f in find_audio([o])]) for o in others}
+    sounds = {"the recordings": corpus} | {f"temperature {t}": _generate(model, 30, t, 1) for t in TEMPERATURES}
+    for title, audio in sounds.items():
+        d = describe(audio, rate)
+        distances = [f"{log_mel_distance(audio, corpus, rate):.1f} dB"]
+        distances += [f"{log_mel_distance(audio, x, rate):.1f} to {k}" for k, x in also.items()]
+        lines.append(
+            f"| {title} | {d.rms_db:.1f} dB | {d.peak_db:.1f} dB | {d.dc:.1e} | {d.longest_silence:.2f} s "
+            f"| {tones(audio, rate):.1f} dB | {', '.join(distances)} |"
         )
-        model.about["training"] = {
-            **model.about["training"],
-            "held_out_bits": {k: round(b, 4) for k, b in bits.items()},
-        }
-        checkpoint.save(model, path, args.precision)
-
-        model = checkpoint.load(path)
-        played = Engine(model)
-        lines = [
-            f"Held out: **{bits['f32']:.3f} bits per sample** in f32, {bits['int8']:.3f} in int8,",
-            f"{bits['int4']:.3f} in int4;",
-            f"{_bits(played, held_out):.3f} in {played.precision}, as it plays, from this {args.precision} file.",
-            "",
-            "| 30 s each | level | peak | DC | longest silence | tones | spectrum, distance to the recordings |",
-            "|---|---|---|---|---|---|---|",
-        ]
-        others = {
-            Path(o).name: np.concatenate([sound.read_audio(f, rate) for f in find_audio([o])]) for o in args.others
-        }
-        sounds = {"the recordings": corpus} | {f"temperature {t}": _generate(model, 30, t, 1) for t in TEMPERATURES}
-        for title, audio in sounds.items():
-            d = describe(audio, rate)
-            distances = [f"{log_mel_distance(audio, corpus, rate):.1f} dB"]
-            distances += [f"{log_mel_distance(audio, x, rate):.1f} to {k}" for k, x in others.items()]
-            lines.append(
-                f"| {title} | {d.rms_db:.1f} dB | {d.peak_db:.1f} dB | {d.dc:.1e} | {d.longest_silence:.2f} s "
-                f"| {tones(audio, rate):.1f} dB | {', '.join(distances)} |"
-            )
-        ten = sounds[f"temperature {LISTEN}"][: 10 * rate]
-        sound.write_audio(args.output / f"{name}.flac", [ten[None]], rate)
-        pictures = {"recording": corpus[-10 * rate :], f"model, temperature {LISTEN}": ten}
-        spectrograms(pictures, rate, args.output / f"{name}.png")
-        (args.output / "README.md").write_text(_card(model, name, args.about, args.licence, lines, args.retrain))
-    except SopiError as e:
-        parser.exit(1, f"{e}\n")
-    print("\n".join(lines))
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    return lines, sounds[f"temperature {LISTEN}"][: 10 * rate]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -135,10 +134,9 @@ class Report:
         (self.say if final else self.show)(line)
 
     def curves(self) -> None:
+        """Draws log.csv anew as curves.png. OSError if it can't be written; the old picture then stays."""
         if self.first:
-            half = self.folder / "curves.part.png"
-            pictures.learning_curves(self.rows(), half)
-            os.replace(half, self.folder / "curves.png")
+            pictures.learning_curves(self.rows(), self.folder / "curves.png")
             if self.tensorboard is not None:
                 self.tensorboard.flush()
 
