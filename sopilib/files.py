@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from sopilib.errors import SopiError
 
-__all__ = ["refuse_foreign", "whole_file", "write_new", "write_whole"]
+__all__ = ["refuse_foreign", "whole_file", "whole_folder", "write_whole"]
 
 
 _turns: weakref.WeakValueDictionary[str, threading.Lock] = weakref.WeakValueDictionary()
@@ -40,8 +41,7 @@ def whole_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     with _turns.setdefault(os.path.abspath(half), threading.Lock()):
         try:
             yield half
-            with half.open("rb+") as file:
-                os.fsync(file.fileno())
+            _sync_file(half)
             if overwrite:
                 os.replace(half, path)
             else:
@@ -52,15 +52,38 @@ def whole_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
                 half.unlink()
 
 
-def write_whole(path: Path, content: bytes | memoryview) -> None:
-    """Writes a file of these bytes, in place of an old one. If it raises OSError, the old one is as it was."""
-    with whole_file(path) as half:
-        half.write_bytes(content)
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Gives the folder to fill in place of `path`, whose name it takes at the end, when all its files are on the disk.
+
+    Raises FileExistsError if there is something of that name, at the end too. If the block raises anything, or OSError
+    is raised because the disk is full or can't be written, nothing is left.
+    """
+    if os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, "there is such a folder already", str(path))
+    half = path.with_name(path.name + ".part")
+    shutil.rmtree(half, ignore_errors=True)
+    try:
+        half.mkdir(parents=True)
+        yield half
+        for inside in half.rglob("*"):
+            if inside.is_file():
+                _sync_file(inside)
+            elif inside.is_dir():
+                _sync_folder(inside)
+        _sync_folder(half)
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, "somebody made such a folder meanwhile", str(path))
+        half.rename(path)
+        _sync_folder(path.parent)
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
 
 
-def write_new(path: Path, content: bytes | memoryview) -> None:
-    """Writes a file of these bytes. FileExistsError, which is an OSError, if there is one of this name already."""
-    with whole_file(path, overwrite=False) as half:
+def write_whole(path: Path, content: bytes | memoryview, *, overwrite: bool = True) -> None:
+    """Writes a file of these bytes, in place of an old one unless `overwrite` is False. If it raises OSError, which
+    FileExistsError is too, the old one is as it was."""
+    with whole_file(path, overwrite=overwrite) as half:
         half.write_bytes(content)
 
 
@@ -88,6 +111,12 @@ def _name_if_free(half: Path, path: Path) -> None:
     except OSError:  # a file system without links, as on a memory stick: takes the name first, then fills it
         path.open("xb").close()
         os.replace(half, path)
+
+
+def _sync_file(path: Path) -> None:
+    """Puts what was written into a file on the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

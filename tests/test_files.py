@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sopilib.errors import SopiError
-from sopilib.files import refuse_foreign, whole_file, write_new, write_whole
+from sopilib.files import refuse_foreign, whole_file, whole_folder, write_whole
 
 
 def test_a_file_takes_the_old_ones_place_when_it_is_whole(tmp_path: Path) -> None:
@@ -51,12 +51,12 @@ def test_file_and_name_are_on_the_disk_before_the_call_returns(tmp_path: Path, m
 
 def test_a_new_file_takes_nobodys_place(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
-    write_new(path, b"first")
+    write_whole(path, b"first", overwrite=False)
     with pytest.raises(FileExistsError):
-        write_new(path, b"second")
+        write_whole(path, b"second", overwrite=False)
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     with pytest.raises(FileExistsError):
-        write_new(tmp_path / "dangling", b"second")
+        write_whole(tmp_path / "dangling", b"second", overwrite=False)
     assert path.read_bytes() == b"first"
 
 
@@ -74,7 +74,7 @@ def test_of_two_who_make_a_new_file_at_once_one_is_told(
         half.write_bytes(b"mine")
         path.write_bytes(b"another's")
     assert path.read_bytes() == b"another's"
-    write_new(tmp_path / "b.bin", b"mine")
+    write_whole(tmp_path / "b.bin", b"mine", overwrite=False)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.bin", "b.bin"]
     assert (tmp_path / "b.bin").read_bytes() == b"mine"
 
@@ -104,3 +104,26 @@ def test_only_a_file_of_the_same_kind_is_replaced_and_only_when_asked(tmp_path: 
     with pytest.raises(SopiError, match="--overwrite"):
         refuse_foreign(path, lambda p: True, "sound file", False)
     refuse_foreign(path, lambda p: True, "sound file", True)
+
+
+def test_a_folder_appears_when_all_of_it_is_there_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    with pytest.raises(OSError, match="full"), whole_folder(path) as half:
+        (half / "a.bin").write_bytes(b"some")
+        raise OSError("the disk is full")
+    assert not list(tmp_path.iterdir())
+    with whole_folder(path) as half:
+        (half / "inside").mkdir()
+        (half / "inside" / "a.bin").write_bytes(b"all")
+        assert not path.exists()
+    assert (path / "inside" / "a.bin").read_bytes() == b"all"
+    with pytest.raises(FileExistsError), whole_folder(path):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["data"]
+
+
+def test_all_that_is_replaced_is_replaced_by_one_writer() -> None:
+    root = Path(__file__).parents[1] / "sopilib"
+    words = ("os.replace(", '.part"', "mkstemp(", "NamedTemporaryFile(", "os.rename(")
+    found = {path.name for path in root.rglob("*.py") if any(word in path.read_text() for word in words)}
+    assert found == {"files.py"}

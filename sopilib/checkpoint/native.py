@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from sopilib.errors import SopiError
-from sopilib.files import whole_file
+from sopilib.files import write_whole
 from sopilib.model import Config, Model, shapes
 
 FORMAT, VERSION = "sopilib", "1"
@@ -51,8 +51,7 @@ def save(model: Model, path: str | Path, precision: str = "float32", *, overwrit
         "about": json.dumps(model.about),
     }
     try:
-        with whole_file(path, overwrite=overwrite) as half:
-            half.write_bytes(to_bytes(arrays, metadata))
+        write_whole(path, to_bytes(arrays, metadata), overwrite=overwrite)
     except (OSError, SafetensorError) as e:
         raise SopiError(f"{path}: could not be written ({e})") from None
 

@@ -64,7 +64,8 @@ class Snapshots:
         that name that holds no snapshots is left alone."""
         if not self.slots:
             raise SopiError("nothing is stored, expected snapshot store <slot> before")
-        if path.exists() and not _holds_snapshots(path):
+        replaces = path.exists()
+        if replaces and not _holds_snapshots(path):
             raise SopiError("there is a file of that name that holds no snapshots, choose another name")
         arrays: dict[str, np.ndarray] = {}
         positions: dict[str, int] = {}
@@ -86,7 +87,7 @@ class Snapshots:
             "name": model.name,
             "positions": json.dumps(positions),
         }
-        write_whole(path, save(arrays, metadata))
+        write_whole(path, save(arrays, metadata), overwrite=replaces)
 
     @staticmethod
     def read(path: Path, model: Model) -> dict[int, tuple[Any, Model]]:

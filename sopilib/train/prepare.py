@@ -14,8 +14,6 @@ import dataclasses
 import glob
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from sopilib.errors import SopiError
+from sopilib.files import whole_folder
 from sopilib.sound import read_sound, resample
 from sopilib.train import features as feature_curves
 from sopilib.train.settings import option
@@ -165,16 +164,11 @@ def prepare(paths: Sequence[str | Path], output: str | Path, options: Preparatio
     if output.exists():
         raise SopiError(f"{output} exists already: give another name, or remove it")
     files = find_audio(paths)
-    half = output.with_name(output.name + ".part")
     try:
-        shutil.rmtree(half, ignore_errors=True)
-        half.mkdir(parents=True)
-        _Builder(half, options).build(files)
-        os.replace(half, output)
+        with whole_folder(output) as half:
+            _Builder(half, options).build(files)
     except OSError as e:
         raise SopiError(f"{output}: could not be written ({e.strerror or e})") from None
-    finally:
-        shutil.rmtree(half, ignore_errors=True)
     return Dataset(output)
 
 
