@@ -57,7 +57,7 @@ def save(model: Model, path: str | Path, precision: str = "float32", *, overwrit
 
 
 def recognise(path: Path) -> bool:
-    """Whether this is, or by its name should be, a .safetensors file."""
+    """Whether `path` is a .safetensors file, of whatever content: by its suffix, or else by its first bytes."""
     if path.suffix == ".safetensors":
         return True
     if not path.is_file():
@@ -77,7 +77,8 @@ def is_model(path: Path) -> bool:
 
 
 def load(path: str | Path) -> Model:
-    """Reads a file that `save` wrote. Raises SopiError with what is wrong if it is anything else."""
+    """Returns the model in a file that `save` wrote, its weights as float32. Raises SopiError with what is wrong if the
+    file is anything else, damaged, or of another version."""
     path = Path(path)
     _check_header(path)
     try:

@@ -86,7 +86,7 @@ def _newest_of_run(run: Path) -> Path | None:
 
 
 def _date(name: str) -> datetime | None:
-    """When a run began, of its folder's name."""
+    """When a run began, as the name of its folder says; None if it doesn't."""
     try:
         return datetime.strptime(name, "%d.%m.%Y_%H.%M.%S")
     except ValueError:
@@ -106,7 +106,8 @@ def _head(path: Path) -> bytes:
 
 
 def load(path: Path, options: Options) -> Model:
-    """Raises SopiError with what is wrong. Options: sample_rate, q_type ("mu-law", "linear"), final_relu."""
+    """Returns the model that a checkpoint holds, or of a folder its newest one. It takes the options sample_rate,
+    q_type ("mu-law" or "linear") and final_relu. Raises SopiError with what is wrong with the files or the options."""
     prefix = _prefix(path)
     assert prefix is not None
     record = Record(NAME, prefix, options, takes=("sample_rate", "q_type", "final_relu"))

@@ -97,7 +97,7 @@ class Record:
                 raise SopiError(f"{path}: {name} is no option for {peer} checkpoints, which take {', '.join(takes)}")
 
     def found(self, name: str, value: Any, where: str) -> None:
-        """`value` of `name` was read, or follows from, `where`: a file's name or some weight's shape."""
+        """Notes that `name` has this `value`, and `where` that was read: a file's name, or "shapes"."""
         self._found[name] = one_line(f"{value} ({where})")
 
     def choose(self, name: str, default: Any, found: Any = None, where: str = "", note: str = "") -> Any:
@@ -113,12 +113,13 @@ class Record:
         return default
 
     def warn(self, text: str) -> None:
-        """`text`: one clause that says what was assumed, and what to do if that's wrong."""
+        """Notes what was assumed, and what to do if that is wrong: one clause, which the user is told."""
         self._assumed.append(one_line(text))
 
     @property
     def about(self) -> dict[str, Any]:
-        """from, file, found {name: value (where)}, given {name: value}, assumed [sentences, told as warnings]."""
+        """What is kept in a model's `about["import"]`: the system it is `from`, the `file`, what was `found` (by name,
+        a value and where), what was `given`, and the sentences that were `assumed` and told as warnings."""
         return {
             "from": self.peer,
             "file": self.path.name,
@@ -143,7 +144,7 @@ class Parameters:
         return name in self.shapes
 
     def shape(self, name: str, axes: int) -> tuple[int, ...]:
-        """Raises SopiError if it is missing or has another number of axes."""
+        """The shape of the array `name`. Raises SopiError if it is missing or has another number of axes."""
         if name not in self.shapes:
             raise SopiError(f"{name} is missing")
         if len(self.shapes[name]) != axes:
@@ -151,7 +152,8 @@ class Parameters:
         return self.shapes[name]
 
     def take(self, name: str, *shape: int) -> NDArray[np.float32]:
-        """Raises SopiError if it is missing, has another shape, or holds values that are not finite."""
+        """The array `name`, which counts as taken. Raises SopiError if it is missing, has another shape, or holds
+        values that are not finite."""
         if self.shape(name, len(shape)) != shape:
             raise SopiError(f"{name} has shape {self.shapes[name]}, expected {shape}")
         self._left.pop(name, None)

@@ -92,7 +92,8 @@ class Array:
 
 
 def integers(value: Any) -> tuple[int, ...]:
-    """A shape or strides: a short tuple or list of numbers 0 .. 2**48. Raises ValueError."""
+    """A shape or strides as a tuple. Raises ValueError unless it is a short tuple or list of whole numbers from 0 to
+    2**48."""
     if (
         not isinstance(value, (tuple, list))
         or len(value) > _MOST_AXES
@@ -160,7 +161,8 @@ def read(file: BinaryIO, known: Mapping[str, Builder | None] = NUMPY, persistent
 
 
 def read_file(path: Path) -> Any:
-    """The value of the one pickle in a file. Raises SopiError."""
+    """The value of the one pickle in a file. Raises SopiError if it is damaged, or names something that is not
+    known."""
     try:
         with path.open("rb") as file:
             return read(file)
@@ -335,7 +337,8 @@ class _Machine:
             self.spend(target.value.nbytes)
 
     def spend(self, n: int) -> None:
-        """Counts bytes of arrays and of what they are made from: a file can name the same bytes any number of times."""
+        """Counts bytes of arrays and of what they are made from, since a file can name the same bytes any number of
+        times. Raises ValueError if they come to more than the file can hold."""
         self.spent += n
         if self.spent > 2 * self.size:
             raise ValueError("arrays that hold more than the file")

@@ -39,20 +39,21 @@ class _Broken(Exception):
 
 @dataclass(frozen=True)
 class Entry:
-    """One variable of the index."""
+    """Where the values of one variable lie, and what they are."""
 
     dtype: int
     shape: tuple[int, ...]
     shard: int
     offset: int
     size: int
-    """bytes"""
+    """How many bytes its values take."""
     crc: int | None
     sliced: bool
 
 
 class Bundle:
-    """`entries` by name, and `read` for the values of one. Raises SopiError with what is wrong."""
+    """A checkpoint of TensorFlow 2: `entries` has its variables by name, and `read` gives the values of one. Making one
+    reads the index; it raises SopiError with what is wrong with that."""
 
     def __init__(self, prefix: Path) -> None:
         self.prefix = prefix
@@ -77,7 +78,8 @@ class Bundle:
             raise SopiError(f"{index}: no index of a TensorFlow checkpoint, or cut short or damaged ({what})") from None
 
     def read(self, name: str) -> np.ndarray:
-        """Little-endian float32 array, its CRC checked."""
+        """The values of one variable, a little-endian float32 array of its shape. Raises SopiError if the file that has
+        them is missing, cut short or damaged, or if they are no float32."""
         e = self.entries[name]
         shard = self.prefix.with_name(f"{self.prefix.name}.data-{e.shard:05d}-of-{self._shards:05d}")
         if e.dtype != DT_FLOAT or e.sliced:

@@ -76,7 +76,7 @@ class Tensor:
     """All numbers of a storage, little-endian."""
 
     def array(self) -> NDArray[np.float32]:
-        """float32, of its shape. Raises SopiError if its storage is not all there."""
+        """The numbers as float32, of the tensor's shape. Raises SopiError if its storage is not all there."""
         s = self.storage
         data = self.fetch(s)
         if len(data) != s.size * s.itemsize:
@@ -109,7 +109,8 @@ def mentions(path: Path, name: str) -> bool:
 
 
 def read(path: Path) -> Any:
-    """The object in the file: plain containers and values, its tensors as `Tensor`. Raises SopiError."""
+    """The object in the file: plain containers and values, and its tensors as `Tensor`. Raises SopiError if the file is
+    not of torch.save, is damaged, or names something that is not known."""
     try:
         with path.open("rb") as file:
             if file.read(len(_ZIP_STARTS)) == _ZIP_STARTS:
@@ -121,7 +122,7 @@ def read(path: Path) -> Any:
 
 
 def parameters(state_dict: Any) -> Parameters:
-    """Of a module's state: tensors by name. Raises SopiError if it is something else."""
+    """The tensors of a module's state, by name. Raises SopiError if `state_dict` is something else."""
     if not isinstance(state_dict, dict) or not all(isinstance(t, Tensor) for t in state_dict.values()):
         raise SopiError("a torch file without a module's parameters")
     tensors = {str(name): tensor for name, tensor in state_dict.items()}
