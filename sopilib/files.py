@@ -12,13 +12,13 @@ import os
 import shutil
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sopilib.errors import SopiError
 
-__all__ = ["refuse_foreign", "whole_file", "whole_folder", "write_whole"]
+__all__ = ["holds_others", "refuse_foreign", "whole_file", "whole_folder", "write_whole"]
 
 
 _turns: weakref.WeakValueDictionary[str, threading.Lock] = weakref.WeakValueDictionary()
@@ -100,6 +100,15 @@ def refuse_foreign(path: Path, is_kind: Callable[[Path], bool], kind: str, overw
         raise SopiError(f"{path}: there is something of that name that is no {kind}, expected the name of a new file")
     if not overwrite:
         raise SopiError(f"{path}: there is such a file already, expected another name, or --overwrite to replace it")
+
+
+def holds_others(folder: Path, own: Collection[str] = ()) -> bool:
+    """True if there is something in this folder, or of its name, that may be the user's: all but hidden files, what has
+    a name in `own`, and what is left of that where it was cut off. False if there is no such folder. Raises OSError if
+    it can't be read."""
+    if not folder.is_dir():
+        return os.path.lexists(folder)
+    return any(name.removesuffix(".part") not in own and not name.startswith(".") for name in os.listdir(folder))
 
 
 def _name_if_free(half: Path, path: Path) -> None:

@@ -434,6 +434,26 @@ def test_a_run_whose_beginning_cannot_be_read_is_one_sentence(
         assert said.count("\n") == 1
 
 
+def test_nothing_of_the_users_is_overwritten_by_training_or_tuning(
+    sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name in ("log.csv", "notes.txt", "trials.csv", "live.json"):
+        (mine / name).write_bytes(b"\xff my own")
+        for command in ("train", "tune"):
+            assert cli.main([command, str(sounds), "-o", str(mine)]) == 1
+            said = capsys.readouterr().err
+            assert said.startswith(f"sopi {command}: {mine}: there ")
+            assert said.count("\n") == 1
+        assert [p.name for p in mine.iterdir()] == [name]
+        assert (mine / name).read_bytes() == b"\xff my own"
+        (mine / name).unlink()
+    options = ["--steps", 2, *SMALL]
+    (mine / "dataset.part").mkdir()  # of a run that was killed before it had begun
+    assert train(sounds, "-o", mine, *options) == 0
+
+
 # ------------------------------------------------------------------ lanes
 
 

@@ -1,14 +1,10 @@
-"""Options of a command from the fields of a dataclass, which know their types and helps; and options from a file."""
+"""Options of a command from the fields of a dataclass, which know their types and helps."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-from pathlib import Path
 from typing import Any, get_args, get_type_hints
-
-from sopilib.errors import SopiError
 
 
 def add(parser: Any, kind: type, helps: dict[str, str] | None = None, without: tuple[str, ...] = ()) -> None:
@@ -44,14 +40,3 @@ def given(args: argparse.Namespace, kind: type) -> dict[str, Any]:
     """The values of the fields of the dataclass `kind` that were given as options, by name."""
     values = {f.name: getattr(args, f.name, None) for f in dataclasses.fields(kind)}
     return {name: value for name, value in values.items() if value is not None}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Reads options, by name, from a JSON file. Raises SopiError if it can't be read or is no JSON object."""
-    try:
-        values = json.loads(path.read_text())
-    except (OSError, ValueError) as e:
-        raise SopiError(f"{path}: not a readable JSON file ({e})") from None
-    if not isinstance(values, dict):
-        raise SopiError(f"{path}: expected a JSON object")
-    return values

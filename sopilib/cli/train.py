@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sopilib.cli import options
 from sopilib.errors import SopiError
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     folder: Path = args.output
     group = Group.join(machine.device(args.device or "auto"))
     try:
-        work = run_folder.open_run(folder, _wanted(args, begins=not run_folder.exists(folder)), group)
+        work = run_folder.open_run(folder, _wanted(args), group)
         why = work.train()
     finally:
         group.leave()
@@ -88,17 +88,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _wanted(args: argparse.Namespace, begins: bool) -> Wanted:
-    """What the command line asks for. The file of --config is read if the run `begins` only: else it has its values."""
+def _wanted(args: argparse.Namespace) -> Wanted:
+    """What the command line asks for."""
     from sopilib.train.prepare import Preparation
     from sopilib.train.run_folder import Wanted
-    from sopilib.train.settings import PRESETS, Settings
+    from sopilib.train.settings import Settings
 
     values = {**options.given(args, Config), **options.given(args, Settings)}
     values.pop("features", None)  # those of the sound: the data set knows how many there are
     preparation = options.given(args, Preparation)
     preparation.pop("sample_rate", None)
-    preset: dict[str, Any] | None = PRESETS[args.preset][1] if args.preset else None
-    if args.config and begins:
-        preset = {**(preset or {}), **options.read_json(args.config)}
-    return Wanted(values, args.audio, preparation, preset, args.start)
+    return Wanted(values, args.audio, preparation, args.preset, args.config, args.start)

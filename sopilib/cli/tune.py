@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sopilib.cli import options
 from sopilib.errors import SopiError
 
 
@@ -38,14 +37,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     """Searches until all trials are done; returns the exit status, 130 after Ctrl-C. Raises SopiError."""
     from sopilib.train.prepare import Dataset, Preparation, is_dataset, prepare
-    from sopilib.train.settings import PRESETS
+    from sopilib.train.settings import PRESETS, read_values
 
     if args.trials < 1 or args.samples <= 0:
         raise SopiError("expected --trials of at least 1 and --samples above 0")
     try:
-        from sopilib.train.tune import Search
+        from sopilib.train.tune import Search, refuse_others
     except ImportError as e:
         raise SopiError(f"tuning needs PyTorch and Optuna ({e}): pip install 'sopilib[train,tune]'") from None
+    refuse_others(args.output)
     made = args.output / "dataset"
     if len(args.audio) == 1 and is_dataset(args.audio[0]):
         dataset = Dataset(args.audio[0])
@@ -53,10 +53,10 @@ def run(args: argparse.Namespace) -> int:
         dataset = Dataset(made) if is_dataset(made) else prepare(args.audio, made, Preparation())
     base = {
         **PRESETS[args.preset][1],
-        **(options.read_json(args.config) if args.config else {}),
+        **(read_values(args.config) if args.config else {}),
         "sample_rate": dataset.sample_rate,
     }
-    space = options.read_json(args.search) if args.search else None
+    space = read_values(args.search) if args.search else None
     search = Search(args.output, dataset, base, space, round(args.samples * 1e6), args.sampler, args.seed, args.ray)
     try:
         search.run(args.trials)

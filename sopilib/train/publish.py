@@ -48,6 +48,8 @@ def publish(run: Path, output: Path, words: Words, audio: list[str], overwrite: 
     """
     name = output.name
     trained = checkpoint.load(run)
+    if "training" not in trained.about:
+        raise SopiError(f"{run}: doesn't say how it was trained, expected a run of `sopi train`")
     corpus, held_out_sound = _recordings(run, audio, trained)
     for suffix, kind, is_kind in (
         (".safetensors", "sopilib model", is_model),
@@ -88,7 +90,10 @@ def _recordings(run: Path, audio: list[str], trained: Model) -> tuple[np.ndarray
 
 
 def _bits(engine: Engine, held_out: list[np.ndarray]) -> float:
+    """The bits per sample of all these stretches of codes together."""
     scores = [likelihood(engine, codes) for codes in held_out if len(codes) >= engine.config.lookback]
+    if not scores:
+        raise SopiError("nothing was held out from training that could be scored: train with --validation")
     return sum(s.bits * s.samples for s in scores) / sum(s.samples for s in scores)
 
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from sopilib import checkpoint
 from sopilib.errors import SopiError
-from sopilib.files import write_whole
+from sopilib.files import holds_others, write_whole
 from sopilib.model import Config, Model
 from sopilib.train import state
 from sopilib.train.loop import Run
 from sopilib.train.parallel import Group
 from sopilib.train.prepare import Dataset, Preparation, is_dataset, prepare
-from sopilib.train.settings import DEFAULT, LATER, PRESETS, from_values
+from sopilib.train.settings import DEFAULT, LATER, PRESETS, from_values, read_values
 
 NAME = "run.json"
 
@@ -40,8 +40,8 @@ class Beginning:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked for when a run is begun or gone on with. A run that goes on takes no notice of audio, preset and
-    start, for it has them from its beginning."""
+    """What is asked for when a run is begun or gone on with. A run that goes on looks at `values` alone, for it has all
+    else from its beginning."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     """Values of `Config` and `Settings` that were given."""
@@ -49,8 +49,10 @@ class Wanted:
     """Sound files, folders and patterns; or the folder of one data set."""
     preparation: Mapping[str, Any] = field(default_factory=dict)
     """Values of `Preparation` that were given, for a data set that is made from `audio`."""
-    preset: Mapping[str, Any] | None = None
-    """Values that go before their defaults but after `values`; None: those of `DEFAULT`, unless there is a `start`."""
+    preset: str | None = None
+    """A key of `PRESETS`; None: `DEFAULT`, unless there is a `config` or a `start`."""
+    config: Path | None = None
+    """A JSON file of values that go before the preset's; `values` go before both."""
     start: str | None = None
     """A model, by name or file, to go on training."""
 
@@ -84,9 +86,21 @@ def open_run(folder: Path, wanted: Wanted, group: Group, say: Callable[[str], No
     """Goes on with the run in `folder`, or begins one there. All processes of `group` call this together. What there is
     to know of a data set that is made goes to `say`.
 
-    Raises SopiError if there is no run and no sound, or something asked for is impossible or not what the run has.
+    Raises SopiError if there is no run and no sound, the folder holds something else, or what is asked for is
+    impossible or not what the run has.
     """
-    return _go_on(folder, wanted) if exists(folder) else _begin(folder, wanted, group, say)
+    # looked at by one process: the others may come when it has begun already
+    there = group.gather(_what_is_there(folder))[0]
+    if there == "something else":
+        raise SopiError(f"{folder}: there are files in it, but no run to go on with, expected the name of a new folder")
+    return _go_on(folder, wanted) if there == "run" else _begin(folder, wanted, group, say)
+
+
+def _what_is_there(folder: Path) -> str:
+    """ "run", "nothing" that a new run would touch, or "something else"."""
+    if exists(folder):
+        return "run"
+    return "something else" if holds_others(folder, ("dataset",)) else "nothing"
 
 
 def _go_on(folder: Path, wanted: Wanted) -> Run:
@@ -100,10 +114,12 @@ def _go_on(folder: Path, wanted: Wanted) -> Run:
 
 def _begin(folder: Path, wanted: Wanted, group: Group, say: Callable[[str], None]) -> Run:
     start = checkpoint.load(wanted.start) if wanted.start else None
-    preset = wanted.preset
-    if preset is None:
-        preset = {} if start else PRESETS[DEFAULT][1]
-    values = {**preset, **wanted.values}
+    preset = wanted.preset or (None if wanted.config or start else DEFAULT)
+    values = {
+        **(PRESETS[preset][1] if preset else {}),
+        **(read_values(wanted.config) if wanted.config else {}),
+        **wanted.values,
+    }
     if start is not None:
         values["features"] = start.config.features
     config, settings = from_values(values, start.config if start else None)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sopilib.errors import SopiError
@@ -153,6 +155,17 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Name -> what it is for, and its values: those of `Config` and of `Settings`, whose names differ."""
 _COURSE = {"learning_rate": "lr", "batch_size": "batch", "dropout": "rnn_dropout"}
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """Option -> value, from a JSON file such as the course's *.config.json. Raises SopiError if it holds no object."""
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError) as e:
+        raise SopiError(f"{path}: not a readable JSON file ({e})") from None
+    if not isinstance(values, dict):
+        raise SopiError(f"{path}: expected a JSON object")
+    return values
 
 
 def from_values(values: Mapping[str, Any], model: Config | None = None) -> tuple[Config, Settings]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sopilib.errors import SopiError
-from sopilib.files import write_whole
+from sopilib.files import holds_others, write_whole
 from sopilib.model import Config
 from sopilib.train import machine
 from sopilib.train.loop import Run
@@ -36,6 +36,12 @@ SPACE: dict[str, Any] = {
     "rnn_dropout": {"low": 0.0, "high": 0.3},
 }
 """Option -> its values to try, or the ends of a range."""
+
+
+def refuse_others(folder: Path) -> None:
+    """Raises SopiError if `folder` holds something that is no search, and so may be the user's."""
+    if not (folder / "study.db").exists() and holds_others(folder, ("dataset",)):
+        raise SopiError(f"{folder}: there are files in it, but no search, expected the name of a new folder")
 
 
 class Search:
@@ -68,6 +74,7 @@ class Search:
                 isinstance(values, dict) and {"low", "high"} <= set(values)
             ):
                 raise SopiError(f'{name}: expected a list of values, or {{"low": ..., "high": ..., "log": true}}')
+        refuse_others(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as e:
