@@ -45,7 +45,7 @@ int main(int argc, char **argv)
                 sampling[1].top_k = 9, sampling[2].top_p = 0.7f, sampling[3].min_p = 0.1f;
                 std::vector<int32_t> codes(voices * n);
                 engine.reset(7);
-                engine.generate(codes.data(), n, {temperature.data(), sampling.data()});
+                engine.generate(codes.data(), nullptr, n, {temperature.data(), sampling.data()});
                 engine.teacher_force(codes.data(), n, n, nullptr, logits.data());
                 std::printf("%s %s %s %016llx %016llx\n", s.name, precision, kernels->name, hash(logits), hash(codes));
             }

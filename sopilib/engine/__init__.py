@@ -162,13 +162,17 @@ class Engine:
         """Everything that a bit-exact continuation needs, as numpy arrays; both backends use the same names.
 
         position (samples since frames began, modulo lookback), history int32 (voices, lookback), seed and drawn
-        uint64 (voices,), tier{i}.rnn{l} float32 (voices, D or 2D), tier{i}.output float32 (voices, D).
+        uint64 (voices,), tier{i}.rnn{l} float32 (voices, D or 2D), tier{i}.output float32 (voices, D); of a model with
+        emphasis also emphasis float32 (voices, poles), which is the `memory` that `model.decode` goes on from.
         """
         return self.source.state()
 
     def set_state(self, state: State) -> None:
-        """Goes on from what `state` gave, of this engine or another one of the same shape and number of voices."""
+        """Goes on from what `state` gave, of this engine or another one of the same shape and number of voices. Without
+        emphasis in it, that is what the history makes of it."""
         mine = self.source.state()
+        if set(mine) - set(state) <= {"emphasis"}:
+            mine = {name: value for name, value in mine.items() if name in state}
         if set(state) != set(mine):
             raise SopiError("this state is of a model of another shape")
         checked: State = {}

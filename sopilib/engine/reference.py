@@ -75,6 +75,7 @@ class ReferenceEngine:
         }
         self.output = [torch.zeros(self.voices, c.dim, device=self.device) for _ in c.frame_sizes]
         self.features = torch.zeros(self.voices, c.features, device=self.device)  # that the next frame hears
+        self.emphasis = self.model.silence(self.voices)
         self.seed = np.full(self.voices, seed, np.uint64)
         self.drawn = np.zeros(self.voices, np.uint64)
 
@@ -144,8 +145,26 @@ class ReferenceEngine:
 
     def push(self, codes: Tensor) -> None:
         """Appends one code for each voice, int64 [B], to the past."""
+        self.sound(codes.cpu().numpy())
         self.history = torch.cat([self.history[:, 1:], codes[:, None]], 1)
         self.position = (self.position + 1) % self.config.lookback
+
+    def sound(self, codes: np.ndarray) -> np.ndarray:
+        """What the codes of one moment, int [B], sound like after those before them: float32 [B]."""
+        c = self.config
+        y = self.model.decode_table[codes]
+        for k, a in enumerate(c.emphasis):
+            y = y + np.float32(a) * self.emphasis[:, k]
+            y[np.abs(y) < np.float32(1e-15)] = 0
+            self.emphasis[:, k] = y
+        y = np.float32(c.level) * y
+        return np.clip(y, -1, 1) if c.emphasis else y
+
+    def replace_history(self, codes: Tensor) -> None:
+        """Puts codes [B, lookback] in the place of the past, as if no others had ever been heard."""
+        self.history, self.emphasis = codes, self.model.silence(self.voices)
+        for of_moment in codes.T.cpu().numpy():
+            self.sound(of_moment)
 
     # ------------------------------------------------------------ sequences
 
@@ -160,7 +179,8 @@ class ReferenceEngine:
         """
         lookback = self.config.lookback
         given = torch.as_tensor(codes, dtype=torch.int64, device=self.device)
-        self.history, self.position = given[:, :lookback], 0
+        self.replace_history(given[:, :lookback])
+        self.position = 0
         out = torch.empty(self.voices, given.shape[1] - lookback, self.config.q_levels)
         for t in range(out.shape[1]):
             self.features = torch.as_tensor(features[:, t // self.config.frame_sizes[0]], device=self.device)
@@ -209,6 +229,8 @@ class ReferenceEngine:
         """Copies of everything that decides what comes next, by name. With it any engine of the same model and number
         of voices goes on alike."""
         out: dict[str, Any] = {"position": self.position, "history": self.history.cpu().numpy().astype(np.int32)}
+        if self.config.emphasis:
+            out["emphasis"] = self.emphasis.copy()
         out |= {"seed": self.seed.copy(), "drawn": self.drawn.copy()}
         out |= {name: h.cpu().numpy().copy() for name, h in self.rnn.items()}
         return out | {f"tier{i}.output": y.cpu().numpy().copy() for i, y in enumerate(self.output)}
@@ -216,7 +238,9 @@ class ReferenceEngine:
     def set_state(self, state: dict[str, Any]) -> None:
         """Goes on from what `state` gave, which stays as it is."""
         self.position = state["position"]
-        self.history = torch.as_tensor(state["history"], dtype=torch.int64, device=self.device)
+        self.replace_history(torch.as_tensor(state["history"], dtype=torch.int64, device=self.device))
+        if "emphasis" in state:
+            self.emphasis = state["emphasis"].copy()
         self.seed, self.drawn = state["seed"].copy(), state["drawn"].copy()
         for name in self.rnn:
             self.rnn[name] = torch.tensor(state[name], device=self.device)

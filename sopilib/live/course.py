@@ -194,12 +194,15 @@ def make_sounds(
     rate, voices = engine.config.sample_rate, len(request.outs)
     fresh = engine.clone(voices)
     fresh.reset(seed)
+    memory = fresh.model.silence(voices)
     if request.seed is not None:
         samples = arrays(request.seed)
         if samples is None:
             raise SopiError(f"--seed {request.seed}: no such array")
         heard = to_model_rate(np.asarray(samples), request.seed_rate, 0, None, rate)
-        fresh.prime(np.tile(fresh.model.encode(heard), (voices, 1)))
+        heard_codes = np.tile(fresh.model.encode(heard), (voices, 1))
+        fresh.prime(heard_codes)
+        fresh.model.decode(heard_codes, memory)
     n, piece = max(1, round(request.seconds * rate)), max(1, round(PIECE * rate))
     temperatures = np.stack([_levels(t, n, rate) for t in request.temperatures[:voices]])
     codes = np.empty((voices, n), np.int32)
@@ -208,7 +211,7 @@ def make_sounds(
             return []
         end = min(n, begin + piece)
         codes[:, begin:end] = fresh.generate(end - begin, np.ascontiguousarray(temperatures[:, begin:end]))
-    made = fresh.model.decode(codes)
+    made = fresh.model.decode(codes, memory)
     return [(name, resample(line, rate, request.sample_rate)) for name, line in zip(request.outs, made)]
 
 

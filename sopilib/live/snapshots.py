@@ -20,7 +20,9 @@ from sopilib.native import _native
 __all__ = ["Snapshots"]
 
 FORMAT = "sopilib snapshots 1"
-ARRAYS = {"history": np.int32, "seed": np.uint64, "drawn": np.uint64, "values": np.float32}
+ARRAYS = {"history": np.int32, "seed": np.uint64, "drawn": np.uint64, "values": np.float32, "emphasis": np.float32}
+LATER = {"emphasis": [], "level": 1.0, "frame_gain": 2.0}
+"""What configs did not have when the first snapshots were taken, and what it was then."""
 PATIENCE = 2.0  # s for a snapshot that was asked for to be taken
 
 
@@ -80,7 +82,7 @@ class Snapshots:
                 raise SopiError(f"slot {slot} is not filled yet: is the host's audio off?")
             held = snapshot.arrays()
             positions[str(slot)] = held["position"]
-            arrays |= {f"{slot}.{name}": np.asarray(held[name]) for name in ARRAYS}
+            arrays |= {f"{slot}.{name}": np.asarray(held[name]) for name in ARRAYS if held[name].size}
         metadata = {
             "format": FORMAT,
             "model": fingerprint(model),
@@ -106,7 +108,9 @@ class Snapshots:
                     )
                 for slot, position in json.loads(metadata["positions"]).items():
                     arrays = {
-                        name: _checked(file.get_tensor(f"{slot}.{name}"), name, kind) for name, kind in ARRAYS.items()
+                        name: _checked(file.get_tensor(f"{slot}.{name}"), name, kind)
+                        for name, kind in ARRAYS.items()
+                        if name != "emphasis" or f"{slot}.{name}" in file.keys()  # noqa: SIM118
                     }
                     model.check_codes(arrays["history"])
                     loaded[int(slot)] = _native.Snapshot.of(int(position), **arrays), model
@@ -126,14 +130,15 @@ def _holds_snapshots(path: Path) -> bool:
 
 
 def _checked(array: np.ndarray, name: str, kind: Any) -> np.ndarray:
-    if array.dtype != kind or array.ndim != (2 if name in ("history", "values") else 1) or not np.isfinite(array).all():
+    if array.dtype != kind or array.ndim != (1 if name in ("seed", "drawn") else 2) or not np.isfinite(array).all():
         raise SopiError(f"damaged: {name} is {array.dtype} {array.shape}")
     return np.ascontiguousarray(array)
 
 
 def fingerprint(model: Model) -> str:
     """The same for models that are the same, whatever they are called."""
-    digest = hashlib.blake2b(json.dumps(model.config.to_dict(), sort_keys=True).encode(), digest_size=16)
+    config = {k: v for k, v in model.config.to_dict().items() if k not in LATER or v != LATER[k]}
+    digest = hashlib.blake2b(json.dumps(config, sort_keys=True).encode(), digest_size=16)
     for name, weights in sorted(model.weights.items()):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(weights).data)

@@ -36,8 +36,9 @@ def to_model_rate(samples: np.ndarray, rate: float, offset: float, length: float
 
 
 def edges(model: Model) -> np.ndarray:
-    """float32 [q_levels - 1]: the least value that `model.encode` gives code 1, 2, ... or a higher one; infinity if it
-    never does, minus infinity if it always does."""
+    """float32 [q_levels - 1]: the least value that the model's quantiser gives code 1, 2, ... or a higher one; infinity
+    if it never does, minus infinity if it always does."""
+    encode = model.config.quantiser.encode
 
     # Floats, as integers that keep their order: so halving finds the very value.
     def ordered(x: float) -> np.int64:
@@ -51,8 +52,8 @@ def edges(model: Model) -> np.ndarray:
     below, above = np.full(len(codes), ordered(-1) - 1), np.full(len(codes), ordered(1))
     while (above - below > 1).any():
         middle = (below + above) // 2
-        reached = model.encode(as_float(middle)) >= codes
+        reached = encode(as_float(middle)) >= codes
         above, below = np.where(reached, middle, above), np.where(reached, below, middle)
     found = as_float(above)
-    found = np.where(model.encode(found) >= codes, found, np.inf)
-    return np.where(model.encode(-1.0) >= codes, -np.inf, found).astype(np.float32)
+    found = np.where(encode(found) >= codes, found, np.inf)
+    return np.where(encode(-1.0) >= codes, -np.inf, found).astype(np.float32)

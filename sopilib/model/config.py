@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sopilib.errors import SopiError
-from sopilib.model.quantise import QUANTISERS, Quantiser
+from sopilib.model.quantise import CENTRED, QUANTISERS, Quantiser
 
 RNN_TYPES = ("gru", "lstm")
 SKIP_STYLES = ("output", "full")
@@ -22,6 +22,12 @@ _LARGEST = {
     "mlp_dim": 1 << 14,
 }
 _MOST_FEATURES = 1 << 12
+MOST_POLES = 2
+
+
+def _need(ok: bool, what: str) -> None:
+    if not ok:
+        raise SopiError(f"config: {what}")
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,12 @@ class Config:
     q_scale: float = 0.0
     q_offset: int = 0
     """Of q_type "affine", where audio is (code + q_offset) * q_scale."""
+    emphasis: list[float] = field(default_factory=list)
+    """Shares a of the sample before that are taken from each sample before it is coded, x[n] - a x[n-1] for each of
+    these poles in turn, and that come back where it is heard. None: samples are coded as they are. Poles of 0 are left
+    out."""
+    level: float = 1.0
+    """What is heard is so many times what was coded."""
     emb_size: int = 256
     """Width of the code embedding that folds into the sample level's tables; 0: the tables are trained directly."""
     skip_conn: bool = False
@@ -63,8 +75,10 @@ class Config:
     features: int = 0
     """Conditioning features per sample, such as loudness; the lowest tier hears their mean over the frame ahead."""
     frame_input: str = "code"
-    """What a frame tier sees of a sample, u: "code", as the older systems do, or "audio", twice the sample. They differ
-    where the levels are not even: of mu-law codes an RNN can't tell a sum of tones as easily as of audio."""
+    """What a frame tier sees of a sample, u: "code", as the older systems do, or "audio", the sample itself. They
+    differ where the levels are not even: of mu-law codes an RNN can't tell a sum of tones as easily as of audio."""
+    frame_gain: float = 2.0
+    """With `frame_input` "audio", u = frame_gain * the sample as it is coded, before emphasis is undone."""
     frame_scale: float = 0.0
     frame_offset: float = -2.0
     """With `frame_input` "code", u = frame_scale * code + frame_offset. Scale 0: 4 / q_levels, so that u is in
@@ -76,13 +90,10 @@ class Config:
     """The logits are log-probabilities (deepsound): what `Engine.teacher_force` gives is normalised."""
 
     def __post_init__(self) -> None:
-        def need(ok: bool, what: str) -> None:
-            if not ok:
-                raise SopiError(f"config: {what}")
-
-        set_ = object.__setattr__
+        set_, need = object.__setattr__, _need
         set_(self, "rnn_type", str(self.rnn_type).lower())
         set_(self, "frame_sizes", [int(n) for n in self.frame_sizes])
+        set_(self, "emphasis", [float(a) for a in self.emphasis if a != 0])
         set_(self, "sample_relu", [bool(r) for r in self.sample_relu])
         if self.seq_len == 0 and self.frame_sizes and self.lookback > 0:
             set_(self, "seq_len", self.lookback * -(-1024 // self.lookback))
@@ -106,16 +117,7 @@ class Config:
         )
         need(self.lookback <= 1 << 16, f"frame_sizes is {sizes}, expected at most 65536 samples in a frame")
         need(self.rnn_type in RNN_TYPES, f"rnn_type is {self.rnn_type!r}, expected one of {', '.join(RNN_TYPES)}")
-        need(self.q_type in QUANTISERS, f"q_type is {self.q_type!r}, expected one of {', '.join(QUANTISERS)}")
-        need(2 <= self.q_levels <= 4096, f"q_levels is {self.q_levels}, expected 2 to 4096")
-        need(
-            self.q_type != "affine" or (math.isfinite(self.q_scale) and 1e-9 < abs(self.q_scale) < 1e3),
-            f"q_scale is {self.q_scale!r}, expected the size of a step of audio",
-        )
-        need(
-            isinstance(self.q_offset, int) and abs(self.q_offset) <= 1 << 20,
-            f"q_offset is {self.q_offset!r}, no offset",
-        )
+        self._check_coding()
         need(self.skip_style in SKIP_STYLES, f"skip_style is {self.skip_style!r}, expected {' or '.join(SKIP_STYLES)}")
         need(
             self.frame_input in FRAME_INPUTS,
@@ -134,6 +136,33 @@ class Config:
             len(self.sample_relu) > 1 or self.mlp_dim == self.q_levels,
             f"mlp_dim is {self.mlp_dim}, expected q_levels ({self.q_levels}) without layers in the sample level",
         )
+
+    def _check_coding(self) -> None:
+        _need(self.q_type in QUANTISERS, f"q_type is {self.q_type!r}, expected one of {', '.join(QUANTISERS)}")
+        _need(2 <= self.q_levels <= 4096, f"q_levels is {self.q_levels}, expected 2 to 4096")
+        _need(
+            self.q_type != "affine" or (math.isfinite(self.q_scale) and 1e-9 < abs(self.q_scale) < 1e3),
+            f"q_scale is {self.q_scale!r}, expected the size of a step of audio",
+        )
+        _need(
+            isinstance(self.q_offset, int) and abs(self.q_offset) <= 1 << 20,
+            f"q_offset is {self.q_offset!r}, no offset",
+        )
+        _need(
+            len(self.emphasis) <= MOST_POLES and all(0 < a <= 0.999 for a in self.emphasis),
+            f"emphasis is {self.emphasis}, expected at most {MOST_POLES} numbers above 0, at most 0.999",
+        )
+        _need(
+            not self.emphasis or self.q_type in CENTRED,
+            f"q_type is {self.q_type!r}, whose silence is not exactly 0, which emphasis needs: expected "
+            f"{', '.join(CENTRED)}, or no emphasis",
+        )
+        for name in ("level", "frame_gain"):
+            value = getattr(self, name)
+            _need(
+                isinstance(value, (int, float)) and 1e-6 <= value <= 1e6,
+                f"{name} is {value!r}, expected a number above 0",
+            )
 
     @property
     def lookback(self) -> int:

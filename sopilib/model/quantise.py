@@ -55,6 +55,15 @@ def _linear_half(c: Quantiser) -> float:
     return max(c.levels - 1 - c.levels // 2, 1)
 
 
+def _mu_law_centred_encode(x: NDArray[np.float64], c: Quantiser) -> NDArray[np.float64]:
+    return np.rint(_compressed(x, c.levels) * _linear_half(c)) + c.levels // 2
+
+
+def _mu_law_centred_decode(code: NDArray[np.float64], c: Quantiser) -> NDArray[np.float64]:
+    y = np.clip((code - c.levels // 2) / _linear_half(c), -1, 1)
+    return np.sign(y) * (float(c.levels) ** np.abs(y) - 1) / (c.levels - 1)
+
+
 A_LAW = 87.6
 """As the telephone standard (ITU-T G.711) has it."""
 
@@ -93,12 +102,15 @@ def _affine_decode(code: NDArray[np.float64], c: Quantiser) -> NDArray[np.float3
     return (code + c.offset).astype(np.float32) * np.float32(c.scale)
 
 
-NEW = ("mu-law", "a-law", "linear")
+NEW = ("mu-law", "mu-law-centred", "a-law", "linear")
 """For models that begin their training here."""
+CENTRED = ("mu-law-centred", "a-law", "linear")
+"""Those whose code of silence is exactly 0."""
 
 QUANTISERS: dict[str, tuple[_Map, _Map]] = {
     "mu-law": (_mu_law_encode, _mu_law_decode),
     "linear": (_linear_encode, _linear_decode),
+    "mu-law-centred": (_mu_law_centred_encode, _mu_law_centred_decode),
     "a-law": (_a_law_encode, _a_law_decode),
     "linear-prism": (_bins_encode(1e-5, np.float32), _bins_decode),
     "mu-law-theano": (_mu_law_theano_encode, _mu_law_theano_decode),
@@ -106,10 +118,11 @@ QUANTISERS: dict[str, tuple[_Map, _Map]] = {
     "linear-deepsound": (_bins_encode(0.01, np.float32), _bins_decode),
     "affine": (_affine_encode, _affine_decode),
 }
-"""q_type -> (encode, decode). The first three are for new models; the others are those of older systems, in the
+"""q_type -> (encode, decode). The first four are for new models; the others are those of older systems, in the
 precision in which these compute, whose roundings are part of them.
 
 mu-law            mu = q - 1, rounded to the nearest level, as PRiSM has it (and decodes it, in float32)
+mu-law-centred    mu = q - 1, q // 2 - 1 steps of it to either side of silence, which is exactly 0
 linear            even steps around silence, which is exactly 0
 a-law             even steps around silence, which is exactly 0, of the telephones' logarithm, A = 87.6
 linear-prism      q even bins, a code decodes to its bin's lower edge

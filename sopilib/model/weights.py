@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from sopilib.errors import SopiError
 from sopilib.model.config import Config
+from sopilib.model.emphasis import emphasised, undone
 from sopilib.model.quantise import Codes, Floats
 
 Array = NDArray[Any]
@@ -78,7 +79,7 @@ def shapes(config: Config) -> dict[str, tuple[int, ...]]:
 def frame_table(config: Config) -> Floats:
     """What a frame tier sees of each code, float32 [q_levels]."""
     if config.frame_input == "audio":
-        return 2 * config.quantiser.table()
+        return np.float32(config.frame_gain) * config.quantiser.table()
     codes = np.arange(config.q_levels, dtype=np.float32)
     return codes * np.float32(config.frame_scale) + np.float32(config.frame_offset)
 
@@ -121,16 +122,38 @@ class Model:
         return cls(config, weights, name="random")
 
     def encode(self, audio: object) -> Codes:
-        """float audio in [-1, 1] at `config.sample_rate`, any shape -> int32 codes, same shape."""
-        return self.config.quantiser.encode(audio)
+        """float audio in [-1, 1] at `config.sample_rate`, any shape -> int32 codes, same shape. Where the model has
+        emphasis, time is the last axis, and each line is a whole take with silence before it."""
+        c = self.config
+        if c.level == 1 and not c.emphasis:
+            return c.quantiser.encode(audio)
+        return c.quantiser.encode(emphasised(np.asarray(audio, np.float32) / np.float32(c.level), c.emphasis))
 
-    def decode(self, codes: object) -> Floats:
-        """int codes, any shape -> float32 audio in [-1, 1], same shape. Codes outside [0, q_levels) raise."""
-        return self._decode[self.check_codes(codes)]
+    def decode(self, codes: object, memory: Floats | None = None) -> Floats:
+        """int codes, any shape -> float32 audio in [-1, 1], same shape. Codes outside [0, q_levels) raise.
+
+        Where the model has emphasis, time is the last axis, and each line is a whole take. To decode it block by block,
+        give each block the same `memory`, which `silence` makes: it is changed to where the block ends.
+        """
+        checked, c = self.check_codes(codes), self.config
+        if not c.emphasis:
+            return self._decode[checked] if c.level == 1 else np.float32(c.level) * self._decode[checked]
+        shape = checked.shape[:-1]
+        memory = self.silence(*shape) if memory is None else memory
+        if memory.dtype != np.float32 or memory.shape != (*shape, len(c.emphasis)):
+            raise SopiError(
+                f"memory is {memory.dtype} {memory.shape}, expected float32 {(*shape, len(c.emphasis))} as "
+                f"model.silence{shape} gives it"
+            )
+        return undone(checked, self._decode, c.emphasis, c.level, memory)
+
+    def silence(self, *shape: int) -> Floats:
+        """What `decode` remembers where nothing was heard before, float32 (*shape, poles), for codes (*shape, n)."""
+        return np.zeros((*shape, len(self.config.emphasis)), np.float32)
 
     @property
     def decode_table(self) -> Floats:
-        """float32 [q_levels]: the audio value of each code."""
+        """float32 [q_levels]: the audio value of each code, before emphasis is undone."""
         return self._decode
 
     def check_codes(self, codes: object) -> Codes:

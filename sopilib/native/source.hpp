@@ -1,6 +1,8 @@
 // What the stream plays: something that turns random numbers and memory into codes, one voice or several.
 #pragma once
 
+#include "coding.hpp"
+
 #include <cstdint>
 #include <vector>
 
@@ -12,6 +14,7 @@ struct State {
         std::vector<int32_t> history; // [period]
         uint64_t seed = 0, drawn = 0;
         std::vector<float> values; // tier by tier: the state of each RNN layer, then what the tier gave last
+        std::vector<float> emphasis; // [poles] what undoing emphasis remembers; none: what the history makes of it
     };
     int position = 0; // samples since the present top frame began
     std::vector<Row> voices;
@@ -46,13 +49,15 @@ public:
     virtual int position() const noexcept = 0;
     // F: conditioning values that each bottom frame hears.
     virtual int features() const noexcept = 0;
-    // [q_levels] audio value of each code.
-    virtual const float *decode_table() const noexcept = 0;
+    // How its codes are sound.
+    virtual const Coding &coding() const noexcept = 0;
+    // How many samples its limiter has held so far.
+    virtual uint64_t limited() const noexcept { return 0; }
 
     // Starts anew: silence as history, initial RNN states, random streams from `seed` on.
     virtual void reset(uint64_t seed) = 0;
-    // codes [voices][n]. The split of n into calls changes nothing.
-    virtual void generate(int32_t *codes, int64_t n, const Controls &controls) = 0;
+    // codes [voices][n], and what they sound like, [voices][n], or null. The split of n into calls changes nothing.
+    virtual void generate(int32_t *codes, float *audio, int64_t n, const Controls &controls) = 0;
 
     // codes [voices][n] appended to the past; features [voices][F], or null: zeros
     virtual void prime(const int32_t *codes, int64_t n, const float *features) = 0;

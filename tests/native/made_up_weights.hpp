@@ -88,7 +88,7 @@ inline std::shared_ptr<Weights> make_weights(const Shape &s, Form frames, Form s
     w.tables = pack_tables(w.arena, tables.data(), s.frames[0], s.levels, s.width, w.quantised);
     w.sample.push_back({matrix(1, s.width, s.width, samples), vector(1, s.width), true});
     w.sample.push_back({matrix(1, s.levels, s.width, samples), vector(1, s.levels), false});
-    w.decode = Vec<float>(static_cast<size_t>(s.levels), 0.0f);
+    w.coding.values.assign(static_cast<size_t>(s.levels), 0.0f);
     return out;
 }
 

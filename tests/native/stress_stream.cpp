@@ -34,12 +34,15 @@ public:
     int period() const noexcept override { return 16; }
     int position() const noexcept override { return position_; }
     int features() const noexcept override { return 0; }
-    const float *decode_table() const noexcept override { return table_; }
+    const Coding &coding() const noexcept override { return coding_; }
     void reset(uint64_t) override { position_ = 0; }
-    void generate(int32_t *codes, int64_t n, const Controls &) override
+    void generate(int32_t *codes, float *audio, int64_t n, const Controls &) override
     {
         if (++calls_ % 97 == 0) throw std::runtime_error("out of tune");
-        for (int64_t i = 0; i < 2 * n; i++) codes[i] = static_cast<int32_t>(i % 4);
+        for (int64_t i = 0; i < 2 * n; i++) {
+            codes[i] = static_cast<int32_t>(i % 4);
+            audio[i] = coding_.values[static_cast<size_t>(i % 4)];
+        }
         position_ = static_cast<int>((position_ + n) % 16);
     }
     void prime(const int32_t *, int64_t, const float *) override { throw 1; } // no std::exception either
@@ -54,7 +57,7 @@ public:
 
 private:
     int position_ = 0, calls_ = 0;
-    const float table_[4] = {-0.5f, -0.1f, 0.1f, 0.5f};
+    const Coding coding_{{-0.5f, -0.1f, 0.1f, 0.5f}, {}};
 };
 
 using Chance = std::minstd_rand;

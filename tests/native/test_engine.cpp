@@ -35,7 +35,7 @@ Codes generate(Source &source, int n, int piece)
         const int now = std::min(piece, n - at);
         std::vector<float> temperature(static_cast<size_t>(voices) * now, 0.9f);
         Codes part(static_cast<size_t>(voices) * now);
-        source.generate(part.data(), now, {temperature.data(), sampling.data()});
+        source.generate(part.data(), nullptr, now, {temperature.data(), sampling.data()});
         for (int v = 0; v < voices; v++)
             std::copy_n(&part[static_cast<size_t>(v) * now], now, &codes[static_cast<size_t>(v) * n + at]);
     }

@@ -189,6 +189,9 @@ Given read_config(const nb::dict &config, Weights &w)
         if (size % below) throw std::invalid_argument("frame_sizes must each be a multiple of the one before");
         below = size;
     }
+    w.coding.level = nb::cast<float>(config["level"]);
+    w.coding.poles = nb::cast<std::vector<float>>(config["emphasis"]);
+    check_range("the number of emphasis poles", static_cast<int64_t>(w.coding.poles.size()), 0, kMostPoles);
     return given;
 }
 
@@ -226,7 +229,7 @@ std::shared_ptr<Weights> make_weights(const nb::dict &config, const nb::dict &we
                                     std::to_string(w.levels));
     const float *seen = read.data("seen", {w.levels}), *decode = read.data("decode", {w.levels});
     w.seen = pack_units(seen, 1, w.levels);
-    w.decode = pack_units(decode, 1, w.levels);
+    w.coding.values.assign(decode, decode + w.levels);
     w.note_size();
     return out;
 }
@@ -278,7 +281,7 @@ auto generate(NativeEngine &e, const nb::ndarray<const float, nb::ndim<2>, nb::c
     auto out = new_array<int32_t>(&codes, e.voices(), n);
     {
         nb::gil_scoped_release released;
-        e.generate(codes, n, {temperature.data(), sampling.data(), features.data()});
+        e.generate(codes, nullptr, n, {temperature.data(), sampling.data(), features.data()});
     }
     return out;
 }
@@ -291,13 +294,14 @@ auto time_blocks(NativeEngine &e, int blocks, int n, float temperature)
     const std::vector<float> temperatures(static_cast<size_t>(e.voices()) * n, temperature);
     const std::vector<Sampling> sampling(e.voices());
     std::vector<int32_t> codes(static_cast<size_t>(e.voices()) * n);
+    std::vector<float> audio(codes.size());
     double *seconds;
     auto out = new_array<double>(&seconds, blocks);
     {
         nb::gil_scoped_release released;
         for (int b = 0; b < blocks; b++) {
             const int64_t begin = platform::now_ns();
-            e.generate(codes.data(), n, {temperatures.data(), sampling.data()});
+            e.generate(codes.data(), audio.data(), n, {temperatures.data(), sampling.data()});
             seconds[b] = static_cast<double>(platform::now_ns() - begin) * 1e-9;
         }
     }
@@ -348,6 +352,10 @@ nb::dict state(NativeEngine &e)
     for (int v = 0; v < voices; v++) numbers[v] = e.voice_states()[v].seed;
     out["drawn"] = new_array<uint64_t>(&numbers, voices);
     for (int v = 0; v < voices; v++) numbers[v] = e.voice_states()[v].drawn;
+    if (const size_t poles = w.coding.poles.size()) {
+        out["emphasis"] = new_array<float>(&values, voices, poles);
+        for (int v = 0; v < voices; v++) values = std::copy_n(e.voice_states()[v].memory.of, poles, values);
+    }
     each_array(e, [&](const std::string &name, int width, auto &&row) {
         out[name.c_str()] = new_array<float>(&values, voices, width);
         for (int v = 0; v < voices; v++) row(v, [&](const float *x) { values = std::copy_n(x, w.dim, values); });
@@ -368,6 +376,12 @@ void set_state(NativeEngine &e, const nb::dict &in)
     check_codes(e, history.data(), history.size());
     check_array("seed", seed, {voices});
     check_array("drawn", drawn, {voices});
+    const size_t poles = w.coding.poles.size();
+    std::optional<Floats> emphasis;
+    if (poles && in.contains("emphasis")) {
+        emphasis = nb::cast<Floats>(in["emphasis"]);
+        check_array("emphasis", *emphasis, {voices, static_cast<int64_t>(poles)});
+    }
     // all of them before the first is put in place
     std::unordered_map<std::string, Floats> arrays;
     each_array(e, [&](const std::string &name, int width, auto &&) {
@@ -378,6 +392,7 @@ void set_state(NativeEngine &e, const nb::dict &in)
     e.set_position(position);
     for (int v = 0; v < voices; v++) {
         e.set_history(v, history.data() + static_cast<size_t>(v) * w.lookback());
+        if (emphasis) std::copy_n(emphasis->data() + v * poles, poles, e.voice_states()[v].memory.of);
         e.voice_states()[v].seed = seed.data()[v];
         e.voice_states()[v].drawn = drawn.data()[v];
     }
@@ -399,10 +414,40 @@ const Kernels *kernels_of(const std::string &name)
     return k;
 }
 
+// codes [lines][n] as sound; memory [lines][poles] is where each line begins, and then where it has come to.
+auto decode(const Codes &codes, const Line<float> &values, const Line<float> &poles, float level,
+            const nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu> &memory)
+{
+    const Coding coding{
+        {values.data(), values.data() + values.size()}, {poles.data(), poles.data() + poles.size()}, level};
+    const size_t lines = codes.shape(0), n = codes.shape(1), count = poles.size();
+    check_range("the number of emphasis poles", static_cast<int64_t>(count), 1, kMostPoles);
+    check_array("memory", memory, {static_cast<int64_t>(lines), static_cast<int64_t>(count)});
+    for (size_t i = 0; i < codes.size(); i++)
+        check_range("a code", codes.data()[i], 0, static_cast<int64_t>(values.size()) - 1);
+    float *audio;
+    auto out = new_array<float>(&audio, lines, n);
+    const nb::gil_scoped_release released;
+    uint64_t limited = 0;
+    for (size_t l = 0; l < lines; l++) {
+        Memory own;
+        std::copy_n(memory.data() + l * count, count, own.of);
+        for (size_t i = 0; i < n; i++) audio[l * n + i] = coding.undo(codes.data()[l * n + i], own, limited);
+        std::copy_n(own.of, count, memory.data() + l * count);
+    }
+    return out;
+}
+
 } // namespace
 
 void bind_engine(nb::module_ &m)
 {
+    m.def(
+        "decode", &decode, "codes"_a, "values"_a, "poles"_a, "level"_a, "memory"_a,
+        "The sound, float32 (lines, n), of codes, int32 (lines, n), of a model with emphasis. values are float32 "
+        "(q_levels,),\n"
+        "poles float32 (poles,). memory, float32 (lines, poles), is what was remembered before, and is changed to what is "
+        "now.");
     nb::class_<Source>(m, "Source", "What a stream can play: something that makes codes, for one voice or several.");
     nb::class_<Weights>(m, "Weights",
                         "The weights of one model as the engine multiplies with them. Engines share them.");
@@ -475,7 +520,9 @@ void bind_engine(nb::module_ &m)
              "began, modulo\n"
              "lookback), history int32 (voices, lookback), seed and drawn uint64 (voices,), tier{i}.rnn{l} float32 "
              "(voices, D or\n"
-             "2D), tier{i}.output float32 (voices, D).")
+             "2D), tier{i}.output float32 (voices, D); of a model with emphasis also emphasis float32 (voices, poles), "
+             "which\n"
+             "set_state does without: then it is what the history makes of it.")
         .def("set_state", &set_state, "state"_a,
              "Goes on from what `state` gave, of an engine of the same model and number of voices. Nothing changes if "
              "it does\n"
@@ -488,7 +535,7 @@ void bind_engine(nb::module_ &m)
                               "both hear it. They must not be\n"
                               "used for anything else meanwhile.")
         .def(nb::init<std::shared_ptr<NativeEngine>, std::shared_ptr<NativeEngine>>(), "first"_a, "second"_a,
-             "ValueError if their voices, sample rates or quantisers differ.");
+             "ValueError if their voices, sample rates or codings differ.");
 }
 
 } // namespace sopi

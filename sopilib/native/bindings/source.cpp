@@ -6,6 +6,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -29,7 +30,18 @@ public:
         frame_ = frames.front();
         period_ = frames.back();
         const auto table = nb::cast<nb::ndarray<const float, nb::ndim<1>, nb::c_contig>>(model.attr("decode_table"));
-        decode_.assign(table.data(), table.data() + table.size());
+        coding_.values.assign(table.data(), table.data() + table.size());
+        coding_.poles = nb::cast<std::vector<float>>(config.attr("emphasis"));
+        coding_.level = nb::cast<float>(config.attr("level"));
+        if (coding_.poles.size() > kMostPoles) throw std::invalid_argument("too many poles of emphasis");
+        memories_.resize(size_t(voices_));
+        if (coding_.poles.empty() || !nb::hasattr(engine_, "state")) return;
+        // what it has heard before is heard on
+        const nb::object state = engine_.attr("state")();
+        const auto memory = nb::cast<nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>>(
+            state["emphasis"]);
+        for (size_t v = 0; v < std::min(memories_.size(), memory.shape(0)); v++)
+            std::copy_n(memory.data() + v * coding_.poles.size(), coding_.poles.size(), memories_[v].of);
     }
     ~PySource() override
     {
@@ -46,15 +58,17 @@ public:
     int frame() const noexcept override { return frame_; }
     int period() const noexcept override { return period_; }
     int position() const noexcept override { return position_; }
-    const float *decode_table() const noexcept override { return decode_.data(); }
+    const Coding &coding() const noexcept override { return coding_; }
+    uint64_t limited() const noexcept override { return limited_; }
 
     void reset(uint64_t seed) override
     {
         guarded([&] { engine_.attr("reset")("seed"_a = seed); });
         position_ = 0;
+        memories_.assign(memories_.size(), Memory());
     }
 
-    void generate(int32_t *codes, int64_t n, const Controls &controls) override
+    void generate(int32_t *codes, float *audio, int64_t n, const Controls &controls) override
     {
         guarded([&] {
             const size_t shape[] = {size_t(voices_), size_t(n)};
@@ -73,12 +87,12 @@ public:
             if (array.shape(0) != shape[0] || array.shape(1) != shape[1])
                 throw std::runtime_error("the engine gave codes of another shape");
             for (size_t i = 0; i < array.size(); i++) {
-                if (array.data()[i] < 0 || size_t(array.data()[i]) >= decode_.size())
+                if (array.data()[i] < 0 || size_t(array.data()[i]) >= coding_.values.size())
                     throw std::runtime_error("the engine gave a code outside its levels");
                 codes[i] = array.data()[i];
             }
         });
-        position_ = int((position_ + n) % period_);
+        hear(codes, audio, n);
     }
 
     int features() const noexcept override { return 0; }
@@ -89,7 +103,7 @@ public:
             const nb::ndarray<nb::numpy, const int32_t> values(codes, 2, shape, nb::handle());
             engine_.attr("prime")(nb::cast(values, nb::rv_policy::copy));
         });
-        position_ = int((position_ + n) % period_);
+        hear(codes, nullptr, n);
     }
 
     void reset_voice(int, uint64_t) override { unable("seeds of single voices"); }
@@ -115,6 +129,17 @@ private:
         }
     }
 
+    // The codes [voices][n] have become the past; audio: what they sound like, or null.
+    void hear(const int32_t *codes, float *audio, int64_t n) noexcept
+    {
+        for (int v = 0; v < voices_; v++)
+            for (int64_t i = 0; i < n; i++) {
+                const float x = coding_.undo(codes[v * n + i], memories_[size_t(v)], limited_);
+                if (audio) audio[v * n + i] = x;
+            }
+        position_ = int((position_ + n) % period_);
+    }
+
     [[noreturn]] static void unable(const char *what)
     {
         throw std::runtime_error(std::string("this backend knows no ") + what + ": use the native one");
@@ -122,7 +147,9 @@ private:
 
     nb::object engine_;
     int voices_ = 1, sample_rate_ = 0, frame_ = 1, period_ = 1, position_ = 0;
-    std::vector<float> decode_;
+    Coding coding_;
+    std::vector<Memory> memories_; // [voices]
+    uint64_t limited_ = 0;
 };
 
 } // namespace

@@ -203,6 +203,7 @@ public:
         d["late"] = s.late.load();
         d["worst_late"] = s.worst_late.load();
         d["rtf"] = s.real_time_factor.load();
+        d["limited"] = s.limited.load();
         d["burst"] = s.usual_burst.load();
         d["reserve"] = r->reserve;
         d["sample_rate"] = sample_rate();

@@ -10,11 +10,13 @@ Blend::Blend(std::shared_ptr<NativeEngine> first, std::shared_ptr<NativeEngine> 
     : first_(std::move(first)), second_(std::move(second)), period_(std::lcm(first_->period(), second_->period()))
 {
     const int q = first_->weights().levels;
+    const Coding &a = first_->coding(), &b = second_->coding();
     if (first_->voices() != second_->voices())
         throw std::invalid_argument("two models with different numbers of voices");
     if (first_->sample_rate() != second_->sample_rate()) throw std::invalid_argument("their sample rates differ");
-    if (second_->weights().levels != q || !std::equal(decode_table(), decode_table() + q, second_->decode_table()))
-        throw std::invalid_argument("their quantisers differ");
+    if (a.values != b.values) throw std::invalid_argument("their quantisers differ");
+    if (a.poles != b.poles) throw std::invalid_argument("one has another emphasis than the other");
+    if (a.level != b.level) throw std::invalid_argument("one was coded at another level than the other");
     while (position_ < period_ &&
            (position_ % first_->period() != first_->position() || position_ % second_->period() != second_->position()))
         position_++;
@@ -23,7 +25,7 @@ Blend::Blend(std::shared_ptr<NativeEngine> first, std::shared_ptr<NativeEngine> 
     codes_.resize(voices());
 }
 
-void Blend::generate(int32_t *codes, int64_t n, const Controls &controls)
+void Blend::generate(int32_t *codes, float *audio, int64_t n, const Controls &controls)
 {
     const int q = static_cast<int>(logits_.size());
     for (int64_t i = 0; i < n; i++) {
@@ -38,6 +40,7 @@ void Blend::generate(int32_t *codes, int64_t n, const Controls &controls)
         }
         first_->consume(codes_.data());
         second_->consume(codes_.data());
+        for (int v = 0; audio && v < voices(); v++) audio[v * n + i] = first_->sound(v);
     }
     position_ = static_cast<int>((position_ + n) % period_);
 }
@@ -72,7 +75,7 @@ void Blend::save(State &state) const
     for (size_t v = 0; v < state.voices.size(); v++) {
         State::Row &row = state.voices[v], &more = other.voices[v];
         row.history.insert(row.history.end(), more.history.begin(), more.history.end());
-        row.values.insert(row.values.end(), more.values.begin(), more.values.end());
+        row.values.insert(row.values.end(), more.values.begin(), more.values.end()); // emphasis: one, as codes are
     }
 }
 
@@ -94,6 +97,7 @@ void Blend::split(const State &state, State *first, State *second) const
         std::copy_n(row.values.end() - static_cast<std::ptrdiff_t>(b.values.size()), b.values.size(), b.values.begin());
         a.seed = b.seed = row.seed;
         a.drawn = b.drawn = row.drawn;
+        a.emphasis = b.emphasis = row.emphasis;
     }
     if (!fits)
         throw std::invalid_argument("the snapshot is not of these two models blended, or of another number of voices");

@@ -11,7 +11,7 @@ namespace sopi {
 // Random numbers are those of the first. Its conditioning values are too; the second hears zeros.
 class Blend final : public Source {
 public:
-    // std::invalid_argument if voices, rates or quantisers differ.
+    // std::invalid_argument if voices, rates or codings differ.
     Blend(std::shared_ptr<NativeEngine> first, std::shared_ptr<NativeEngine> second);
 
     int voices() const noexcept override { return first_->voices(); }
@@ -20,10 +20,11 @@ public:
     int period() const noexcept override { return period_; }
     int position() const noexcept override { return position_; }
     int features() const noexcept override { return first_->features(); }
-    const float *decode_table() const noexcept override { return first_->decode_table(); }
+    const Coding &coding() const noexcept override { return first_->coding(); }
+    uint64_t limited() const noexcept override { return first_->limited(); }
 
     void reset(uint64_t seed) override;
-    void generate(int32_t *codes, int64_t n, const Controls &controls) override;
+    void generate(int32_t *codes, float *audio, int64_t n, const Controls &controls) override;
     void prime(const int32_t *codes, int64_t n, const float *features) override;
     void reset_voice(int voice, uint64_t seed) override;
     void save(State &state) const override;

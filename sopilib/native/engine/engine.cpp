@@ -90,6 +90,7 @@ void NativeEngine::begin_voice(int voice, uint64_t seed) noexcept
     std::fill(v.history.begin(), v.history.end(), w.silence);
     v.seed = seed;
     v.drawn = 0;
+    v.memory = Memory();
     for (size_t t = 0; t < w.tiers.size(); t++) {
         for (size_t l = 0; l < w.tiers[t].layers.size(); l++) {
             const float *from = w.tiers[t].layers[l].initial.data();
@@ -110,6 +111,7 @@ void NativeEngine::set_history(int voice, const int32_t *codes) noexcept
         int32_t *history = states_[voice].history.data() + (position_ + i) % lookback;
         history[0] = history[lookback] = codes[i];
     }
+    w_->coding.rerun(codes, lookback, states_[voice].memory);
     state_changed();
 }
 
@@ -138,10 +140,17 @@ template <typename Work> void NativeEngine::together(Work &&work) noexcept
     stale_ = false;
 }
 
-void NativeEngine::generate(int32_t *codes, int64_t n, const Controls &controls)
+void NativeEngine::generate(int32_t *codes, float *audio, int64_t n, const Controls &controls)
 {
     const Use use(*this);
-    together([=](Worker &w) { w.generate(codes, n, controls); });
+    together([=](Worker &w) { w.generate(codes, audio, n, controls); });
+}
+
+uint64_t NativeEngine::limited() const noexcept
+{
+    uint64_t all = 0;
+    for (const Voice &v : states_) all += v.limited;
+    return all;
 }
 
 void NativeEngine::prime(const int32_t *codes, int64_t n, const float *features)

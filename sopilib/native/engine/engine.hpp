@@ -19,6 +19,9 @@ namespace sopi {
 struct Voice {
     std::vector<int32_t> history; // [2 * lookback], twice the same: any `lookback` in a row are all of it
     uint64_t seed = 0, drawn = 0; // random stream and how many numbers it gave
+    Memory memory; // of undoing emphasis
+    float sound = 0; // of the newest code
+    uint64_t limited = 0; // samples that the limiter held
 };
 
 class Team;
@@ -53,13 +56,14 @@ public:
     int sample_rate() const noexcept override { return w_->sample_rate; }
     int frame() const noexcept override { return w_->tiers[0].frame; }
     int period() const noexcept override { return w_->lookback(); }
-    const float *decode_table() const noexcept override { return w_->decode.data(); }
+    const Coding &coding() const noexcept override { return w_->coding; }
+    uint64_t limited() const noexcept override;
     const Weights &weights() const noexcept { return *w_; }
     const Kernels &kernels() const noexcept { return *k_; }
     int threads() const noexcept;
 
     void reset(uint64_t seed) override;
-    void generate(int32_t *codes, int64_t n, const Controls &controls) override;
+    void generate(int32_t *codes, float *audio, int64_t n, const Controls &controls) override;
     void prime(const int32_t *codes, int64_t n, const float *features) override;
     int features() const noexcept override { return w_->features; }
     void reset_voice(int voice, uint64_t seed) override;
@@ -74,6 +78,7 @@ public:
     void look_ahead(const float *features);
     const float *logits(int voice) const noexcept { return logits_.data() + static_cast<size_t>(voice) * widest_; }
     void consume(const int32_t *codes);
+    float sound(int voice) const noexcept { return states_[voice].sound; } // of the code that was taken last
     // The next number of a voice's random stream, in [0, 1).
     float draw(int voice) noexcept { return coin(states_[voice].seed, voice, states_[voice].drawn++); }
     // history [voices][lookback] put in the place of the past, frames begin anew; RNN states stay

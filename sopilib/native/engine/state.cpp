@@ -26,6 +26,7 @@ void NativeEngine::save(State &state) const
         row.history.assign(history(v), history(v) + w_->lookback());
         row.seed = states_[v].seed;
         row.drawn = states_[v].drawn;
+        row.emphasis.assign(states_[v].memory.of, states_[v].memory.of + w_->coding.poles.size());
         row.values.clear();
         self->each_array(v, [&](const float *x, int n) { row.values.insert(row.values.end(), x, x + n); });
     }
@@ -38,13 +39,15 @@ void NativeEngine::check(const State &state) const
     bool fits = static_cast<int>(state.voices.size()) == voices_ && state.position >= 0 &&
                 state.position < w_->lookback();
     for (const State::Row &row : state.voices)
-        fits = fits && row.history.size() == static_cast<size_t>(w_->lookback()) && row.values.size() == values;
+        fits = fits && row.history.size() == static_cast<size_t>(w_->lookback()) && row.values.size() == values &&
+               (row.emphasis.empty() || row.emphasis.size() == w_->coding.poles.size());
     if (!fits) throw std::invalid_argument("the snapshot is of another model or another number of voices");
 }
 
 void NativeEngine::restore_row(int voice, const State::Row &row)
 {
     set_history(voice, row.history.data());
+    std::copy(row.emphasis.begin(), row.emphasis.end(), states_[voice].memory.of);
     const float *from = row.values.data();
     each_array(voice, [&](float *x, int n) {
         std::copy_n(from, n, x);

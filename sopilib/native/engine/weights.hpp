@@ -5,6 +5,7 @@
 // order of gates in memory: [unit block][gate][16]. Every vector is padded with zeros to blocks of 16.
 #pragma once
 
+#include "coding.hpp"
 #include "kernel.hpp"
 #include "pack.hpp"
 
@@ -45,7 +46,7 @@ struct Weights {
     Tables tables{};         // [f][q][W]
     std::vector<SampleLayer> sample; // may be empty: then W = q
     Vec<float> seen;         // [q]: by the frame tiers, of each code
-    Vec<float> decode;       // [q]
+    Coding coding;
     Arena arena;             // of matrices and tables
 
     // What a sample costs, whatever the number of voices that share it.

@@ -274,8 +274,9 @@ void Worker::run_sample_level() noexcept
 // Appends a code to a voice's history; position_ still is the one before it.
 void Worker::take(int voice, int32_t code) noexcept
 {
-    int32_t *history = e_.states_[voice].history.data();
-    history[position_] = history[position_ + w_.lookback()] = code;
+    Voice &v = e_.states_[voice];
+    v.history[position_] = v.history[position_ + w_.lookback()] = code;
+    v.sound = w_.coding.undo(code, v.memory, v.limited);
 }
 
 // All voices' codes of this sample are taken, mine for certain.
@@ -297,7 +298,7 @@ void Worker::predict(const float *features, int64_t features_stride) noexcept
     team_.meet(index_);
 }
 
-void Worker::generate(int32_t *codes, int64_t n, const Controls &controls) noexcept
+void Worker::generate(int32_t *codes, float *audio, int64_t n, const Controls &controls) noexcept
 {
     for (int64_t i = 0; i < n; i++) {
         predict(controls.features, w_.features);
@@ -306,6 +307,7 @@ void Worker::generate(int32_t *codes, int64_t n, const Controls &controls) noexc
                                            controls.sampling[v], e_.draw(v));
             codes[v * n + i] = code;
             take(v, code);
+            if (audio) audio[v * n + i] = e_.sound(v);
         }
         pass();
     }

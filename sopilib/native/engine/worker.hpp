@@ -22,7 +22,7 @@ class Worker {
 public:
     Worker(NativeEngine &engine, int index);
     void begin() noexcept;
-    void generate(int32_t *codes, int64_t n, const Controls &controls) noexcept;
+    void generate(int32_t *codes, float *audio, int64_t n, const Controls &controls) noexcept;
     void prime(const int32_t *codes, int64_t n, const float *features) noexcept;
     void teacher_force(const int32_t *codes, int64_t stride, int64_t n, const float *features, float *logits) noexcept;
     void predict(const float *features, int64_t features_stride) noexcept;

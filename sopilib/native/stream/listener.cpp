@@ -57,7 +57,9 @@ void Listener::prime(int skipped, int n)
     const int heard = n - skipped;
     if (heard <= 0) return;
     for (int i = 0; i < heard; i++) {
-        const float x = std::isnan(out_[skipped + i]) ? 0.0f : out_[skipped + i];
+        const float heard_as = std::isnan(out_[skipped + i]) ? 0.0f : out_[skipped + i];
+        const float emphasised = player->source->coding().emphasise(heard_as, before_);
+        const float x = std::isnan(emphasised) ? 0.0f : emphasised;
         codes_[i] = int32_t(std::upper_bound(edges_.begin(), edges_.end(), x) - edges_.begin());
     }
     for (int v = 1; v < player->voices; v++) std::copy_n(codes_.begin(), heard, codes_.begin() + size_t(v) * heard);

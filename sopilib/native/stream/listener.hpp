@@ -38,6 +38,7 @@ private:
     uint64_t taken_ = 0; // frames of input taken
     int64_t made_ = 0; // samples made of them, the first skip_ of which are the filter's delay
     int64_t skip_ = 0;
+    Memory before_; // of the emphasis of what came in
     std::vector<float> in_, out_;
     std::vector<int32_t> codes_; // [voices][n]
 };

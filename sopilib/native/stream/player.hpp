@@ -52,7 +52,7 @@ struct Player {
     std::vector<float> features;     // [voices][source->features()]
     std::vector<float> audio;        // [channels][most]
     std::vector<float> blends;       // [most]
-    std::vector<float> raw;          // [voices][most]: each voice as it was made
+    std::vector<float> raw;          // [voices][n] of one call: each voice as it was made
     std::vector<double> rates;       // [frames of a chunk]
     bool failed = false;
     bool idle = false; // blended out: it begins again where it was

@@ -128,8 +128,10 @@ void Stream::generate(Player &p, int n, bool heard, bool ticks)
     for (int from = 0, m; from < n; from += m) {
         const int phase = p.source->position() % p.source->frame();
         m = generate_some(p, from, n - from, heard);
-        p.source->generate(p.codes.data(), m,
+        const uint64_t limited = p.source->limited();
+        p.source->generate(p.codes.data(), p.raw.data(), m,
                            {p.temperatures.data(), p.sampling.data(), p.features.data(), p.blends.data()});
+        stats_.limited.fetch_add(p.source->limited() - limited, std::memory_order_relaxed);
         voices_.mix(p, from, m, knobs_[Id::mix].last() != 0 || p.voices > channels_, host_rate_);
         if (guarded(p)) watch(p, from, m);
         if (ticks) put_ticks(p, phase, from, m);
@@ -246,7 +248,7 @@ void Stream::watch(Player &p, int from, int n)
     const uint64_t position = p.heard(from + n - 1);
     const bool can_reprime = p.source->remembers();
     for (int v = 0; v < p.voices; v++)
-        guard_->watch(v, &p.raw[size_t(v) * p.most], n, position, host_rate_, can_reprime, voices_[v], teller_);
+        guard_->watch(v, &p.raw[size_t(v) * n], n, position, host_rate_, can_reprime, voices_[v], teller_);
 }
 
 // ---------------------------------------------------------------- in

@@ -37,13 +37,11 @@ float Voices::faded(float x, VoiceControls &voice, const Player &p, uint64_t sam
 void Voices::mix(Player &p, int from, int n, bool mixed, int host_rate) noexcept
 {
     const uint64_t first = p.resampler->samples() + from;
-    const float *decode = p.source->decode_table();
     const float scale = mixed ? float(1 / std::sqrt(double(p.voices))) : 1.0f;
     for (int c = 0; c < p.channels; c++) std::fill_n(&p.audio[size_t(c) * p.most + from], n, 0.0f);
     for (int v = 0; v < p.voices; v++) {
         VoiceControls &voice = voices_[v];
-        float *raw = &p.raw[size_t(v) * p.most];
-        for (int i = 0; i < n; i++) raw[i] = decode[p.codes[size_t(v) * n + i]];
+        const float *raw = &p.raw[size_t(v) * n];
         const double spread = p.voices > 1 ? 2.0 * v / (p.voices - 1) - 1 : 0;
         for (int i = 0; i < n; i++) {
             const uint64_t position = p.heard(from + i);

@@ -61,7 +61,7 @@ public:
     }
     // From host frame `at` on, what is still to come takes `factor` times as many frames.
     void stretch(uint64_t at, double factor) noexcept;
-    // RT. The player's codes [voices][n] as sound into p.raw, and into the channels of p.audio from sample `from` of the plan on.
+    // RT. The voices of p.raw [voices][n] into the channels of p.audio from sample `from` of the plan on.
     // mixed: over the channels as pan says; else each voice has its channel.
     void mix(Player &p, int from, int n, bool mixed, int host_rate) noexcept;
 
