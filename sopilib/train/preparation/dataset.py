@@ -1,0 +1,63 @@
+"""A data set as training reads it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sopilib.errors import SopiError
+
+PARTS = ("train", "validation", "test")
+HOP = 64
+"""Samples between two rows of features."""
+FORMAT, VERSION = "sopilib-dataset", 1
+Stretch = tuple[int, int]
+"""Start and length of a piece of the data set's audio, in samples."""
+
+
+class Dataset:
+    """A prepared folder, memory-mapped.
+
+    audio      float32 [n] at `sample_rate` Hz
+    segments   part -> [(start, length), ...] in samples; train, validation and test never share a sample
+    features   float32 [n / HOP, F], standardised, or None
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        try:
+            about = json.loads((self.folder / "dataset.json").read_text())
+            if about["format"] != FORMAT or about["version"] != VERSION:
+                raise SopiError(f"{folder}: a data set of another sopilib, prepare it again")
+            self.audio = np.memmap(self.folder / "audio.f32", "<f4", "r")
+            self.about: dict[str, Any] = about
+            self.sample_rate: int = about["preparation"]["sample_rate"]
+            self.segments: dict[str, list[Stretch]] = {p: [(a, n) for a, n in about["segments"][p]] for p in PARTS}
+            self.feature_names: list[str] = [f["name"] for f in about["features"]]
+            self.features: np.ndarray | None = None
+            if self.feature_names:
+                rows = np.memmap(self.folder / "features.f32", "<f4", "r")
+                self.features = rows.reshape(-1, len(self.feature_names))
+        except (OSError, ValueError, KeyError, TypeError) as e:
+            raise SopiError(f"{folder}: not a data set that `sopi prepare` made ({e})") from None
+        last = max((a + n for p in PARTS for a, n in self.segments[p]), default=0)
+        if last > len(self.audio):
+            raise SopiError(f"{folder}: audio.f32 is cut short, prepare it again")
+
+    def seconds(self, part: str) -> float:
+        """How long a part is: "train", "validation" or "test"."""
+        return sum(n for _, n in self.segments[part]) / self.sample_rate
+
+    def features_at(self, start: int, n: int) -> np.ndarray:
+        """float32 [n, F] of the samples from `start` on."""
+        assert self.features is not None
+        rows = np.minimum(np.arange(start, start + n) // HOP, len(self.features) - 1)
+        return self.features[rows]
+
+
+def is_dataset(folder: str | Path) -> bool:
+    """Whether this is a folder that `sopi prepare` made, by the file that it must hold."""
+    return (Path(folder) / "dataset.json").is_file()
