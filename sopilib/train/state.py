@@ -36,16 +36,18 @@ def write(folder: Path, config: Config, settings: Settings, state: dict[str, Any
 
 
 def read(folder: Path, config: Config, settings: Settings) -> dict[str, Any]:
-    """The state of the run in `folder`, its tensors on the CPU. Raises SopiError if it belongs to another config, or to
-    other settings than those that may be given anew (`LATER`)."""
+    """The state of the run in `folder`, its tensors on the CPU. What an older version didn't know of a config or of
+    settings has its default. Raises SopiError if the state belongs to another config, or to other settings than those
+    that may be given anew (`LATER`)."""
     state = torch.load(folder / NAME, map_location="cpu", weights_only=True)
-    asked = config.to_dict()
-    if state["config"] != asked:
-        differs = next(k for k, v in asked.items() if state["config"].get(k) != v)
-        raise _another_run(folder, differs, state["config"].get(differs), asked[differs])
+    had = Config.from_dict(state["config"]).to_dict()
+    for name, value in config.to_dict().items():
+        if had[name] != value:
+            raise _another_run(folder, name, had[name], value)
+    state["settings"] = {**dataclasses.asdict(Settings()), **state["settings"]}
     for name, value in dataclasses.asdict(settings).items():
-        if name not in LATER and state["settings"].get(name) != value:
-            raise _another_run(folder, name, state["settings"].get(name), value)
+        if name not in LATER and state["settings"][name] != value:
+            raise _another_run(folder, name, state["settings"][name], value)
     return state
 
 
