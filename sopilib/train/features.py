@@ -1,4 +1,4 @@
-"""Feature curves of a recording, for models that are played by them."""
+"""Feature curves of a recording, such as its loudness, for models that are played by them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,18 @@ class Curves:
 
 
 def measure(kinds: Sequence[str], sound: np.ndarray, rate: int, hop: int, path: Path | None) -> Curves:
-    """The curves `kinds` of a sound float [n], one row for every `hop` samples, the last one begun included.
+    """Measures the curves `kinds` of a sound, one row for every `hop` samples; a last hop that is cut short has a row
+    too.
 
-    loudness  level in dB, of a window of 1024 samples around the frame
-    onset     sum of the rises of the spectrum's magnitude in dB since the frame before: how much begins here
-    csv       the columns of the file beside `path` that has .csv for its suffix: seconds, then one column for each
-              feature, with names in the first line; between its rows the curve is a straight line
+    kinds  "loudness"  the level in dB of a window of 1024 samples around the frame
+           "onset"     how much begins in the frame: by how many dB the spectrum's magnitudes rise on average over the
+                       frame before; what falls counts as 0
+           "csv"       the columns of the file beside `path` that has .csv for its suffix: seconds, then one for each
+                       feature, with names in the first line; between its rows a curve is a straight line
+    sound  float [n] at `rate` Hz
+    path   the recording's file; None: it is an altered copy, which has none
+
+    Raises SopiError if a CSV file is missing or holds anything else.
     """
     frames = -(-len(sound) // hop)
     columns: dict[str, np.ndarray] = {}
@@ -45,7 +51,7 @@ def measure(kinds: Sequence[str], sound: np.ndarray, rate: int, hop: int, path: 
 
 
 def _windows(sound: np.ndarray, frames: int, hop: int, size: int) -> np.ndarray:
-    """[frames, size], centred on the middle of each frame."""
+    """Windows of a sound, [frames, size], each centred on the middle of its frame."""
     before = (size - hop) // 2
     padded = np.pad(sound, (before, frames * hop + size - before - len(sound)))
     return np.lib.stride_tricks.sliding_window_view(padded, size)[: frames * hop : hop]

@@ -1,4 +1,4 @@
-"""Training lanes: each plays long excerpts chunk by chunk, so that the RNN's memory carries over."""
+"""The lanes of training. Each lane plays long excerpts chunk by chunk, so that the RNN's memory carries over."""
 
 from __future__ import annotations
 
@@ -13,22 +13,25 @@ from sopilib.train.prepare import Dataset
 
 @dataclass(frozen=True)
 class Chunk:
-    """One step's input of `lanes` lanes."""
+    """What one step of training hears in each lane."""
 
     codes: np.ndarray
-    """int64 [lanes, lookback + seq_len]"""
+    """int64 [lanes, lookback + seq_len]: the samples to predict, after those that come before them."""
     counted: np.ndarray
-    """bool [lanes, seq_len]: False where a short sound has ended."""
+    """bool [lanes, seq_len]: False where a short sound has ended and only padding is left."""
     jumped: np.ndarray
-    """bool [lanes]: another excerpt begins; the RNN state starts anew."""
+    """bool [lanes]: True where another excerpt begins, for which the RNN starts anew."""
     features: np.ndarray | None
-    """float32 [lanes, seq_len, F]"""
+    """float32 [lanes, seq_len, F] of the samples to predict; None for a model without features."""
 
 
 class Lanes:
-    """`batch` independent readers of a data set's training part. Each plays about `excerpt` samples, then jumps
-    elsewhere, drawn uniformly over all samples. A lane's way depends on `seed` and its number alone, so a batch may be
-    divided over processes: each follows all lanes and reads its own, `mine`."""
+    """Readers of a data set's training part, `batch` of them, which don't know each other. Each plays about `excerpt`
+    samples, then jumps elsewhere; where to is drawn uniformly over all samples.
+
+    A lane's way depends on `seed` and its number alone, so that a batch may be divided over processes: each process
+    follows all lanes and reads its own, which the slice `mine` says.
+    """
 
     def __init__(
         self, dataset: Dataset, config: Config, batch: int, excerpt: int, seed: int, mine: slice | None = None
@@ -45,7 +48,8 @@ class Lanes:
         self.segment, self.at, self.left, self.jumps = (np.zeros(batch, np.int64) for _ in range(4))
 
     def next(self) -> Chunk:
-        """The next `config.seq_len` samples of each lane of this process. One whose excerpt has ended jumps first."""
+        """Reads the next `config.seq_len` samples of each lane of this process. A lane whose excerpt has ended jumps
+        first."""
         c = self.config
         jumped = self.left <= 0
         for empty in np.flatnonzero(jumped):
@@ -80,7 +84,7 @@ class Lanes:
         self.jumps[lane] += 1
 
     def state_dict(self) -> dict[str, Any]:
-        """Where every lane is, not only those of this process, as plain numbers."""
+        """Says where every lane is, not only those of this process, in plain numbers."""
         whole = {name: getattr(self, name).tolist() for name in ("segment", "at", "left", "jumps")}
         return {**whole, "attempt": self.attempt}
 

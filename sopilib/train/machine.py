@@ -1,4 +1,4 @@
-"""What this machine can do for training: device, precision, memory, and how long a run will take."""
+"""What this machine can do for training: which device and precision, how much memory, and how long a run will take."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt
 
 
 def device(name: str) -> str:
-    """`auto` resolved. Raises SopiError if there is no such device."""
+    """The name of a torch device, such as "cpu" or "cuda:0". "auto" becomes a GPU if there is one. Raises SopiError if
+    there is no such device here."""
     if name == "auto":
         # each of the processes that torchrun started on a machine has its own
         return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
@@ -31,7 +32,9 @@ def device(name: str) -> str:
 
 
 def precision(name: str, device: str) -> str:
-    """`auto` resolved: bfloat16 where matrix units or instructions have it, float16 on older GPUs, else float32."""
+    """The type of matrix products on a device: "float32", "bfloat16" or "float16". "auto" becomes bfloat16 where the
+    processor or GPU has instructions for it, float16 on older GPUs, and else float32. Raises SopiError for float16
+    without a GPU."""
     if name == "float16" and not device.startswith("cuda"):
         raise SopiError("precision is float16, which needs a GPU: expected float32, bfloat16 or auto")
     if name != "auto":
@@ -44,8 +47,8 @@ def precision(name: str, device: str) -> str:
 
 
 def keep_memory() -> None:
-    """Freed memory stays with the process: a step asks for the same large arrays as the one before, and new pages cost
-    more than the arithmetic on them. (glibc; elsewhere nothing happens.)"""
+    """Keeps memory that is freed with the process: a step asks for the same large arrays as the one before, and new
+    pages cost more than the arithmetic on them. This works with glibc; elsewhere nothing happens."""
     try:
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_MAX, 0)
@@ -55,7 +58,8 @@ def keep_memory() -> None:
 
 
 def arithmetic(config: Config) -> float:
-    """Multiply-adds a sample in the forward half, as trained: tables and a linear first layer are folded."""
+    """How many multiplications and additions a sample takes on the way forward, in training, where tables and a linear
+    first layer are folded."""
     c, total = config, 0.0
     for i, n in enumerate(c.frame_sizes):
         below = c.num_rnn_layers * c.gates * c.dim * 2 * c.dim + c.skip_conn * c.num_rnn_layers * c.dim**2
@@ -66,12 +70,13 @@ def arithmetic(config: Config) -> float:
 
 
 def parameters(config: Config) -> int:
-    """Weights of the model."""
+    """How many weights a model of this config has."""
     return sum(math.prod(shape) for shape in shapes(config).values())
 
 
 def memory(config: Config, settings: Settings, lanes: int) -> int:
-    """Bytes that a step needs, about: weights, gradients, optimiser, and what the way back needs of the way there."""
+    """About how many bytes a step needs with so many lanes: for weights, gradients, the optimiser's moments, and what
+    is kept on the way forward for the way back."""
     c, low = config, 4 if settings.precision == "float32" else 2
     moments = {"adam": 2, "adamw": 2, "sgd": 1, "rmsprop": 1}[settings.optimiser]
     samples = lanes * c.seq_len
@@ -84,7 +89,8 @@ def memory(config: Config, settings: Settings, lanes: int) -> int:
 
 
 def seconds(config: Config, settings: Settings, lanes: int) -> float:
-    """Of one step, about: from the speed of a matrix product like those of a step, of which a step reaches half."""
+    """About how many seconds a step takes with so many lanes. It measures a matrix product like those of a step, of
+    whose speed a step reaches half."""
     kind, n = TYPES[settings.precision], min(2048, lanes * config.seq_len)
     a = torch.randn(n, config.dim, device=settings.device).to(kind)
     b = torch.randn(config.dim, config.dim, device=settings.device).to(kind)

@@ -1,4 +1,5 @@
-"""Several processes that train one network (torchrun): each has some of the lanes, all take the same decisions."""
+"""Several processes that train one network, started by torchrun: each has some of the lanes, and all take the same
+decisions."""
 
 from __future__ import annotations
 
@@ -36,20 +37,21 @@ class Group:
         return slice(self.rank * share, (self.rank + 1) * share)
 
     def wrap(self, module: torch.nn.Module, device: str) -> torch.nn.Module:
-        """The same module, its gradients the mean over all processes."""
+        """Gives a module that does the same and whose gradients are the mean over all processes."""
         if self.size == 1:
             return module
         devices = [torch.device(device)] if device.startswith("cuda") else None
         return torch.nn.parallel.DistributedDataParallel(module, device_ids=devices)
 
     def sum(self, values: Tensor) -> Tensor:
-        """The sum of these values over the processes, the same in all of them. `values` is changed."""
+        """Gives the sum of these values over the processes, the same in all of them. The tensor `values` is changed."""
         if self.size > 1:
             distributed.all_reduce(values)
         return values
 
     def gather(self, value: Any) -> list[Any]:
-        """The values that the processes give here, in the order of their ranks, the same list in all of them."""
+        """Gives the list of what each process passes here, in the order of their ranks, the same in all of them. It
+        returns when all have called it."""
         if self.size == 1:
             return [value]
         out: list[Any] = [None] * self.size
@@ -57,6 +59,6 @@ class Group:
         return out
 
     def leave(self) -> None:
-        """Parts from the other processes. To be called once, at the end."""
+        """Parts from the other processes. It is called once, at the end."""
         if self.size > 1 and distributed.is_initialized():
             distributed.destroy_process_group()

@@ -31,7 +31,12 @@ def _save(pyplot: Any, figure: Any, path: Path) -> None:
 
 
 def spectrograms(parts: dict[str, np.ndarray], sample_rate: int, path: Path) -> None:
-    """Writes a PNG with one spectrogram (0 to Nyquist, 80 dB deep) above the other. parts: title -> float [n]."""
+    """Writes a PNG with one spectrogram above the other, each 0 Hz to Nyquist and 80 dB deep.
+
+    parts  title -> sound, float [n] at `sample_rate` Hz
+
+    Raises SopiError without matplotlib, and OSError if the file can't be written.
+    """
     pyplot, figure, axes = _figure(len(parts), 2.6, True)
     for axis, (title, audio) in zip(axes, parts.items()):
         padded = np.pad(audio, (0, max(0, 1024 - len(audio))))
@@ -44,7 +49,8 @@ def spectrograms(parts: dict[str, np.ndarray], sample_rate: int, path: Path) -> 
 
 
 def learning_curves(rows: Sequence[dict[str, str]], path: Path) -> None:
-    """Writes a PNG of log.csv: bits a sample in training and held out, accuracy, learning rate."""
+    """Writes a PNG of the rows of log.csv: bits per sample in training and held out, accuracy, learning rate. Raises
+    SopiError without matplotlib, and OSError if the file can't be written."""
     pyplot, figure, axes = _figure(3, 2.4, True)
     for axis, columns, label in (
         (axes[0], ("train_bits", "held_out_bits"), "bits a sample"),

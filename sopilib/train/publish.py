@@ -18,7 +18,9 @@ from sopilib.train.pictures import spectrograms
 from sopilib.train.prepare import Dataset, find_audio
 
 TEMPERATURES = (0.9, 0.95, 1.0)
+"""Those of the sounds that the card measures."""
 LISTEN = 1.0
+"""That of the sound to hear."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Words:
     """What a model's card says beside its figures, and how its file is stored."""
 
     licence: str
+    """Of the model, and where it comes from."""
     about: str
     """A sentence on the recordings."""
     retrain: str
@@ -90,7 +93,8 @@ def _recordings(run: Path, audio: list[str], trained: Model) -> tuple[np.ndarray
 
 
 def _bits(engine: Engine, held_out: list[np.ndarray]) -> float:
-    """The bits per sample of all these stretches of codes together."""
+    """The bits per sample of all these stretches of codes together. Raises SopiError if none is as long as the
+    lookback."""
     scores = [likelihood(engine, codes) for codes in held_out if len(codes) >= engine.config.lookback]
     if not scores:
         raise SopiError("nothing was held out from training that could be scored: train with --validation")

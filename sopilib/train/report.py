@@ -1,4 +1,4 @@
-"""What one sees and hears of a run: console, log.csv, curves.png, TensorBoard, previews."""
+"""What one sees and hears of a run: the console, log.csv, curves.png, TensorBoard and previews."""
 
 from __future__ import annotations
 
@@ -26,14 +26,22 @@ COLUMNS = (
 
 
 def duration(seconds: float) -> str:
-    """As one says it: 40 s, 12 min, 3.5 h."""
+    """Says how long that is, in a unit that one would use: 40 s, 12 min, 3.5 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 class Report:
-    """Only the first of several processes writes; what it writes is in `folder`. loud: it prints, too."""
+    """The report of a run, written into its folder by the first of several processes alone.
+
+    step   the step that the run goes on from; what the log says of later ones is cut off
+    steps  how many it will do in all
+    first  True in the first process
+    loud   the first process prints, too
+
+    What can't be written raises OSError.
+    """
 
     def __init__(self, folder: Path, step: int, steps: int, first: bool, loud: bool) -> None:
         self.folder, self.steps, self.first, self.loud = folder, steps, first, first and loud
@@ -50,7 +58,7 @@ class Report:
             print(line, flush=True)
 
     def show(self, line: str) -> None:
-        """On a terminal: in place of the last such line."""
+        """Shows a line on a terminal, in place of the last one that was shown so."""
         if self.loud and sys.stdout.isatty():
             self._wipe()
             print(line, end="\r", flush=True)
@@ -62,14 +70,15 @@ class Report:
             self._shown = ""
 
     def rows(self) -> list[dict[str, str]]:
-        """Of log.csv; a line that was cut short in the writing is left out."""
+        """Reads log.csv, each row by the names in COLUMNS. A line that was cut short in the writing is left out."""
         if not self.log.exists():
             return []
         rows = list(csv.DictReader(io.StringIO(self.log.read_text())))
         return [r for r in rows if all(r.get(c) is not None for c in COLUMNS) and str(r["step"]).isdigit()]
 
     def cut_back(self, step: int) -> None:
-        """A killed run may have logged steps that its checkpoint doesn't hold."""
+        """Cuts off what the log says of steps after `step`: a run that was killed may have logged steps that its
+        checkpoint doesn't hold."""
         kept = [r for r in self.rows() if int(r["step"]) <= step]
         text = io.StringIO()
         writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
@@ -87,7 +96,8 @@ class Report:
             pass
 
     def row(self, values: dict[str, Any]) -> None:
-        """One line of the log. values: by COLUMNS; absent ones stay empty."""
+        """Adds a line to the log, and its values to TensorBoard. `values` are by the names in COLUMNS; those that are
+        missing stay empty."""
         if not self.first:
             return
         with self.log.open("a", newline="") as file:
@@ -134,14 +144,20 @@ class Report:
         (self.say if final else self.show)(line)
 
     def curves(self) -> None:
-        """Draws log.csv anew as curves.png. OSError if it can't be written; the old picture then stays."""
+        """Draws log.csv anew as curves.png."""
         if self.first:
             pictures.learning_curves(self.rows(), self.folder / "curves.png")
             if self.tensorboard is not None:
                 self.tensorboard.flush()
 
     def previews(self, model: Model, step: int, settings: Settings, real: np.ndarray) -> None:
-        """Sounds at each temperature, seeds 1, 2..., and a sheet of spectrograms below real sound, float [n]."""
+        """Lets the model play at each temperature, with seeds 1, 2 and so on, and draws these sounds below real sound.
+        What is wrong with one is said.
+
+        step      the step that the model is of
+        settings  say how many, how long and at which temperatures
+        real      some of the recordings, float [n]
+        """
         if not self.first:
             return
         folder, rate = self.folder / "previews", model.config.sample_rate

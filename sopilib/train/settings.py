@@ -1,4 +1,4 @@
-"""How to train (`Settings`; `sopilib.Config` says what), and presets that set both."""
+"""How to train. `Settings` say how, while `sopilib.Config` says what; presets set both."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LATER = (*LIVE, "steps", "threads", "device", "log_every")
 
 
 def option(default: Any, help: str) -> Any:
-    """A field of a dataclass that is also an option of a command, with its help."""
+    """Makes a field of a dataclass that is also an option of a command, with its default and its help."""
     if isinstance(default, list):
         return field(default_factory=default.copy, metadata={"help": help})
     return field(default=default, metadata={"help": help})
@@ -35,7 +35,8 @@ def option(default: Any, help: str) -> Any:
 
 @dataclass
 class Settings:
-    """Also the options of `sopi train`, with these helps. Raises SopiError for values out of range."""
+    """How a model is trained. The fields are also the options of `sopi train`, with these helps. Raises SopiError for
+    values that are out of range or unknown."""
 
     steps: int = option(6000, "updates in all")
     batch: int = option(32, "lanes: excerpts that are learnt at the same time")
@@ -89,14 +90,16 @@ class Settings:
             raise SopiError(f"rnn_dropout is {value!r}, expected less than 1")
 
     def with_live(self, values: Mapping[str, Any]) -> Settings:
-        """With what live.json says. Raises SopiError for names that may not change while it runs."""
+        """These settings with what live.json says in their place. Raises SopiError for one that may not change while a
+        run works, or for a value out of range."""
         for name in values:
             if name not in LIVE:
                 raise SopiError(f"{name} can't change while a run works, only {', '.join(LIVE)}")
         return dataclasses.replace(self, **values)
 
     def learning_rate(self, step: int) -> float:
-        """Linear warm-up, then down to zero at the last step, or constant."""
+        """The learning rate of a step, from 0. It rises in a straight line while it warms up, then falls to zero at the
+        last step, or stays."""
         if step < self.warm_up:
             return self.lr * (step + 1) / self.warm_up
         done = min(1.0, (step - self.warm_up) / max(1, self.steps - self.warm_up))
@@ -153,12 +156,13 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
-"""Name -> what it is for, and its values: those of `Config` and of `Settings`, whose names differ."""
+"""By name, what a preset is for, and its values: those of `Config` and of `Settings`, which share no name."""
 _COURSE = {"learning_rate": "lr", "batch_size": "batch", "dropout": "rnn_dropout"}
 
 
 def read_values(path: Path) -> dict[str, Any]:
-    """Option -> value, from a JSON file such as the course's *.config.json. Raises SopiError if it holds no object."""
+    """Reads values by the names of options from a JSON file, such as the course's *.config.json. Raises SopiError if it
+    can't be read or holds no JSON object."""
     try:
         values = json.loads(path.read_text())
     except (OSError, ValueError) as e:
@@ -169,10 +173,13 @@ def read_values(path: Path) -> dict[str, Any]:
 
 
 def from_values(values: Mapping[str, Any], model: Config | None = None) -> tuple[Config, Settings]:
-    """Config and settings from one flat mapping: a preset's values, the course's *.config.json, options of a command.
+    """Makes a config and settings from one flat mapping, such as a preset's values, the course's *.config.json, or the
+    options of a command.
 
-    `model`: the config of a model to go on with; its shape can't be changed by `values`, but seq_len can. Raises
-    SopiError naming an unknown or an impossible value.
+    values  by the names of fields of `Config` and `Settings`, or the course's names for them; None: not given
+    model   the config of a model to go on with; `values` can change its seq_len, but not its shape
+
+    Raises SopiError that names an unknown or an impossible value.
     """
     values = {_COURSE.get(name, name): value for name, value in values.items() if value is not None}
     how = {f.name for f in dataclasses.fields(Settings)}

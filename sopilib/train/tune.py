@@ -35,7 +35,7 @@ SPACE: dict[str, Any] = {
     "emb_size": [16, 64, 256],
     "rnn_dropout": {"low": 0.0, "high": 0.3},
 }
-"""Option -> its values to try, or the ends of a range."""
+"""For each option its values to try, or the ends of a range."""
 
 
 def refuse_others(folder: Path) -> None:
@@ -45,9 +45,19 @@ def refuse_others(folder: Path) -> None:
 
 
 class Search:
-    """samples: so many does each trial hear, whatever its batch and seq_len, so that these compare fairly.
-    ray_address: of a Ray cluster ("auto", "ray://...", "local") that sees `folder` and the data set: a
-    trial for each of its GPUs, or else for each two cores, at a time. Without: one at a time, here."""
+    """A search in its folder. It goes on with what the folder holds.
+
+    dataset      what all trials train on
+    base         values of `Config` and `Settings` that all trials share
+    space        option -> a list of values to try, or {"low": ..., "high": ..., "log": true}; None: `SPACE`
+    samples      how many samples each trial hears, whatever its batch and seq_len, so that these compare fairly
+    sampler      "bayes" learns from the trials before; "random"
+    seed         of the sampler
+    ray_address  of a Ray cluster ("auto", "ray://...", "local") that sees the folder and the data set: then it does a
+                 trial for each of its GPUs, or else for each two cores, at a time; "": one at a time, here
+
+    Raises SopiError without Optuna, for a space that is none, or if the folder is not a search's.
+    """
 
     def __init__(
         self,
@@ -92,7 +102,9 @@ class Search:
         )
 
     def run(self, trials: int, say: Callable[[str], None] = print) -> None:
-        """Until `trials` have been tried in all. What was cut off is tried again, from its own last checkpoint."""
+        """Tries until `trials` have been tried in all. A trial that was cut off is tried again, from its own last
+        checkpoint. `say` is told each result and in the end the table. Raises SopiError without Ray or its cluster,
+        KeyboardInterrupt if it was stopped."""
         states = self.optuna.trial.TrialState
         for cut_off in self.study.get_trials(states=[states.RUNNING]):
             self.study.tell(cut_off.number, state=states.FAIL)
@@ -113,7 +125,7 @@ class Search:
         say(f"trial {trial.number} ({len(self._finished())}/{trials}): {done}: {json.dumps(trial.params)}")
 
     def _over_ray(self, trials: int, say: Callable[[str], None]) -> None:
-        """Whole trials in other processes; none is given up early, since many run side by side."""
+        """Does whole trials in other processes. None is given up early, since many run side by side."""
         try:
             import ray
         except ImportError:
@@ -150,7 +162,7 @@ class Search:
             ray.shutdown()
 
     def _plan(self, trial: Any) -> tuple[Path, Config, Settings] | None:
-        """Its folder and what to train; None if these options don't go together."""
+        """The folder of a trial and what it trains; None if these options don't go together."""
         values = {**self.base, **{name: self._draw(trial, name, given) for name, given in self.space.items()}}
         try:
             config, settings = from_values(values)
@@ -217,7 +229,7 @@ class Search:
         return sorted(self._finished(), key=lambda t: (t.value is None, t.value or 0.0, t.number))
 
     def table(self) -> str:
-        """The ten best."""
+        """The ten best trials, as lines of text."""
         rows = [["trial", "bits", "weights", *self.space]]
         for t in [t for t in self._ranked() if t.value is not None][:10]:
             values = [f"{v:.4g}" if isinstance(v := t.params.get(n), float) else str(v) for n in self.space]
@@ -228,7 +240,7 @@ class Search:
 
 
 def _whole_trial(folder: str, dataset: str, config: Config, settings: Settings) -> tuple[float, float]:
-    """Bits and seconds."""
+    """Trains a trial and gives its best bits per sample and its seconds."""
     run = Run(Path(folder), Dataset(dataset), config, settings, loud=False)
     run.train()
     return run.best.value, run.seconds

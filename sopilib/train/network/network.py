@@ -19,14 +19,15 @@ from sopilib.train.network import recurrence, sample_level
 
 PARTS = ("weight", "bias")
 State = list[list[Tensor]]
-"""Per tier, per layer: float32 [batch, D], or for LSTM [batch, 2D] (h then c)."""
+"""The RNNs' state, for each tier and layer: float32 [batch, D], or [batch, 2D] (h then c) for LSTM."""
 
 Dropout = Callable[[int, int, Tensor], Tensor]
-"""(tier, layer, the layer's input [frames, batch, D|n]) -> the same with some of it zero and the rest scaled up."""
+"""Called with tier, layer and the layer's input [frames, batch, D|n]; gives the same with some of it zero and the rest
+scaled up."""
 
 
 class _SampleLevel(NamedTuple):
-    """As it is multiplied: what can fold has folded."""
+    """The sample level's weights as they are multiplied, when all that can fold has folded."""
 
     tables: Tensor
     """float32 [f * q, W]"""
@@ -41,17 +42,18 @@ class _SampleLevel(NamedTuple):
 
 
 class SampleRNN(nn.Module):
-    """`forward(codes, state)` -> logits and the state after them; `loss` for training: the same, without ever holding
-    the logits.
+    """A SampleRNN as torch trains it: `forward` gives logits, and `loss` the same loss without ever holding the logits.
 
-    The parameters are those of `Model`, except that with `emb_size` > 0 `sample.tables` is the product of
-    `sample.embedding` [q, E] and `sample.convolution` [f, W, E], and that with `weight_norm` a matrix `w` is
-    `w.gain` * `w` / |w|, the norm per output (Theano's and PyTorch's old weight norm); `to_model` folds both.
+    The parameters are those of `Model`, with two exceptions. With `emb_size` > 0, `sample.tables` is the product of
+    `sample.embedding` [q, E] and `sample.convolution` [f, W, E]. With `weight_norm`, a matrix `w` is `w.gain` * `w` /
+    |w|, with the norm of each output (Theano's and PyTorch's old weight norm). `to_model` folds both.
 
-    `learn_initial` False keeps the initial states as they are: zero, or those of the model that is trained on.
-    `precision` is the type of matrix products; parameters, state and loss stay float32.
-    `rounded`: the layer that gives the logits is used, and comes out, as the engine has it in 8 bits, whose rounding
-    costs more there than anywhere else; so it is learnt around.
+    seed           of the random weights
+    learn_initial  False keeps the initial states as they are: zero, or those of the model that is trained on
+    forget_bias    what the forget gates of an LSTM begin with
+    precision      the type of matrix products; parameters, state and loss stay float32
+    rounded        the layer that gives the logits is used, and comes out, as the engine rounds it to 8 bits, which
+                   costs more there than anywhere else, so the network learns around it
     """
 
     seen: Tensor
@@ -93,7 +95,8 @@ class SampleRNN(nn.Module):
         self.weights[name.replace(".", "/")] = nn.Parameter(value)
 
     def weight(self, name: str) -> Tensor:
-        """float32, weight norm applied. `name` as in `Model`, or `sample.embedding` and `sample.convolution`."""
+        """The weight of a name as in `Model`, or `sample.embedding` or `sample.convolution`: float32, with weight norm
+        applied."""
         key = name.replace(".", "/")
         w = self.weights[key]
         if key + "/gain" in self.weights:
@@ -101,7 +104,7 @@ class SampleRNN(nn.Module):
         return _eight_bits(w) if name == self.rounded else w
 
     def tables(self) -> Tensor:
-        """[f, q, W]: what each of the codes before adds to the sample level."""
+        """What each of the codes before adds to the sample level: [f, q, W]."""
         if not self.config.emb_size:
             return self.weight("sample.tables")
         e, convolution = self.weight("sample.embedding"), self.weight("sample.convolution")
@@ -118,9 +121,15 @@ class SampleRNN(nn.Module):
     def forward(
         self, codes: Tensor, state: State | None = None, features: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """codes int64 [batch, lookback + L], L a multiple of the largest frame -> logits [batch, L, q] for
-        codes[:, lookback:], and the state to carry on with (codes overlapping by lookback).
-        features float [batch, L, F] of codes[:, lookback:]; None: zeros."""
+        """Predicts codes, and gives the state to carry on with, where the next codes overlap these by the lookback.
+
+        codes     int64 [batch, lookback + L], L a multiple of the largest frame
+        state     None: the initial one
+        features  float [batch, L, F] of codes[:, lookback:]; None: zeros
+
+        Returns float32 logits [batch, L, q] for codes[:, lookback:], and the state. ValueError if L is no such
+        multiple.
+        """
         c, length = self.config, codes.shape[1] - self.config.lookback
         level, conditioning, after = self._frames(codes, state, features, None)
         h = F.embedding_bag(self._rows(codes), level.tables, mode="sum") + conditioning
@@ -139,8 +148,14 @@ class SampleRNN(nn.Module):
         counted: Tensor | None = None,
         dropout: Dropout | None = None,
     ) -> tuple[Tensor, Tensor, State]:
-        """-> sum of -ln p(code) over codes[:, lookback:], how many were the likeliest code, and the state after them.
-        counted: bool [batch, L], False where a target is padding."""
+        """Scores how well codes are predicted; its first result is what training makes smaller.
+
+        codes, state, features  as in `forward`
+        counted  bool [batch, L], False where a target is padding; None: all count
+        dropout  leaves out some of the layers' inputs; None: nothing is left out
+
+        Returns the sum of -ln p(code) over codes[:, lookback:], for how many the code was the likeliest, and the state.
+        """
         c, n = self.config, self.config.frame_sizes[0]
         level, conditioning, after = self._frames(codes, state, features, dropout)
         targets = codes[:, c.lookback :]
@@ -155,7 +170,8 @@ class SampleRNN(nn.Module):
     def _frames(
         self, codes: Tensor, state: State | None, features: Tensor | None, dropout: Dropout | None
     ) -> tuple[_SampleLevel, Tensor, State]:
-        """The frame tiers: the sample level's weights, its conditioning [frames * batch * n, W] and the states."""
+        """Runs the frame tiers. Gives the sample level's weights, its conditioning [frames * batch * n, W] and the
+        states."""
         c = self.config
         batch, length = codes.shape[0], codes.shape[1] - c.lookback
         if length <= 0 or length % c.lookback:
@@ -184,7 +200,7 @@ class SampleRNN(nn.Module):
         return level, above.flatten(0, 2), after
 
     def _rows(self, codes: Tensor) -> Tensor:
-        """int64 [frames * batch * n, f]: which rows of the tables each sample adds up."""
+        """Says which rows of the tables each sample adds up: int64 [frames * batch * n, f]."""
         c, f = self.config, self.config.frame_sizes[0]
         windows = codes[:, c.lookback - f : -1].unfold(1, f, 1) + c.q_levels * torch.arange(f, device=codes.device)
         return windows.unflatten(1, (-1, f)).transpose(0, 1).reshape(-1, f)
@@ -209,7 +225,8 @@ class SampleRNN(nn.Module):
         return F.linear(x.to(low), w.to(low), None if bias is None else bias.to(low))
 
     def _stack(self, tier: int, x: Tensor, state: list[Tensor], dropout: Dropout | None) -> tuple[Tensor, list[Tensor]]:
-        """x [frames, batch, D|n] -> the tier's output [frames, batch, D] and the layers' last states."""
+        """Turns a tier's input, x [frames, batch, D|n], into its output [frames, batch, D] and the layers' last
+        states."""
         c = self.config
         below, total, after = x, None, []
         for layer in range(c.num_rnn_layers):
@@ -261,7 +278,7 @@ class SampleRNN(nn.Module):
 
     @torch.no_grad()
     def to_model(self, name: str = "model") -> Model:
-        """The canonical weights, embedding folded into the tables in float64."""
+        """The canonical model that has been learnt, its embedding folded into the tables in float64."""
         weights = {}
         for key in shapes(self.config):
             if key == "sample.tables" and self.config.emb_size:
@@ -273,7 +290,8 @@ class SampleRNN(nn.Module):
 
     @classmethod
     def from_model(cls, model: Model, seed: int = 0, **options: Any) -> SampleRNN:
-        """To go on training any model; its tables become parameters. `options` as for the constructor."""
+        """A network to go on training any model with, whose tables become parameters. `options` are those of the
+        constructor."""
         network = cls(Config.from_dict({**model.config.to_dict(), "emb_size": 0}), seed, **options)
         with torch.no_grad():
             for key, value in model.weights.items():
@@ -289,7 +307,8 @@ def _normal(shape: tuple[int, ...], scale: float, generator: torch.Generator) ->
 
 
 def _embedding(q: int, width: int, generator: torch.Generator) -> Tensor:
-    """[q, width]: random, plus slow cosines over the code, so that neighbouring codes start out alike."""
+    """An embedding [q, width] to begin with: random, plus slow cosines over the code, so that neighbouring codes start
+    out alike."""
     code = (torch.arange(q) + 0.5) / q
     waves = torch.cos(math.pi * code[:, None] * torch.arange(1, min(width, 16) + 1)[None])
     out = 0.3 * torch.randn(q, width, generator=generator)
@@ -298,13 +317,14 @@ def _embedding(q: int, width: int, generator: torch.Generator) -> Tensor:
 
 
 def _eight_bits(w: Tensor) -> Tensor:
-    """w [out, in] rounded as the engine does, 127 steps to the largest of an output. Its gradient is that of w."""
+    """Rounds w [out, in] as the engine does, in 127 steps to the largest of an output. Its gradient is that of w."""
     step = w.detach().abs().amax(1, keepdim=True).clamp_min(1e-30) / 127
     return w + ((w / step).round() * step - w).detach()
 
 
 def _norm(name: str, w: Tensor) -> Tensor:
-    """Of each output over all that goes into it, shaped to divide `w`. `name` tells which axis is the outputs'."""
+    """The norm of each output over all that goes into it, shaped to divide `w`. `name` tells which axis is the
+    outputs'."""
     if name.endswith("tables"):
         return w.norm(dim=(0, 1), keepdim=True)  # [f, q, W]
     if name.endswith("convolution"):

@@ -1,9 +1,11 @@
-"""RNN layers over whole sequences on the CPU: each step does only what depends on the step before.
+"""RNN layers over whole sequences on the CPU, where each step does only what depends on the step before.
 
-The input projection is done by the caller, all frames at once. Going back, a step only computes the gradients of its
-gates; the recurrent matrix gets its gradient in one product over all steps afterwards (torch's own layers add to it
-step by step). Times first: T frames, B lanes, D units. Gate order as in `sopilib.model.weights`. The state is float32;
-matrix products are in the type of the recurrent matrix.
+The caller does the input projection, all frames at once. On the way back a step only computes the gradients of its
+gates, and the recurrent matrix gets its gradient in one product over all steps afterwards; torch's own layers add to it
+step by step.
+
+In shapes times come first: T frames, B lanes, D units. The order of gates is as in `sopilib.model.weights`. The state
+is float32, and matrix products are in the type of the recurrent matrix.
 """
 
 from __future__ import annotations
@@ -17,23 +19,33 @@ from torch.autograd.function import once_differentiable
 
 
 def gru(projected: Tensor, h: Tensor, recurrent: Tensor, candidate: Tensor) -> Tensor:
-    """GRU with the reset after the matmul. projected [T, B, 3D] (r, z, n), h [B, D], recurrent [3D, D], candidate [D]
-    -> float32 [T, B, D]."""
+    """Runs a GRU with the reset after the product with the recurrent matrix, and gives its states, float32 [T, B, D].
+
+    projected  [T, B, 3D]: what comes from the input, for r, z and n
+    h          [B, D]: the state before
+    recurrent  [3D, D]
+    candidate  [D]: the recurrent bias of n
+    """
     return _Gru.apply(projected, h, recurrent, candidate)
 
 
 def gru_reset_before(projected: Tensor, h: Tensor, recurrent: Tensor) -> Tensor:
-    """GRU with the reset before the matmul; shapes as for `gru`."""
+    """Runs a GRU with the reset before the product with the recurrent matrix. Shapes are as for `gru`."""
     return _GruResetBefore.apply(projected, h, recurrent)
 
 
 def lstm(projected: Tensor, h: Tensor, cell: Tensor, recurrent: Tensor) -> tuple[Tensor, Tensor]:
-    """projected [T, B, 4D] (i, f, g, o), h and cell [B, D], recurrent [4D, D] -> float32 [T, B, D], last cell."""
+    """Runs an LSTM, and gives its outputs, float32 [T, B, D], and the last cell state [B, D].
+
+    projected  [T, B, 4D]: what comes from the input, for i, f, g and o
+    h, cell    [B, D]: the output and the cell state before
+    recurrent  [4D, D]
+    """
     return _Lstm.apply(projected, h, cell, recurrent)
 
 
 def _weight_gradient(d: Tensor, h: Tensor, recurrent: Tensor) -> Tensor:
-    """Sum over steps and lanes of d^T h, as one product."""
+    """The gradient of a recurrent matrix: the sum over steps and lanes of d^T h, as one product."""
     low = recurrent.dtype
     return d.flatten(0, 1).to(low).t() @ h.flatten(0, 1).to(low)
 

@@ -25,10 +25,14 @@ def loss(
     layers: list[tuple[Tensor, Tensor]],
     relu: list[bool],
 ) -> tuple[Tensor, Tensor]:
-    """Sum of -ln p(target), and how many targets were the likeliest code.
+    """Scores the sample level: the sum of -ln p(target), and how many targets were the likeliest code.
 
-    rows int64 [N, f] into tables float32 [f * q, W]; targets int64 [N], -1: not counted; conditioning [N, W]; layers
-    of (weight [out, in], bias [out]); relu: after the sum, then after each layer, as in `Config.sample_relu`.
+    rows          int64 [N, f]: the rows of `tables` that each of the N samples adds up
+    targets       int64 [N]; -1: not counted
+    tables        float32 [f * q, W]
+    conditioning  [N, W]: what the lowest tier adds
+    layers        (weight [out, in], bias [out])
+    relu          after the sum, then after each layer, as in `Config.sample_relu`
     """
     flat = [t for layer in layers for t in layer]
     return _Loss.apply(rows, targets, relu, tables, conditioning, *flat)
@@ -88,6 +92,6 @@ class _Loss(Function):
 
 
 def _add_rows(out: Tensor, rows: Tensor, d: Tensor) -> None:
-    """out[rows[n, k]] += d[n]."""
+    """Adds d[n] to out[rows[n, k]] for every n and k."""
     for column in rows.unbind(1):
         out.index_add_(0, column, d)

@@ -21,9 +21,13 @@ Stretch = tuple[int, int]
 class Dataset:
     """A prepared folder, memory-mapped.
 
-    audio      float32 [n] at `sample_rate` Hz
-    segments   part -> [(start, length), ...] in samples; train, validation and test never share a sample
-    features   float32 [n / HOP, F], standardised, or None
+    audio          float32 [n] at `sample_rate` Hz
+    segments       part -> [(start, length), ...] in samples; train, validation and test never share a sample
+    feature_names  what each of the F features is called
+    features       float32 [n / HOP, F], with mean 0 and deviation 1 in the training part; None without features
+    about          what dataset.json says
+
+    Raises SopiError if the folder is no data set, of another version, or cut short.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -48,16 +52,16 @@ class Dataset:
             raise SopiError(f"{folder}: audio.f32 is cut short, prepare it again")
 
     def seconds(self, part: str) -> float:
-        """How long a part is: "train", "validation" or "test"."""
+        """How many seconds a part has: "train", "validation" or "test"."""
         return sum(n for _, n in self.segments[part]) / self.sample_rate
 
     def features_at(self, start: int, n: int) -> np.ndarray:
-        """float32 [n, F] of the samples from `start` on."""
+        """The features of n samples from `start` on, float32 [n, F]."""
         assert self.features is not None
         rows = np.minimum(np.arange(start, start + n) // HOP, len(self.features) - 1)
         return self.features[rows]
 
 
 def is_dataset(folder: str | Path) -> bool:
-    """Whether this is a folder that `sopi prepare` made, by the file that it must hold."""
+    """True if this is a folder that `sopi prepare` made, by the file that it must hold."""
     return (Path(folder) / "dataset.json").is_file()
