@@ -15,6 +15,7 @@ namespace {
 
 constexpr double kLongestSwap = 100; // ms
 constexpr double kLongestTail = 0.1; // s
+constexpr int kMostVoices = int(entry_of(Id::swap_keeping).most); // as the message `voices` has it
 
 std::string in_words(double x)
 {
@@ -95,6 +96,8 @@ void Stream::check(const Command &command) const
         wrong(entry.name, "to ramp in " + in_words(command.ramp) + " ms", "0 to " + in_words(longest) + " ms");
     if (command.voice < -1 || (command.voice >= 0 && !entry.voice))
         wrong(entry.name, "for one voice", "for all of them");
+    if (command.voice >= kMostVoices)
+        wrong(entry.name, "for voice " + std::to_string(command.voice), "0 to " + std::to_string(kMostVoices - 1));
     const uint32_t least = command.id == Id::listen ? 1 : 0, most = command.id == Id::listen ? 3 : entry.indices - 1;
     if (command.index < least || command.index > most)
         wrong(entry.name, "for number " + std::to_string(command.index),
@@ -333,6 +336,11 @@ void Stream::recall(Command &command)
 {
     const Held<Snapshot> snapshot = take<Snapshot>(command);
     if (!player_) return;
+    if (listener_) { // it ends, even if the snapshot is refused
+        if (playing_) cut(cut_length());
+        end_listening();
+        begin_players(kFade);
+    }
     check_snapshot(*snapshot, *player_->source);
     if (playing_) cut(cut_length());
     player_->source->restore(snapshot->state);
@@ -429,13 +437,13 @@ void Stream::fit(Player *p)
     if (p && (!p->resampler || p->resampler->filter().host_rate != host_rate_)) p->fit(host_rate_);
 }
 
-// Controls for each voice of the players.
+// Controls for each voice of the players. Without any, what was set for voices stays for those that come.
 void Stream::fit_voices()
 {
     size_t most = 0;
     for (const Player *p : {player_.get(), second_.get()})
         if (p) most = std::max(most, size_t(p->voices));
-    voices_.resize(most);
+    if (most > 0) voices_.resize(most);
 }
 
 // The player's next sample is the first that sounds, from `position` on.

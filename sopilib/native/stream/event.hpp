@@ -10,10 +10,12 @@
 namespace sopi {
 
 struct Event {
-    enum Kind { trap, error, refused } kind = trap;
+    enum Kind { trap, error, refused, ended } kind = trap;
     uint64_t position = 0; // host frame
     int voice = 0;         // of a trap
-    char text[240] = "";   // trap: which; error: why the source stopped; refused: why a command could not be done
+    // trap: which; error: why the source stopped; refused: why a command could not be done; ended: the command whose effect
+    // is over though nobody has asked for that
+    char text[240] = "";
 };
 
 // A command that came too late for its time.

@@ -262,9 +262,11 @@ void Stream::hear(int n) noexcept
         listener_->hear(*input_, uint64_t(upto), false);
     } catch (const std::exception &e) {
         refuse(e.what());
+        tell_ended("listen");
         end_listening();
     } catch (...) {
         refuse("the model can't listen");
+        tell_ended("listen");
         end_listening();
     }
 }

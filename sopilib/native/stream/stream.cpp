@@ -217,8 +217,14 @@ void Stream::configure(int host_rate)
     end_listening();
     if (before) stretch(double(host_rate) / before);
     begin_players(kFade);
-    if (thawed) refuse("the host runs at another sample rate now, which ended freeze: send it again");
-    if (listened) refuse("the host runs at another sample rate now, which ended listen: send it again");
+    if (thawed) {
+        tell_ended("freeze");
+        refuse("the host runs at another sample rate now, which ended freeze: send it again");
+    }
+    if (listened) {
+        tell_ended("listen");
+        refuse("the host runs at another sample rate now, which ended listen: send it again");
+    }
 }
 
 // At another host rate the time that is still to pass is another number of frames.
@@ -269,6 +275,8 @@ void Stream::fall_silent(const char *why) noexcept
     teller_.tell(Event::error, at_, why);
     for (Player *p : {player_.get(), second_.get()})
         if (p) p->failed = true;
+    if (listener_) tell_ended("listen");
+    if (looper_.frozen()) tell_ended("freeze");
     end_listening();
     guard_.reset();
     new_music();

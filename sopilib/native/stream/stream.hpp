@@ -97,6 +97,7 @@ private:
     void publish(uint64_t write);
     void jump(uint64_t read) noexcept;
     void refuse(const char *why) noexcept { teller_.tell(Event::refused, at_, why); }
+    void tell_ended(const char *command) noexcept { teller_.tell(Event::ended, at_, command); }
 
     // ---- commands: commands.cpp
     void apply(Command &command);

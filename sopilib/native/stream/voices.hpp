@@ -45,13 +45,14 @@ public:
     size_t size() const noexcept { return voices_.size(); }
     VoiceControls &operator[](size_t voice) noexcept { return voices_[voice]; }
     const VoiceControls &operator[](size_t voice) const noexcept { return voices_[voice]; }
-    // voice -1: all, and those that come later.
+    // voice -1: all, and those that come later. What is set for one before the model is there waits for it.
     template <class F> void set(int voice, F &&set)
     {
         if (voice < 0) {
             set(common_);
             for (VoiceControls &v : voices_) set(v);
-        } else if (size_t(voice) < voices_.size()) {
+        } else {
+            if (size_t(voice) >= voices_.size()) voices_.resize(size_t(voice) + 1, common_);
             set(voices_[voice]);
         }
     }
