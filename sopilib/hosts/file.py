@@ -21,8 +21,8 @@ class FileHost(ClockHost):
     """Writes performers into a new sound file (WAV of 24 bits, FLAC and others, as its name says), at the pace of the
     system's clock.
 
-    failed  called once with one line, on the writer's thread, if the file can't be written any more (a full disk):
-            the performers play on, and the file keeps what it has
+    failed  called with one line, on the writer's thread, if the file can't be written any more (a full disk), which
+            then keeps what it has, and once if the disk was so slow that sound is missing in it: the performers play on
 
     Raises SopiError if there is such a file already, or if it can't be made.
     """
@@ -54,9 +54,13 @@ class FileHost(ClockHost):
 
     def _write(self) -> None:
         ordinary_priority()
+        told = False
         try:
             while not self._closing.wait(WRITES):
                 self._file.write(self._output.take())
+                if self._output.lost and not told:
+                    told = True
+                    self._failed(f"{self.name}: sound is missing in it, the disk is too slow")
             self._file.write(self._output.take())
             self._file.close()
         except Exception as e:  # whatever it is, somebody is told
