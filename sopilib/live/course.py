@@ -22,7 +22,7 @@ import numpy as np
 
 from sopilib.engine import Engine
 from sopilib.errors import SopiError
-from sopilib.live.gestures import Arrival, load, stop
+from sopilib.live.gestures import Arrival, load, stop, tell_dropped
 from sopilib.live.loader import Job
 from sopilib.live.messages import Curve, parse
 from sopilib.live.sound import to_model_rate
@@ -83,7 +83,7 @@ def perform(performer: Performer, at: Arrival, selector: str, atoms: Sequence[An
         _generate(performer, generate_request(atoms))
     else:
         stop(performer, at)
-        performer.loader.drop()
+        tell_dropped(performer, performer.loader.drop("load", "load2", "prime"), "unload")
         performer.loading = None
         performer.music.forget(at.t)
         performer.teller.tell("worker", "off")
@@ -152,7 +152,7 @@ def _generate(performer: Performer, request: Request) -> None:
     if performer.loading is None:
         performer.make(what, make)
     else:
-        performer.background("", what, hand_over)
+        performer.background("make", what, hand_over, every=True)
 
 
 def _into_arrays(performer: Performer, request: Request, job: Job) -> None:
@@ -204,23 +204,23 @@ def make_sounds(
         fresh.prime(heard_codes)
         fresh.model.decode(heard_codes, memory)
     n, piece = max(1, round(request.seconds * rate)), max(1, round(PIECE * rate))
-    temperatures = np.stack([_levels(t, n, rate) for t in request.temperatures[:voices]])
     codes = np.empty((voices, n), np.int32)
     for begin in range(0, n, piece):
         if not goes_on(begin / n):
             return []
         end = min(n, begin + piece)
-        codes[:, begin:end] = fresh.generate(end - begin, np.ascontiguousarray(temperatures[:, begin:end]))
+        temperatures = np.stack([_levels(t, begin, end, rate) for t in request.temperatures[:voices]])
+        codes[:, begin:end] = fresh.generate(end - begin, temperatures)
     made = fresh.model.decode(codes, memory)
     return [(name, resample(line, rate, request.sample_rate)) for name, line in zip(request.outs, made)]
 
 
-def _levels(temperature: float | Curve, n: int, rate: int) -> np.ndarray:
-    """float32 [n]: the temperature of each sample, from the first on."""
+def _levels(temperature: float | Curve, begin: int, end: int, rate: int) -> np.ndarray:
+    """float32 [end - begin]: the temperature of each of these samples."""
     if not isinstance(temperature, Curve):
-        return np.full(n, temperature, np.float32)
+        return np.full(end - begin, temperature, np.float32)
     envelope = _native.Envelope(temperature.levels, temperature.times, temperature.curves)
-    return np.array([envelope.at(i / rate) for i in range(n)], np.float32)
+    return np.array([envelope.at(i / rate) for i in range(begin, end)], np.float32)
 
 
 def _options(atoms: Sequence[Any]) -> list[tuple[str, list[Any]]]:

@@ -28,7 +28,7 @@ from sopilib.sound import read_sound
 if TYPE_CHECKING:
     from sopilib.live.performer import Performer
 
-__all__ = ["GESTURES", "Arrival"]
+__all__ = ["GESTURES", "Arrival", "tell_dropped"]
 
 LAST_HEARD = 2000.0
 """Milliseconds that `seed live` takes where it doesn't say how many."""
@@ -51,7 +51,6 @@ class Arrival:
 def load(p: Performer, at: Arrival, model: str, then: Callable[[], None] | None = None) -> None:
     """Loads the first model in the background. `then` is called, with the lock held, when it plays."""
     path = p.places.model(model, at.confined)
-    _tell_dropped(p, p.loader.drop("prime"), f"load {model}")
 
     def work(job: Job) -> None:
         opened = open_model(path, p.state.voices, p.backend, p.precision, p.threads, lambda: job.dropped)
@@ -62,21 +61,24 @@ def load(p: Performer, at: Arrival, model: str, then: Callable[[], None] | None 
                 if then is not None:
                     then()
 
-    def failed(line: str) -> None:
+    def failed(job: Job, line: str) -> None:
         with p.lock:
-            p.loading = None
-            p.teller.setting_changed("model")
-            p.teller.tell("error", line)
+            if not job.dropped:
+                p.loading = None
+                p.teller.setting_changed("model")
+                p.teller.tell("error", line)
 
-    _tell_dropped(p, p.background("load", f"load {model}", work, failed), f"load {model}")
+    dropped = p.background("load", f"load {model}", work, failed)
+    tell_dropped(p, [*p.loader.drop("prime"), *dropped], f"load {model}")
     p.loading = model
+    p.teller.setting_changed("model")
     p.teller.tell("loading", model)
 
 
 def load2(p: Performer, at: Arrival, model: str) -> None:
     """Loads the second model in the background; off: there is none any more."""
     if model == "off":
-        _tell_dropped(p, p.loader.drop("load2"), "load2 off")
+        tell_dropped(p, p.loader.drop("load2"), "load2 off")
         p.music.forget_second(at.t)
         return
     path = p.places.model(model, at.confined)
@@ -87,7 +89,7 @@ def load2(p: Performer, at: Arrival, model: str) -> None:
             if opened is not None and not job.dropped:
                 p.music.load_second(model, opened, at.t)
 
-    _tell_dropped(p, p.background("load2", f"load2 {model}", work), f"load2 {model}")
+    tell_dropped(p, p.background("load2", f"load2 {model}", work), f"load2 {model}")
     p.teller.tell("loading", model)
 
 
@@ -131,7 +133,7 @@ def seed(
         return
     p.stream.post("seed", at.t, sound, voice=voice - 1)
     if not voice:
-        _tell_dropped(p, p.loader.drop("prime"), f"seed {sound}")
+        tell_dropped(p, p.loader.drop("prime"), f"seed {sound}")
     p.remember("seed", sound, voice)
 
 
@@ -168,7 +170,7 @@ def _prime(p: Performer, at: Arrival, name: str, offset: float, length: float | 
                 p.music.swap(first, at.t, second=other)
                 p.teller.tell("primed", name, round(1000 * len(sound) / model_rate))
 
-    _tell_dropped(p, p.background("prime", f"seed {name}", work), f"seed {name}")
+    tell_dropped(p, p.background("prime", f"seed {name}", work), f"seed {name}")
 
 
 def listen(p: Performer, at: Arrival, on: int, meanwhile: str) -> None:
@@ -198,7 +200,7 @@ def voices(p: Performer, at: Arrival, voices: int) -> None:
     if voices == p.state.voices:
         p.tell_setting("voices")
         return
-    _tell_dropped(p, p.loader.drop("prime"), f"voices {voices}")
+    tell_dropped(p, p.loader.drop("prime"), f"voices {voices}")
     p.state.voice = {number: own for number, own in p.state.voice.items() if number <= voices}
     p.state.set("voices", voices)
     p.music.set_voices(at.t, voices)
@@ -259,10 +261,11 @@ def _save_snapshots(p: Performer, path: Path, name: str) -> None:
     kept = p.snapshots.copy()  # those of now, whatever is stored while they are written
 
     def work(job: Job) -> None:
-        kept.save(path)
+        for slot, model in kept.save(path):
+            p.teller.tell("warning", f"snapshot save {name} leaves out slot {slot}, which is of the model {model.name}")
         p.teller.tell("snapshot", "save", p.places.shown(path))
 
-    p.background("", f"snapshot save {name}", work)
+    p.background("snapshot save", f"snapshot save {name}", work, every=True)
 
 
 def _load_snapshots(p: Performer, path: Path, name: str) -> None:
@@ -276,7 +279,7 @@ def _load_snapshots(p: Performer, path: Path, name: str) -> None:
             p.snapshots.add(loaded)
             p.teller.tell("snapshot", "load", p.places.shown(path))
 
-    p.background("", f"snapshot load {name}", work)
+    p.background("snapshot load", f"snapshot load {name}", work, every=True)
 
 
 def record(p: Performer, at: Arrival, do: str, file: str | None) -> None:
@@ -327,7 +330,8 @@ def status(p: Performer, at: Arrival) -> None:
     p.teller.tell_everything()
 
 
-def _tell_dropped(p: Performer, dropped: list[Job], by: str) -> None:
+def tell_dropped(p: Performer, dropped: list[Job], by: str) -> None:
+    """Tells what is not done any more, because of the message `by`."""
     for job in dropped:
         p.teller.tell("warning", f"{job.what} was dropped for {by}")
 

@@ -1,4 +1,4 @@
-"""Work that takes long, done in the background: by one thread, in order, and of each kind only the newest."""
+"""Work that takes long, done in the background: by one thread, in order, and of most kinds only the newest."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ MOST_WAITING = 32
 class Job:
     """Something to be done in the background.
 
-    kind    such as "load": the newest job of a kind takes the place of older ones of it; "": it takes nobody's place
+    kind    such as "load": the newest job of a kind takes the place of older ones, unless `every` one of it is wanted
     what    stands before the line that tells its failure, as "load tabla"
     work    does it. It looks at `dropped` from time to time, and after it has taken the lock of what it changes
-    failed  called with one line if `work` raised
+    failed  called with the job and one line if `work` raised. It too looks at `dropped` after it has taken a lock
+    every   it takes nobody's place, and nobody takes its place
     """
 
     kind: str
     what: str
     work: Callable[[Job], None]
-    failed: Callable[[str], None]
+    failed: Callable[[Job, str], None]
+    every: bool = False
     dropped: bool = field(default=False)
     """Nobody wants it any more. What it made is to be thrown away."""
 
@@ -53,24 +55,27 @@ class Loader:
     def put(self, job: Job, in_thread: bool = True) -> list[Job]:
         """Adds a job -> those of its kind that were dropped for it. Without a thread it waits until `finish` is called.
 
-        Raises SopiError if too many are waiting, or if no thread can be had.
+        Raises SopiError if too many are waiting, or if no thread can be had: then nothing was dropped.
         """
         with self._lock:
-            dropped = self._drop((job.kind,)) if job.kind else []
             if self._closed:
-                return dropped
-            if len(self._waiting) >= MOST_WAITING:
+                return []
+            older = 0 if job.every else sum(j.kind == job.kind for j in self._waiting)
+            if len(self._waiting) - older >= MOST_WAITING:
                 raise SopiError(f"{job.what}: {MOST_WAITING} things are waiting to be done already, try it later")
-            self._waiting.append(job)
             if in_thread and self._thread is None:
-                self._thread = threading.Thread(target=_work, args=(self,), daemon=True, name=self._name)
-                try:
-                    self._thread.start()
-                except RuntimeError:
-                    self._thread = None
-                    self._waiting.remove(job)
-                    raise SopiError(f"{job.what}: the system gives no more threads, end other programs") from None
+                self._start(job)
+            dropped = [] if job.every else self._drop((job.kind,))
+            self._waiting.append(job)
         return dropped
+
+    def _start(self, job: Job) -> None:
+        thread = threading.Thread(target=_work, args=(self,), daemon=True, name=self._name)
+        try:
+            thread.start()
+        except RuntimeError:
+            raise SopiError(f"{job.what}: the system gives no more threads, end other programs") from None
+        self._thread = thread
 
     def drop(self, *kinds: str) -> list[Job]:
         """Gives up the jobs of these kinds, or of all kinds if none is given -> which ones."""
@@ -124,7 +129,7 @@ class Loader:
 
     def _fail(self, job: Job, reason: str) -> None:
         if not job.dropped:
-            job.failed(f"{job.what}: {reason}")
+            job.failed(job, f"{job.what}: {reason}")
 
     def _rest(self) -> bool:
         """Whether there is nothing more to do: the thread then ends."""

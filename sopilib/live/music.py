@@ -86,7 +86,6 @@ class Music:
         model = engine.model
         self._state.model, self._state.sample_rate = wanted, model.config.sample_rate
         self.swap(self._fresh(engine), t)
-        self._teller.setting_changed("model")
         self._teller.tell("loaded", model.name, model.config.sample_rate)
         self._tell_assumed(opened)
         if opened.speed < SLOW:

@@ -256,15 +256,20 @@ class Performer:
     # ---------------------------------------------------------------- in the background
 
     def background(
-        self, kind: str, what: str, work: Callable[[Job], None], failed: Callable[[str], None] | None = None
+        self,
+        kind: str,
+        what: str,
+        work: Callable[[Job], None],
+        failed: Callable[[Job, str], None] | None = None,
+        every: bool = False,
     ) -> list[Job]:
         """Has something done by the loader (`Job` says what the arguments are), in freewheel before the message returns
         -> the jobs that were dropped for it. A failure is told as an error, if `failed` doesn't do it."""
-        return self._put(self.loader, Job(kind, what, work, failed or self._tell_failure))
+        return self._put(self.loader, Job(kind, what, work, failed or self._tell_failure, every))
 
     def make(self, what: str, work: Callable[[Job], None]) -> None:
         """Has sounds made that take long, beside what the loader does."""
-        self._put(self.maker, Job("", what, work, self._tell_failure))
+        self._put(self.maker, Job("make", what, work, self._tell_failure, every=True))
 
     def _put(self, loader: Loader, job: Job) -> list[Job]:
         loaders: list[Loader] | None = getattr(self._inside, "loaders", None) if self.freewheel else None
@@ -277,7 +282,7 @@ class Performer:
         for job in (*self.loader.drop("make"), *self.maker.drop()):
             self.teller.tell("warning", f"{job.what} was stopped, nothing was written")
 
-    def _tell_failure(self, line: str) -> None:
+    def _tell_failure(self, job: Job, line: str) -> None:
         self.teller.tell("error", line)
 
     # ---------------------------------------------------------------- settings
@@ -331,6 +336,10 @@ class Performer:
                     )
             if kind == "refused":
                 self.teller.tell("error", str(value))
+            if kind == "ended" and value == "listen":
+                self.music.end_listening()
+            elif kind == "ended":
+                self.remember(value, COMMANDS[value].usual)
             if kind == "lost":
                 self.teller.tell("warning", f"{value} more events were lost: too many came at once")
 

@@ -39,10 +39,12 @@ class Snapshots:
 
     def add(self, slots: dict[int, tuple[Any, Model]]) -> None:
         """Takes over slots that `read` gave. Others stay."""
-        self.slots |= slots
+        for slot, (snapshot, model) in slots.items():
+            self.put(slot, snapshot, model)
 
     def put(self, slot: int, snapshot: Any, model: Model) -> None:
         """Keeps a snapshot of this model in a slot. It may be one that the stream has not taken yet."""
+        self.slots.pop(slot, None)  # the newest is last
         self.slots[slot] = snapshot, model
 
     def get(self, slot: int, model: Model, voices: int) -> Any:
@@ -51,7 +53,7 @@ class Snapshots:
             known = ", ".join(map(str, sorted(self.slots))) or "none"
             raise SopiError(f"snapshot: nothing is stored in slot {slot}, expected one of those that are: {known}")
         snapshot, of = self.slots[slot]
-        if of is not model and fingerprint(of) != fingerprint(model):
+        if not _same(of, model):
             raise SopiError(
                 f"snapshot: slot {slot} is of the model {of.name}, expected one of {model.name}: load that model"
             )
@@ -61,9 +63,10 @@ class Snapshots:
             )
         return snapshot
 
-    def save(self, path: Path) -> None:
-        """Writes all slots of the newest one's model into a file, and waits for those that are not taken yet. A file of
-        that name that holds no snapshots is left alone."""
+    def save(self, path: Path) -> list[tuple[int, Model]]:
+        """Writes all slots of the newest one's model into a file, and waits for those that are not taken yet -> the
+        other slots, each with its model, which the file leaves out. A file of that name that holds no snapshots is left
+        alone."""
         if not self.slots:
             raise SopiError("nothing is stored, expected snapshot store <slot> before")
         replaces = path.exists()
@@ -72,8 +75,9 @@ class Snapshots:
         arrays: dict[str, np.ndarray] = {}
         positions: dict[str, int] = {}
         model = list(self.slots.values())[-1][1]
-        for slot, (snapshot, of) in self.slots.items():
-            if of is not model:
+        others = {slot: of for slot, (_, of) in self.slots.items() if not _same(of, model)}
+        for slot, (snapshot, _) in self.slots.items():
+            if slot in others:
                 continue
             end = time.monotonic() + PATIENCE
             while not snapshot.filled and time.monotonic() < end:
@@ -90,6 +94,7 @@ class Snapshots:
             "positions": json.dumps(positions),
         }
         write_whole(path, save(arrays, metadata), overwrite=replaces)
+        return list(others.items())
 
     @staticmethod
     def read(path: Path, model: Model) -> dict[int, tuple[Any, Model]]:
@@ -133,6 +138,10 @@ def _checked(array: np.ndarray, name: str, kind: Any) -> np.ndarray:
     if array.dtype != kind or array.ndim != (1 if name in ("seed", "drawn") else 2) or not np.isfinite(array).all():
         raise SopiError(f"damaged: {name} is {array.dtype} {array.shape}")
     return np.ascontiguousarray(array)
+
+
+def _same(one: Model, other: Model) -> bool:
+    return one is other or fingerprint(one) == fingerprint(other)
 
 
 def fingerprint(model: Model) -> str:
