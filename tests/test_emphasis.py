@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 from instruction_sets import SETS
 from performing import lines
 from stream_player import Playing, render, start
 
 import sopilib
-from sopilib import Config, Engine, Model, SopiError, checkpoint
+from sopilib import Config, Engine, Model, SopiError, checkpoint, cli
 from sopilib import render as offline
 from sopilib.live import Performer
 from sopilib.live.course import Request, make_sounds
 from sopilib.live.snapshots import fingerprint
+from sopilib.model.emphasis import emphasised
 from sopilib.native import _native
+from sopilib.train import coding
+from sopilib.train.coding import fitted
+from sopilib.train.lanes import Lanes
+from sopilib.train.prepare import Dataset, Preparation, prepare
+from sopilib.train.settings import PRESETS, from_values
 
 RATE = 16000
 POLES = [[0.85], [0.85, 0.5]]
@@ -371,9 +381,6 @@ def test_a_snapshot_holds_what_emphasis_remembers_and_one_without_is_run_over_it
 
 def test_a_model_without_emphasis_is_known_by_the_snapshots_of_before() -> None:
     """A fingerprint that was taken when configs had no emphasis, level and gain of frames."""
-    import hashlib
-    import json
-
     model = Model.random(Config(frame_sizes=[4, 16], dim=8), 0)
     config = {k: v for k, v in model.config.to_dict().items() if k not in ("emphasis", "level", "frame_gain")}
     digest = hashlib.blake2b(json.dumps(config, sort_keys=True).encode(), digest_size=16)
@@ -415,3 +422,81 @@ def test_a_file_keeps_the_coding(tmp_path: Path) -> None:
     model = tiny(poles=[0.85, 0.5], frame_gain=3.5)
     checkpoint.save(model, tmp_path / "m.safetensors")
     assert checkpoint.load(tmp_path / "m.safetensors").config == model.config
+
+
+# ---------------------------------------------------------------- training
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tmp_path_factory.mktemp("sounds")
+    for number in range(2):
+        slow = np.convolve(noise(RATE, number, 0.3), np.ones(16) / 16)[:RATE]
+        soundfile.write(folder / f"{number}.wav", slow.astype(np.float32), RATE, subtype="FLOAT")
+    return prepare([folder], folder / "set", Preparation(RATE, longest_silence=0))
+
+
+def test_presets_live_have_one_coding_for_every_corpus_at_one_rate_and_the_older_systems_none() -> None:
+    for name, (_, values) in PRESETS.items():
+        for rate in (16000, 32000):
+            config, _ = from_values({**values, "sample_rate": rate})
+            if name.startswith("live"):
+                assert config.q_type == "mu-law-centred"
+                assert config.emphasis == [np.exp(-2 * np.pi * 414 / rate)]
+            else:
+                assert (config.q_type in ("mu-law", "linear"), config.emphasis, config.level) == (True, [], 1)
+    without, _ = from_values({**PRESETS["live"][1], "emphasis": [0.0], "q_type": "mu-law"})
+    assert (without.emphasis, without.frame_gain) == ([], 2)
+
+
+def test_a_model_is_fitted_to_the_level_of_its_recordings(dataset: Dataset) -> None:
+    config = fitted(tiny(level=1.0, poles=[0.85]).config, dataset)
+    whole = emphasised(dataset.audio / np.float32(config.level), config.emphasis)
+    assert np.abs(whole).max() == pytest.approx(10 ** (-1 / 20), rel=1e-5)
+    trained = np.concatenate([coding.part(dataset, config, *s) for s in dataset.segments["train"]])
+    assert config.frame_gain * np.sqrt(np.mean(trained**2)) == pytest.approx(0.4, rel=1e-4)
+    model = Model.random(config)
+    heard = model.decode(model.encode(dataset.audio[: RATE // 2]))
+    assert np.sqrt(np.mean((heard - dataset.audio[: RATE // 2]) ** 2)) < 0.1 * dataset.audio[: RATE // 2].std()
+    same = tiny(poles=[], level=1.0).config
+    assert fitted(same, dataset) is same
+    assert fitted(tiny(level=0.5, frame_gain=3.0).config, dataset) == tiny(level=0.5, frame_gain=3.0).config
+
+
+@pytest.mark.parametrize("poles", POLES)
+def test_what_is_learnt_in_pieces_is_coded_as_the_whole(dataset: Dataset, poles: list[float]) -> None:
+    config = tiny(poles=poles, level=0.7, seq_len=64).config
+    whole = config.quantiser.encode(emphasised(dataset.audio / np.float32(0.7), poles))
+    for at, n in ((0, 10), (1, 5), (777, 300), (5000, 1)):
+        np.testing.assert_array_equal(coding.codes(dataset, config, at, n), whole[at : at + n])
+    lanes = Lanes(dataset, config, batch=3, excerpt=400, seed=1)
+    for _ in range(20):
+        places, segment = lanes.at.copy(), lanes.segment.copy()
+        chunk = lanes.next()
+        for lane in np.flatnonzero(~chunk.jumped):
+            first = lanes.segments[segment[lane], 0] + places[lane] - config.lookback
+            if places[lane] >= config.lookback and chunk.counted[lane].all():
+                np.testing.assert_array_equal(chunk.codes[lane], whole[first : first + chunk.codes.shape[1]])
+
+
+def test_a_trained_model_keeps_its_coding_and_an_older_run_goes_on(tmp_path: Path, dataset: Dataset) -> None:
+    small = (
+        "--frame-sizes 4 16 --seq-len 64 --dim 8 --mlp-dim 8 --emb-size 4 --batch 2 --every 2 --preview-every 2 "
+        "--preview-seconds 0.2 --threads 1"
+    ).split()  # noqa: SIM905
+    run = tmp_path / "run"
+    assert cli.main(["train", str(dataset.folder), "-o", str(run), "--steps", "2", *small]) == 0
+    config = sopilib.load(run).config
+    assert config.emphasis == [np.exp(-2 * np.pi * 414 / RATE)]
+    assert config == fitted(replace(config, level=1.0, frame_gain=2.0), dataset)
+    assert config.level != 1
+    old = tmp_path / "old"
+    without = ["--emphasis", "0", "--q-type", "mu-law"]
+    assert cli.main(["train", str(dataset.folder), "-o", str(old), "--steps", "2", *small, *without]) == 0
+    began, state = json.loads((old / "run.json").read_text()), torch.load(old / "state.pt", weights_only=True)
+    for name in ("emphasis", "level", "frame_gain"):  # as before there was any
+        del began["config"][name], state["config"][name]
+    (old / "run.json").write_text(json.dumps(began))
+    torch.save(state, old / "state.pt")
+    assert cli.main(["train", "-o", str(old), "--steps", "4"]) == 0
+    assert sopilib.load(old).config.emphasis == []

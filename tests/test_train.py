@@ -25,6 +25,7 @@ import sopilib
 from sopilib import Config, SopiError, cli
 from sopilib.errors import SopiWarning
 from sopilib.score import bits_per_sample
+from sopilib.train import coding
 from sopilib.train.dropout import Dropout
 from sopilib.train.lanes import Lanes
 from sopilib.train.loop import Run
@@ -89,7 +90,7 @@ def test_training_learns_leaves_a_model_that_plays_and_says_how(
     assert bits[-1] < bits[0] < 8.5
     model = sopilib.load(run)
     held_out = Dataset(run / "dataset").segments["validation"][0]
-    codes = model.encode(Dataset(run / "dataset").audio[held_out[0] : sum(held_out)])
+    codes = coding.codes(Dataset(run / "dataset"), model.config, *held_out)
     about = model.about["training"]
     scored = bits_per_sample(sopilib.Engine(model, precision="f32"), codes)
     assert scored == pytest.approx(about["held_out_bits"], abs=1e-3)

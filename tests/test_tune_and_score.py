@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import tempfile
 from collections.abc import Iterator
 from functools import partial
@@ -139,4 +140,4 @@ def test_tuning_over_ray_ends_though_its_last_options_are_impossible(
     assert cli.main([*command, *files, "--trials", "2"]) == 0
     said = capsys.readouterr().out
     assert "trial 1 (2/2): impossible" in said
-    assert "trial 0 (1/2): 7." in said
+    assert re.search(r"trial 0 \(1/2\): \d\.\d+ bits", said)

@@ -23,6 +23,7 @@ MODEL_OPTIONS = {
     "num_rnn_layers": "RNN layers in each tier",
     "q_type": ", ".join(NEW),
     "q_levels": "levels of a sample, 2 to 1024",
+    "emphasis": "share of each sample that is taken from the next before it is coded; two poles at most; 0: none",
     "frame_input": "what the RNNs see of a sample: its code, or audio: the sample itself",
     "emb_size": "width of the embedding of a sample; 0: one-hot",
     "skip_conn": "every RNN layer reaches its tier's output",

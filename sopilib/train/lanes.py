@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sopilib.model import Config
+from sopilib.train import coding
 from sopilib.train.prepare import Dataset
 
 
@@ -63,7 +64,7 @@ class Lanes:
             at = int(self.at[lane])
             first, last = max(0, at - c.lookback), min(length, at + c.seq_len)
             begin = first - (at - c.lookback)
-            audio[row, begin : begin + last - first] = self.dataset.audio[start + first : start + last]
+            audio[row, begin : begin + last - first] = coding.part(self.dataset, c, start + first, last - first)
             counted[row, last - at :] = False
             if features is not None:
                 features[row] = self.dataset.features_at(start + at, c.seq_len)

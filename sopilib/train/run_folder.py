@@ -14,6 +14,7 @@ from sopilib.errors import SopiError
 from sopilib.files import holds_others, write_whole
 from sopilib.model import Config, Model
 from sopilib.train import state
+from sopilib.train.coding import fitted
 from sopilib.train.loop import Run
 from sopilib.train.parallel import Group
 from sopilib.train.prepare import Dataset, Preparation, is_dataset, prepare
@@ -126,6 +127,8 @@ def _begin(folder: Path, wanted: Wanted, group: Group, say: Callable[[str], None
     dataset = _dataset(folder, wanted, config, group, say)
     if start is None and config.features != len(dataset.feature_names):
         config = dataclasses.replace(config, features=len(dataset.feature_names))
+    if start is None:
+        config = fitted(config, dataset)
     if group.rank == 0:
         where = str(dataset.folder.resolve())
         write(folder, Beginning(config.to_dict(), dataclasses.asdict(settings), where, *_origin(wanted.start, start)))

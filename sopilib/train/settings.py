@@ -112,7 +112,10 @@ DEFAULT = "live"
 """The preset where none is named."""
 _PRISM = {"frame_sizes": [16, 64], "dim": 1024, "num_rnn_layers": 4, "sample_relu": [False, True, True, False]}
 _PRISM_TRAINING = {"lr": 1e-3, "schedule": "constant", "warm_up": 0, "clip": 5.0, "batch": 128, "learn_initial": False}
-_LIVE = {"frame_sizes": [16, 64], "frame_input": "audio", "rnn_type": "gru", "emb_size": 64}
+_LIVE = {
+    **{"frame_sizes": [16, 64], "frame_input": "audio", "rnn_type": "gru", "emb_size": 64},
+    **{"q_type": "mu-law-centred", "emphasis_hz": 414.0},
+}
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "live-small": (
         "plays in real time on anything, also several at once",
@@ -176,13 +179,18 @@ def from_values(values: Mapping[str, Any], model: Config | None = None) -> tuple
     """Makes a config and settings from one flat mapping, such as a preset's values, the course's *.config.json, or the
     options of a command.
 
-    values  by the names of fields of `Config` and `Settings`, or the course's names for them; None: not given
+    values  by the names of fields of `Config` and `Settings`, or the course's names for them; None: not given.
+            emphasis_hz stands for emphasis with one pole whose corner is at so many Hz, where emphasis isn't given
     model   the config of a model to go on with; `values` can change its seq_len, but not its shape
 
     Raises SopiError that names an unknown or an impossible value.
     """
     values = {_COURSE.get(name, name): value for name, value in values.items() if value is not None}
     how = {f.name for f in dataclasses.fields(Settings)}
+    corner = values.pop("emphasis_hz", None)
+    if corner and "emphasis" not in values:
+        rate = values.get("sample_rate", Config.sample_rate if model is None else model.sample_rate)
+        values["emphasis"] = [math.exp(-2 * math.pi * corner / rate)]
     settings = {name: value for name, value in values.items() if name in how}
     what = {name: value for name, value in values.items() if name not in how}
     if model is not None:

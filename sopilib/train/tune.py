@@ -20,6 +20,7 @@ from sopilib.errors import SopiError
 from sopilib.files import holds_others, write_whole
 from sopilib.model import Config
 from sopilib.train import machine
+from sopilib.train.coding import fitted
 from sopilib.train.loop import Run
 from sopilib.train.prepare import Dataset
 from sopilib.train.settings import Settings, from_values
@@ -166,6 +167,7 @@ class Search:
         values = {**self.base, **{name: self._draw(trial, name, given) for name, given in self.space.items()}}
         try:
             config, settings = from_values(values)
+            config = fitted(config, self.dataset)
             settings.steps = max(8, round(self.samples / (settings.batch * config.seq_len)))
             settings.every = max(1, settings.steps // 8)
             settings.preview_every, settings.keep = 0, 1

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from sopilib.score import Likelihood, likelihood
+from sopilib.train import coding
 from sopilib.train.network import SampleRNN, State
 from sopilib.train.prepare import Dataset
 
@@ -56,7 +57,7 @@ def validate(network: SampleRNN, dataset: Dataset) -> Likelihood | None:
     for start, length in segments:
         n = max(c.lookback, round(share * length))
         features = dataset.features_at(start, n) if c.features else None
-        scored = likelihood(predictor, c.quantiser.encode(dataset.audio[start : start + n]), features)
+        scored = likelihood(predictor, coding.codes(dataset, c, start, n), features)
         out = scored if out is None else out + scored
     return out
 
