@@ -1,7 +1,7 @@
-"""Weights + state -> codes.
+"""The engine: from weights and a state to codes.
 
-`Engine(model)` runs on the CPU in C++ (`backend="native"`), or step by step in torch (`backend="torch"`): slow, on any
-torch device, and the reference that the native one is tested against.
+`Engine(model)` runs on the CPU in C++ (`backend="native"`), or step by step in torch (`backend="torch"`). The latter is
+slow, runs on any torch device, and is the reference that the native one is tested against.
 """
 
 from __future__ import annotations
@@ -22,17 +22,19 @@ State = dict[str, Any]
 
 
 class Engine:
-    """A model that runs: its weights, and `voices` independent states.
+    """A model that runs: its weights, and the states of `voices` voices, which don't hear each other.
 
-    precision  "f32"; "int8": weights and vectors in 8 bits, sums exact; "int4": the same, but the frame tiers' weights
-               in 4 bits; "auto": int4 for large models, else int8, by the model's shape alone.
-               `engine.precision` is what was chosen.
-    threads    cores that one call may use. Their number changes no bit of the result.
-    instruction_set  native only: "auto", or "avx512", "avx_vnni", "avx2", "neon", "plain" to ask for one.
-    device     torch only.
+    voices           1 to 1024
+    backend          "native" or "torch"
+    precision        "f32"; "int8": weights and vectors in 8 bits, sums exact; "int4": the same, but the frame tiers'
+                     weights in 4 bits; "auto": int4 for large models, else int8, by the model's shape alone.
+                     `engine.precision` is what was chosen
+    threads          cores that one call may use, 1 to 64; their number changes no bit of the result
+    instruction_set  of the native engine: "auto", or "avx512", "avx_vnni", "avx2", "neon", "plain"
+    device           of torch, such as "cuda:0"
 
-    The same seed gives the same codes for any split into calls, any number of threads, whatever the other voices do.
-    Errors are SopiError.
+    The same seed gives the same codes for any split into calls, any number of threads, and whatever the other voices
+    do. What is wrong with an argument, of any method, raises SopiError.
     """
 
     def __init__(
@@ -72,7 +74,8 @@ class Engine:
             raise SopiError(f"backend is {backend!r}, expected native or torch")
 
     def clone(self, voices: int | None = None) -> Engine:
-        """A second engine with the same weights (shared, not copied) and a fresh state; None: as many voices."""
+        """A second engine with the same weights, shared and not copied, and a fresh state. `voices` None means as many
+        as this one has."""
         twin = object.__new__(Engine)
         twin.__dict__.update(self.__dict__)
         twin.voices = self.voices if voices is None else voices
@@ -80,21 +83,22 @@ class Engine:
         return twin
 
     def reset(self, seed: int = 0) -> None:
-        """Starts anew: `lookback` codes of silence as history, frame phase 0, initial RNN states, and for each voice
-        its own random stream of `seed` (0 to 2**64 - 1)."""
+        """Starts anew: with `lookback` codes of silence as history, frame phase 0, initial RNN states, and for each
+        voice its own random stream of `seed`, 0 to 2**64 - 1."""
         if not 0 <= seed < 1 << 64:
             raise SopiError(f"seed is {seed}, expected 0 to 2**64 - 1")
         self.source.reset(int(seed))
 
     def teacher_force(self, codes: object, features: object = None) -> np.ndarray:
-        """int (voices, lookback + n) -> float32 logits (voices, n, q_levels) for codes[:, lookback:].
+        """Predicts codes that are given: returns float32 logits (voices, n, q_levels) for codes[:, lookback:].
 
-        The first `lookback` codes replace the history without running through the RNN; frames begin anew there. A
-        sequence and the next one that overlaps it by `lookback` (n a multiple of it) carry on exactly.
+        The first `lookback` codes replace the history without running through the RNN, and frames begin anew there. So
+        a sequence and the next one that overlaps it by `lookback` carry on exactly, if n is a multiple of it.
 
-        features, for a model with conditioning: (voices, n, F) of codes[:, lookback:]; or (voices, lookback + n, F),
-        of which the first `lookback` are not used; or (voices, frames, F), the mean of each frame of `frame_sizes[0]`
-        codes of codes[:, lookback:]. None: zeros.
+        codes     int (voices, lookback + n)
+        features  of a model with conditioning: (voices, n, F) of codes[:, lookback:]; or (voices, lookback + n, F),
+                  whose first `lookback` are not used; or (voices, frames, F), the mean of each frame of
+                  `frame_sizes[0]` codes of codes[:, lookback:]; None: zeros
         """
         checked = self._codes(codes)
         if checked.shape[1] < self.config.lookback:
@@ -106,8 +110,8 @@ class Engine:
         return logits
 
     def prime(self, codes: object, features: object = None) -> None:
-        """int (voices, n): appends any length of past and runs it through all tiers; no logits. `features` as in
-        `generate`."""
+        """Appends any length of past, int (voices, n), and runs it through all tiers, without logits. `features` are as
+        in `generate`."""
         self.source.prime(self._codes(codes), self._held_features(features))
 
     def generate(
@@ -119,7 +123,7 @@ class Engine:
         min_p: object = 0.0,
         features: object = None,
     ) -> np.ndarray:
-        """-> int32 codes (voices, n), drawn from softmax(logits / temperature).
+        """Draws n codes for each voice from softmax(logits / temperature), and returns them, int32 (voices, n).
 
         temperature  above 0: a number, (voices, 1), (1, n) or (voices, n)
         top_k        only the k likeliest codes are drawn; 0: all. This and the next two: a number or (voices,)
@@ -199,7 +203,7 @@ class Engine:
         return given
 
     def _held_features(self, features: object) -> np.ndarray:
-        """-> float32 (voices, F)"""
+        """Features that are held for a call, float32 (voices, F)."""
         shape = (self.voices, self.config.features)
         if features is None:
             return np.zeros(shape, np.float32)
@@ -209,7 +213,8 @@ class Engine:
         return np.ascontiguousarray(np.broadcast_to(given, shape), np.float32)
 
     def _features_of_frames(self, features: object, length: int) -> np.ndarray:
-        """For `length` codes, lookback included -> float32 (voices, frames, F): means over each lowest frame."""
+        """The features of each frame of the lowest tier, for `length` codes with the lookback: float32 (voices, frames,
+        F)."""
         size, voices, width = self.config.frame_sizes[0], self.voices, self.config.features
         n = length - self.config.lookback
         frames = -(-n // size)

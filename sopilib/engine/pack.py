@@ -18,7 +18,8 @@ so that a byte costs more than taking it apart."""
 
 
 def precision(config: Config, asked: str) -> str:
-    """What `asked` stands for: "auto" depends on the model's shape alone, so that it sounds the same everywhere."""
+    """What `asked` stands for. "auto" depends on the model's shape alone, so that a model sounds the same
+    everywhere."""
     if asked != "auto":
         return asked
     tiers = sum(int(np.prod(s)) for name, s in shapes(config).items() if name.startswith("tier"))
@@ -26,7 +27,7 @@ def precision(config: Config, asked: str) -> str:
 
 
 def native_weights(model: Model, precision: str) -> _native.Weights:
-    """The native engine's weights, ready to share between engines. precision: "f32", "int8" or "int4"."""
+    """Packs a model's weights for the native engine; engines share them. `precision` is "f32", "int8" or "int4"."""
     from sopilib.native import _native
 
     config, folded = fold_sample_level(model.config, fold_input(model.config, model.weights))

@@ -1,6 +1,6 @@
-"""The readable engine: one voice-batch, one sample at a time, in torch. What the native one is tested against.
+"""The readable engine: one sample at a time, in torch, to test the native engine against.
 
-Equations: docs/model.md. Shapes: B voices, D dim, W mlp_dim, n samples in a frame.
+The equations are in docs/model.md. In shapes B is voices, D dim, W mlp_dim, n the samples of a frame, q q_levels.
 """
 
 from __future__ import annotations
@@ -24,15 +24,23 @@ def _mix(z: int) -> int:
 
 
 def coin(seed: int, voice: int, counter: int) -> float:
-    """Number `counter` of a voice's random stream, in [0, 1): SplitMix64's output function over a counter."""
+    """Draws number `counter` of a voice's random stream, in [0, 1): the output of SplitMix64 for a counter."""
     key = _mix(seed + GAMMA * (voice + 1) & MASK)
     return (_mix(key + GAMMA * (counter + 1) & MASK) >> 40) / (1 << 24)
 
 
 def probabilities(logits: Tensor, temperature: float, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0) -> Tensor:
-    """float64 [q] of softmax(logits / temperature), codes that may not be drawn set to 0, not normalised. First all but
-    the `top_k` likeliest are ruled out, then those outside the smallest set with `top_p` of the mass that is left, then
-    those less than `min_p` times as likely as the likeliest. Of equally likely codes the lower comes first."""
+    """The probabilities of the codes, float64 [q]: softmax(logits / temperature), with those that may not be drawn set
+    to 0. They need not sum to 1.
+
+    logits       float [q]
+    temperature  above 0
+    top_k        first all but the k likeliest are ruled out; 0: none
+    top_p        then those outside the smallest set that has this share of the mass that is left; 1: none
+    min_p        then those less than this times as likely as the likeliest; 0: none
+
+    Of equally likely codes the lower comes first.
+    """
     ranks = torch.sort(logits, descending=True, stable=True).indices
     p = torch.softmax(logits.double() / temperature, 0)[ranks]
     if top_k > 0:
@@ -44,7 +52,7 @@ def probabilities(logits: Tensor, temperature: float, top_k: int = 0, top_p: flo
 
 
 def draw(p: Tensor, u: float) -> int:
-    """The code whose share of [0, 1) holds u; p [q] need not sum to 1."""
+    """Gives the code whose share of [0, 1) holds u. p [q] need not sum to 1."""
     edges = p.cumsum(0)
     return min(int(torch.searchsorted(edges, u * edges[-1], right=True)), int(p.nonzero()[-1]))
 
@@ -60,11 +68,11 @@ class ReferenceEngine:
         self.reset(0)
 
     def clone(self, voices: int) -> ReferenceEngine:
-        """An engine of the same model on the same device, with so many voices, as after `reset(0)`."""
+        """A new engine of the same model on the same device, with so many voices, as it is after `reset(0)`."""
         return ReferenceEngine(self.model, voices, self.device)
 
     def reset(self, seed: int) -> None:
-        """Back to the beginning: a past of silence, the initial states, and the random streams of this seed."""
+        """Goes back to the beginning: to a past of silence, the initial states, and the random streams of this seed."""
         c = self.config
         self.position = 0  # samples since frames began, modulo lookback
         self.history = torch.full((self.voices, c.lookback), c.q_zero, device=self.device)
@@ -82,13 +90,13 @@ class ReferenceEngine:
     # ------------------------------------------------------------ one sample
 
     def run_tiers(self) -> None:
-        """Every tier whose frame is complete consumes it."""
+        """Lets every tier whose frame is complete hear it."""
         for i in reversed(range(len(self.config.frame_sizes))):
             if self.position % self.config.frame_sizes[i] == 0:
                 self.output[i] = self.run_tier(i)
 
     def run_tier(self, i: int) -> Tensor:
-        """Tier i hears its newest frame: its RNN states move on, and its output [B, D] is returned."""
+        """Lets tier i hear its newest frame: its RNN states move on, and its output [B, D] is given."""
         c, w = self.config, self.w
         n = c.frame_sizes[i]
         x = self.seen[self.history[:, -n:]]  # [B, n]
@@ -113,7 +121,8 @@ class ReferenceEngine:
         return total + w[f"tier{i}.output_bias"] if c.skip_conn else below
 
     def cell(self, name: str, x: Tensor, state: Tensor) -> Tensor:
-        """x [B, G*D] from the input, bias included; state [B, D or 2D] -> the new state."""
+        """Gives an RNN layer's new state from x [B, G*D], which comes from the input, bias included, and the state
+        before, [B, D] or [B, 2D]."""
         d, u = self.config.dim, self.w[f"{name}.recurrent"]
         h = state[:, :d]
         if self.config.rnn_type == "lstm":
@@ -128,11 +137,11 @@ class ReferenceEngine:
         return (1 - z) * n + z * h
 
     def hand_down(self, i: int, part: int) -> Tensor:
-        """[B, V]: part `part` of what tier i's present frame gives to the level below."""
+        """What tier i's present frame gives to the level below for the part of it with this number: [B, V]."""
         return F.linear(self.output[i], self.w[f"tier{i}.up.weight"][part], self.w[f"tier{i}.up.bias"][part])
 
     def logits(self) -> Tensor:
-        """[B, q] for the next code."""
+        """The logits of the next code, [B, q]."""
         c, w = self.config, self.w
         f = c.frame_sizes[0]
         codes = self.history[:, -f:]
@@ -226,8 +235,8 @@ class ReferenceEngine:
     # ------------------------------------------------------------ state
 
     def state(self) -> dict[str, Any]:
-        """Copies of everything that decides what comes next, by name. With it any engine of the same model and number
-        of voices goes on alike."""
+        """Copies everything that decides what comes next, by name. With it any engine of the same model and number of
+        voices goes on alike."""
         out: dict[str, Any] = {"position": self.position, "history": self.history.cpu().numpy().astype(np.int32)}
         if self.config.emphasis:
             out["emphasis"] = self.emphasis.copy()

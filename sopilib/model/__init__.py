@@ -1,4 +1,5 @@
-"""What a model is: its config, its quantiser, its canonical weights, and the exact folds of them. Knows no torch."""
+"""What a model is: its config, its quantiser, its canonical weights, and the exact folds of them. This room knows no
+torch."""
 
 from sopilib.model.config import Config
 from sopilib.model.weights import Model, frame_table, shapes

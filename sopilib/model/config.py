@@ -34,8 +34,10 @@ def _need(ok: bool, what: str) -> None:
 class Config:
     """The shape of a SampleRNN.
 
-    `frame_sizes` are samples per frame of each frame tier, ascending, each a multiple of the one before.
-    The sample level looks back `frame_sizes[0]` samples; a model looks back `lookback` = `frame_sizes[-1]`.
+    `frame_sizes` are the samples in a frame of each frame tier, ascending, each a multiple of the one before. The
+    sample level looks back `frame_sizes[0]` samples; a model looks back `lookback` = `frame_sizes[-1]`.
+
+    Raises SopiError that names a field if its value is impossible.
     """
 
     seq_len: int = 1024
@@ -166,7 +168,7 @@ class Config:
 
     @property
     def lookback(self) -> int:
-        """Samples of past that a model needs before it can predict: the largest frame."""
+        """How many samples of past a model needs before it can predict: those of the largest frame."""
         return self.frame_sizes[-1]
 
     @property
@@ -181,24 +183,26 @@ class Config:
 
     @property
     def gates(self) -> int:
-        """Row blocks of an RNN matrix: GRU r, z, n; LSTM i, f, g, o."""
+        """How many blocks of rows an RNN matrix has, one for each gate: r, z and n of a GRU, i, f, g and o of an
+        LSTM."""
         return 3 if self.rnn_type == "gru" else 4
 
     @property
     def state_size(self) -> int:
-        """Floats of state per RNN layer: h, or h then c."""
+        """How many floats an RNN layer remembers: h, or h then c."""
         return self.dim if self.rnn_type == "gru" else 2 * self.dim
 
     def has_input_layer(self, tier: int) -> bool:
-        """A tier below another one always has one: it is where the upper tier's vector is added."""
+        """True if tier `tier` has an input layer. A tier below another one always has one, for that is where the upper
+        tier's vector is added."""
         return self.input_layer or tier + 1 < len(self.frame_sizes)
 
     def ratio(self, tier: int) -> int:
-        """Vectors that tier `tier` (0 = the smallest frames) hands down per frame."""
+        """How many vectors tier `tier` (0 has the smallest frames) hands down for each of its frames."""
         return self.frame_sizes[tier] // (self.frame_sizes[tier - 1] if tier else 1)
 
     def width_below(self, tier: int) -> int:
-        """Width of the vectors that tier `tier` hands down."""
+        """How wide the vectors are that tier `tier` hands down."""
         return self.dim if tier else self.mlp_dim
 
     def to_dict(self) -> dict[str, Any]:
@@ -207,7 +211,8 @@ class Config:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:
-        """From JSON. Unknown names are an error, except those that the course's files hold and nothing needs."""
+        """Makes a config from the values of a JSON file. Raises SopiError for names that it doesn't know, except those
+        that the course's files hold and nothing needs."""
         known = {f.name for f in dataclasses.fields(cls)}
         unknown = sorted(set(values) - known - {"rnn_dropout"})
         if unknown:

@@ -59,14 +59,18 @@ def below(
 
 
 def tables(embedding: Array | None, convolution: Array, matrix: Array | None = None) -> NDArray[np.float32]:
-    """The rows [f, q, W] that the sample level adds up, for an embedding [q, E] (None: one-hot codes, E = q) and a
-    convolution [f, E, W] of it, after a linear layer `matrix` [W, W before] if there is one."""
+    """Folds an embedding into the rows that the sample level adds up, [f, q, W].
+
+    embedding    [q, E]; None: one-hot codes, E = q
+    convolution  [f, E, W before]: what each of the f samples adds to the sum
+    matrix       [W, W before] of a linear layer after the sum; None: there is none
+    """
     rows = None if embedding is None else embedding.astype(np.float64)
     return np.stack([_fold(c, rows, matrix) for c in convolution])
 
 
 def _fold(convolution: Array, embedding: Array | None, matrix: Array | None) -> NDArray[np.float32]:
-    """[E, W] -> [q, W after the layers], one of the f samples at a time to spare memory."""
+    """Folds one of the f samples, [E, W], to [q, W after the layers]. One at a time spares memory."""
     out = convolution.astype(np.float64)
     if embedding is not None:
         out = embedding @ out
@@ -76,7 +80,7 @@ def _fold(convolution: Array, embedding: Array | None, matrix: Array | None) -> 
 
 
 def fold_input(config: Config, weights: Weights) -> Weights:
-    """A tier's input layer goes into the RNN layers that read it: nothing nonlinear stands between.
+    """Folds each tier's input layer into the RNN layers that read it, for nothing nonlinear stands between.
 
     rnn{l}.input of (A [u, features] + a + c), c being what the tier above hands down, becomes rnn{l}.frame [G*D, n + F]
     of the frame and the features, rnn{l}.condition [G*D, D] of c, and more bias. So c's product can be made before the
@@ -104,8 +108,8 @@ def fold_input(config: Config, weights: Weights) -> Weights:
 
 
 def fold_sample_level(config: Config, weights: Weights) -> tuple[Config, Weights]:
-    """While no ReLU follows the sum of tables and conditioning, the layer after it goes into both, if that saves
-    multiplications."""
+    """Folds the layer after the sum of tables and conditioning into both, while no ReLU follows the sum and that saves
+    multiplications. Gives the config and the weights of what is left."""
     out = dict(weights)
     relu, width = list(config.sample_relu), config.mlp_dim
     while len(relu) > 1 and not relu[0]:

@@ -81,7 +81,8 @@ def _a_law_decode(code: NDArray[np.float64], c: Quantiser) -> NDArray[np.float64
 
 
 def _bins_encode(eps: float, kind: type[np.floating[Any]]) -> _Map:
-    """q bins over [-1, 1], made smaller by `eps` of a bin in all so that 1 falls into the last; computed in `kind`."""
+    """Makes an encoder of q bins over [-1, 1], smaller by `eps` of a bin in all so that 1 falls into the last. It
+    computes in `kind`."""
 
     def encode(x: NDArray[np.float64], c: Quantiser) -> NDArray[Any]:
         y = ((x + 1) / 2).astype(kind)

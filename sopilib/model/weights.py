@@ -39,7 +39,7 @@ Array = NDArray[Any]
 
 
 def shapes(config: Config) -> dict[str, tuple[int, ...]]:
-    """Every weight of a model with this config, in the order in which they are stored."""
+    """The name and shape of every weight of a model with this config, in the order in which they are stored."""
     c = config
     out: dict[str, tuple[int, ...]] = {}
     for i, n in enumerate(c.frame_sizes):
@@ -86,8 +86,15 @@ def frame_table(config: Config) -> Floats:
 
 @dataclass
 class Model:
-    """A trained SampleRNN: `config`, `weights` (float32, named and shaped as in this module's docstring), and
-    `about`: free text fields such as licence and training provenance, kept in the file."""
+    """A trained SampleRNN.
+
+    config   its shape
+    weights  float32, named and shaped as in this module's docstring
+    about    what is kept in the file besides, such as the licence and how it was trained
+    name     that of its file
+
+    Raises SopiError if the weights don't fit the config.
+    """
 
     config: Config
     weights: dict[str, Array]
@@ -110,7 +117,7 @@ class Model:
 
     @classmethod
     def random(cls, config: Config, seed: int = 0) -> Model:
-        """Weights of a plausible size, for tests and benchmarks. Same seed, same weights."""
+        """A model with weights of a plausible size, for tests and benchmarks. The same seed gives the same weights."""
         rng = np.random.default_rng(seed)
         weights: dict[str, Array] = {}
         for key, shape in shapes(config).items():
@@ -157,7 +164,8 @@ class Model:
         return self._decode
 
     def check_codes(self, codes: object) -> Codes:
-        """int32 copy-if-needed of `codes`; raises SopiError if one is outside [0, q_levels) or is no integer."""
+        """Gives the codes as int32, copied if need be. Raises SopiError if one is outside [0, q_levels) or is no
+        integer."""
         array = np.asarray(codes)
         if array.size and array.dtype.kind not in "iu":
             raise SopiError(
@@ -169,7 +177,7 @@ class Model:
 
     @property
     def parameters(self) -> int:
-        """Number of weights."""
+        """How many weights there are."""
         return sum(w.size for w in self.weights.values())
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Offline generation: a model to sound files."""
+"""Rendering offline: from a model to sound files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,16 @@ from sopilib.engine import Engine
 def blocks(
     engine: Engine, seconds: float, temperature: float, seed: int, heard: np.ndarray | None = None, **sampling: float
 ) -> Iterator[np.ndarray]:
-    """float32 (voices, n) audio in blocks of at most a second until `seconds` are done. `heard`: codes [n] of a sound
-    that every voice hears first; it is not part of the output. sampling: top_k, top_p, min_p of `Engine.generate`."""
+    """Lets an engine play from the beginning, as fast as it can, and gives audio, float32 (voices, n), in blocks of at
+    most a second until `seconds` are done.
+
+    temperature  above 0
+    seed         0 to 2**64 - 1; the same one gives the same sound
+    heard        codes [n] of a sound that every voice hears first; it is not part of what is given
+    sampling     top_k, top_p and min_p of `Engine.generate`
+
+    Raises SopiError for values out of range.
+    """
     engine.reset(seed)
     memory = engine.model.silence(engine.voices)
     if heard is not None:

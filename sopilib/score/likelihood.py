@@ -17,11 +17,16 @@ class Predictor(Protocol):
     config: Config
 
     def reset(self) -> None:
-        """Back to the initial state."""
+        """Goes back to the initial state."""
 
     def teacher_force(self, codes: np.ndarray, features: np.ndarray | None = None) -> np.ndarray:
-        """Takes codes, int [1, lookback + n], and features, float [1, n, F] or None; returns float32 logits [1, n, q]
-        for codes[:, lookback:]. The state carries on from call to call."""
+        """Predicts codes. The state carries on from call to call, where the next codes overlap these by the lookback.
+
+        codes     int [1, lookback + n]
+        features  float [1, n, F] of the last n; None: zeros
+
+        Returns float32 logits [1, n, q] for codes[:, lookback:].
+        """
 
 
 @dataclass(frozen=True)
@@ -74,5 +79,6 @@ def likelihood(predictor: Predictor, codes: np.ndarray, features: np.ndarray | N
 
 
 def bits_per_sample(predictor: Predictor, codes: np.ndarray) -> float:
-    """The bits per sample of `likelihood`."""
+    """Scores as `likelihood` does, and gives the bits per sample alone. Raises SopiError if there are fewer codes than
+    one lookback."""
     return likelihood(predictor, codes).bits

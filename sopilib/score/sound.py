@@ -14,7 +14,7 @@ SILENCE_DB = -60.0
 
 @dataclass(frozen=True)
 class Description:
-    """What a sound is like. Levels in dB re full scale."""
+    """What a sound is like. Levels are in dB below full scale."""
 
     rms_db: float
     peak_db: float
@@ -28,7 +28,7 @@ def _db(x: float) -> float:
 
 
 def describe(audio: np.ndarray, sample_rate: int) -> Description:
-    """audio float [n] in [-1, 1]."""
+    """Describes a sound, float [n] in [-1, 1], of at least one sample."""
     window = max(1, round(0.02 * sample_rate))
     quiet = _levels(audio, sample_rate, 0.02) < SILENCE_DB
     edges = np.flatnonzero(np.diff(np.concatenate([[0], quiet.astype(np.int8), [0]])))
@@ -42,24 +42,26 @@ def describe(audio: np.ndarray, sample_rate: int) -> Description:
 
 
 def _windows(audio: np.ndarray, size: int) -> np.ndarray:
-    """[frames, size]: each half over the one before. A view."""
+    """A view of the windows of a sound, [frames, size], each half over the one before."""
     return np.lib.stride_tricks.sliding_window_view(audio, size)[:: max(1, size // 2)]
 
 
 def _power(windows: np.ndarray) -> Iterator[np.ndarray]:
-    """[frames, size] -> their Hann power spectra [some frames, size // 2 + 1], not all at once: a corpus is large."""
+    """Gives the power spectra of windows [frames, size], with Hann's shape: arrays [some frames, size // 2 + 1], not
+    all at once, for the recordings of a model are long."""
     shape = np.hanning(windows.shape[1])
     for at in range(0, len(windows), 1024):
         yield np.abs(np.fft.rfft(windows[at : at + 1024] * shape)) ** 2
 
 
 def log_mel(audio: np.ndarray, sample_rate: int, bands: int = 40) -> np.ndarray:
-    """[bands]: long-term mel spectrum in dB, triangular bands from 40 Hz to Nyquist."""
+    """The long-term mel spectrum of a sound, float [n], in dB: [bands], of triangular bands from 40 Hz to Nyquist.
+    Raises SopiError if it has less than 1024 samples."""
     return 10 * np.log10(_mel_power(audio, sample_rate, bands).mean(axis=0) + 1e-12)
 
 
 def _mel_power(audio: np.ndarray, sample_rate: int, bands: int) -> np.ndarray:
-    """[frames, bands]: of 1024-point Hann windows, every 512 samples."""
+    """The power in each band, [frames, bands], of 1024-point Hann windows, every 512 samples."""
     size = 1024
     if len(audio) < size:
         raise SopiError(f"a sound of {len(audio)} samples, expected at least {size} to compare spectra")
@@ -79,15 +81,19 @@ def _mel_power(audio: np.ndarray, sample_rate: int, bands: int) -> np.ndarray:
 
 
 def log_mel_distance(a: np.ndarray, b: np.ndarray, sample_rate: int) -> float:
-    """Root mean square difference of the long-term log-mel spectra of two sounds, in dB."""
+    """How far the long-term spectra of two sounds, float [n], are apart, in dB: the root mean square of the difference
+    of their `log_mel`. Raises SopiError if one has less than 1024 samples."""
     return float(np.sqrt(np.mean((log_mel(a, sample_rate) - log_mel(b, sample_rate)) ** 2)))
 
 
 def tones(audio: np.ndarray, sample_rate: int) -> float:
     """How far partials stand out of what lies between them, in dB: noise has 0, drums 3, tabla 12, a piano 13.
 
-    In windows of about 1/8 s, bands of 200 Hz from 100 to 2100 Hz: 10 log10 of the mean power less the mean of 10
-    log10, which is 2.5 dB for noise; louder bands count more, by amplitude. audio float [n]; silence is left out.
+    It looks at windows of about 1/8 s and bands of 200 Hz from 100 to 2100 Hz. In each, the mean of the power's
+    decibels is taken from the decibels of its mean, which gives 2.5 dB for noise. Louder bands count more, by
+    amplitude, and silence is left out.
+
+    The sound is float [n]. Raises SopiError if it is shorter than a window.
     """
     size = 1 << round(np.log2(sample_rate / 8))
     if len(audio) < size:
@@ -109,7 +115,8 @@ def tones(audio: np.ndarray, sample_rate: int) -> float:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How far a sound is from the recordings; 0 everywhere is the same. Differences are sound minus recordings."""
+    """How far a generated sound is from recordings. Zero everywhere means the same; differences are sound minus
+    recordings."""
 
     spectrum_db: float
     """Distance of the long-term log-mel spectra."""
@@ -127,7 +134,8 @@ class Comparison:
 
 
 def compare(audio: np.ndarray, real: np.ndarray, sample_rate: int) -> Comparison:
-    """A generated sound with recordings, both float [n]."""
+    """Compares a generated sound with recordings, `real`, both float [n]. Raises SopiError if one is shorter than about
+    1/8 s."""
     mine, theirs = describe(audio, sample_rate), describe(real, sample_rate)
     moves = [10 * np.log10(_mel_power(a, sample_rate, 40) + 1e-8).std(axis=0) for a in (audio, real)]
     levels = [_levels(a, sample_rate, 0.05) for a in (audio, real)]
@@ -148,7 +156,7 @@ def compare(audio: np.ndarray, real: np.ndarray, sample_rate: int) -> Comparison
 
 
 def _levels(audio: np.ndarray, sample_rate: int, seconds: float) -> np.ndarray:
-    """dB, at least -80, of whole windows, each around its own mean: an offset is not a sound."""
+    """The levels of whole windows in dB, at least -80, each around the window's own mean: an offset is not a sound."""
     window = max(1, round(seconds * sample_rate))
     frames = audio[: len(audio) // window * window].reshape(-1, window)
     return 20 * np.log10(np.maximum(frames.std(axis=1), 1e-4))
@@ -159,8 +167,12 @@ def _silent(audio: np.ndarray, sample_rate: int) -> float:
 
 
 def failures(audio: np.ndarray, sample_rate: int, real: np.ndarray | None = None) -> list[str]:
-    """How a sound, float [n], fails as models are known to: "silence", "a tone", "noise", "a DC offset"; mostly not at
-    all. What the recordings `real` do as well is no failure; with them, "no pitch" can be one."""
+    """Names how a sound fails as models are known to: "silence", "a tone", "noise", "a DC offset", or mostly not at
+    all, which is an empty list.
+
+    audio  float [n]
+    real   recordings, float [n]: what they do as well is no failure; and with them, "no pitch" can be one
+    """
     found = _failures(audio, sample_rate)
     if real is None:
         return found
