@@ -16,6 +16,7 @@ from performing import lines, wait_for
 from sopilib.hosts import FileHost
 from sopilib.live import Performer
 from sopilib.live import gestures as live_gestures
+from sopilib.osc import Instances
 
 Make = Callable[..., tuple[Performer, list[Any]]]
 RATE = 16000
@@ -98,6 +99,39 @@ def test_what_another_sample_rate_of_the_host_ended_is_told_as_ended(
     wait_for(lambda: lines(told, query)[-1] == ended, 10)
     performer.handle(query + "?")
     assert lines(told, query)[-1] == ended
+
+
+def test_a_guard_that_this_backend_cannot_have_is_told_as_off(make: Make) -> None:
+    performer, told = playing(make, backend="torch")
+    performer.read(2000)
+    performer.handle("guard", "reprime")
+    performer.read(2000)
+    wait_for(lambda: lines(told, "guard")[-1] == "off", 10)
+    assert performer.state["guard"] == "off"
+    assert "this backend can't go back" in lines(told, "error")[-1]
+
+
+def test_a_model_that_finds_no_room_in_the_queue_is_not_said_to_play(make: Make) -> None:
+    performer, told = make(freewheel=False)
+    performer.read(64)
+    while performer.handle("temperature", 0.5):
+        pass
+    for line in ("load one: too many commands", "load2 two: too many commands"):
+        performer.handle(*line.split(":")[0].split())
+        wait_for(lambda line=line: lines(told, "error")[-1].startswith(line), 10)
+    assert performer.state.model is None
+    assert performer.state.model2 is None
+    assert performer.music.engine is None
+    assert "model" not in [event[0] for event in told]
+
+
+def test_osc_knows_no_model_after_unload(make: Make) -> None:
+    performer, _ = make()
+    instance = Instances().add(performer)
+    performer.handle("load", "one")
+    assert instance.told["model"][1] == ("one", RATE)
+    performer.handle("unload")
+    assert "model" not in instance.told
 
 
 # ---------------------------------------------------------------- the settings

@@ -118,7 +118,7 @@ class Loader:
     def _do(self, job: Job) -> None:
         try:
             job.work(job)
-        except (SopiError, OSError, MemoryError, UnicodeError) as e:
+        except (SopiError, OSError, MemoryError, RuntimeError, UnicodeError) as e:
             self._fail(job, str(e) or type(e).__name__)
         except Exception as e:
             traceback.print_exc()

@@ -82,10 +82,15 @@ class Music:
 
     def load(self, wanted: str, opened: Opened, t: int) -> None:
         """Plays another first model, and tells so."""
-        engine = self.engine = self._of_voices(opened.engine)
+        before, engine = self.engine, self._of_voices(opened.engine)
         model = engine.model
+        self.engine = engine
+        try:
+            self.swap(self._fresh(engine), t)
+        except RuntimeError:  # too many commands wait: what played plays on
+            self.engine = before
+            raise
         self._state.model, self._state.sample_rate = wanted, model.config.sample_rate
-        self.swap(self._fresh(engine), t)
         self._teller.tell("loaded", model.name, model.config.sample_rate)
         self._tell_assumed(opened)
         if opened.speed < SLOW:
@@ -95,10 +100,14 @@ class Music:
 
     def load_second(self, wanted: str, opened: Opened, t: int) -> None:
         """Blends with another second model, and tells so."""
-        model = opened.engine.model
+        before, model = self.second, opened.engine.model
         self.second = self._of_voices(opened.engine)
+        try:
+            self.play_both(self._from_now(t))
+        except RuntimeError:
+            self.second = before
+            raise
         self._state.model2 = wanted
-        self.play_both(self._from_now(t))
         self._teller.tell("loaded2", model.name, model.config.sample_rate)
         self._tell_assumed(opened)
 

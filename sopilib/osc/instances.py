@@ -34,13 +34,14 @@ class Instance:
         self.last_t = 0
         """Host frame for which the newest message without a timetag was meant."""
         self._seen = 0  # ns of the last callback that `clock` knows
-        for command in COMMANDS.values():
-            if command.query:
-                self.hear(command.name, *performer.setting(command.name))
-        self.hear("playing", int(performer.state.playing))
-        if performer.state.model is not None:
-            self.hear("model", performer.state.model, performer.state.sample_rate)
-        performer.watch(self.hear)
+        with performer.lock:  # so that nothing happens between what is and what is told from now on
+            for command in COMMANDS.values():
+                if command.query:
+                    self.hear(command.name, *performer.setting(command.name))
+            self.hear("playing", int(performer.state.playing))
+            if performer.state.model is not None:
+                self.hear("model", performer.state.model, performer.state.sample_rate)
+            performer.watch(self.hear)
 
     @property
     def labels(self) -> list[str]:
@@ -52,6 +53,8 @@ class Instance:
         number = self.events + 1  # the performer calls for one event at a time
         if kind == "loaded":
             self.told["model"] = (number, values)
+        if kind == "worker" and values == ("off",):  # after `unload` there is no model
+            self.told.pop("model", None)
         self.told[kind] = (number, values)
         self.events = number  # last: who sees it finds the event
 

@@ -393,7 +393,7 @@ void bind_stream(nb::module_ &m)
         .def(
             "events", &StreamHandle::events,
             "[(position, kind, value)] since last asked. trap: (voice, which). error: why the sound stopped. refused: why a command\n"
-            "was not done. ended: the command (listen, freeze) whose effect is over though nobody has asked for that. lost: so many more events found no room.")
+            "was not done. ended: the command (listen, freeze, guard) whose effect is over though nobody has asked for that. lost: so many more events found no room.")
         .def(
             "late_commands", &StreamHandle::late_commands,
             "[(position, by)] since last asked: the host frame at which each command that came too late took effect, and by how\n"

@@ -398,6 +398,7 @@ void Stream::set_guard(Command &command)
     Held<Guard> guard = take<Guard>(command);
     if (guard && guard->reprimes() && player_ && !player_->source->remembers()) {
         guard_.reset();
+        tell_ended("guard");
         throw std::runtime_error(
             "this backend can't go back to where a voice was well: use the native one, or guard nudge");
     }

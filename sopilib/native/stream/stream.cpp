@@ -277,6 +277,7 @@ void Stream::fall_silent(const char *why) noexcept
         if (p) p->failed = true;
     if (listener_) tell_ended("listen");
     if (looper_.frozen()) tell_ended("freeze");
+    if (guard_) tell_ended("guard");
     end_listening();
     guard_.reset();
     new_music();
