@@ -183,6 +183,8 @@ class samplernn(pyext._class):
         self.send("settings", [x for item in settings.items() if item[1] is not None for x in item])
 
     def send(self, kind: str, values: Any) -> None:
+        if not self._outlets:  # as in [pyext~ 1 0 1 1 samplernn_pd samplernn]: nobody listens
+            return
         if self.rings:
             with suppress(RuntimeError):  # the box was deleted meanwhile
                 self._outlet(1, kind, tuple(values))

@@ -108,6 +108,16 @@ def test_a_box_is_reached_by_osc_only_when_it_is_made(objects: Any, monkeypatch:
     assert [instance.name for instance in module.INSTANCES.all] == ["left"]
 
 
+def test_a_box_without_message_outlets_plays_and_tells_nothing(objects: Any) -> None:
+    one, other, _ = objects(1, 1, "small")
+    one._outlets = 0  # as pyext sets it for [pyext~ 1 0 1 1 ...]
+    one._init()
+    one._anything_(1, "generate")
+    assert one.performer.state.playing
+    assert not other.sent
+    assert not one.waiting
+
+
 def test_an_empty_list_asks_for_the_status(objects: Any) -> None:
     one, other, _ = objects(1, 1, "small")
     one._init()

@@ -86,6 +86,14 @@ def test_a_box_that_cannot_be_made_says_why_in_one_line(pd: Pd, text: str, says:
     assert f"error:  {text}" in "\n".join(lines) or "couldn't create" in "\n".join(lines)
 
 
+def test_the_instance_of_a_box_that_cannot_be_made_is_ended_and_let_go(pd: Pd) -> None:
+    patch = Patch()
+    patch.obj("pyext objects miscounted")
+    lines = pd.run(patch)
+    assert "error: objects.miscounted: ValueError: _inlets is -5, expected an integer from 0 to 1024" in lines
+    assert starting(lines, "miscounted") == ["miscounted: _del", "miscounted: gone"]
+
+
 def test_an_init_that_fails_leaves_the_object(pd: Pd) -> None:
     patch, _ = boxed("pyext objects broken_init", outlets=0)
     patch.send(10, "in1 hello")

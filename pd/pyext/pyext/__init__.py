@@ -65,6 +65,7 @@ def _open(
     if inlets >= 0:
         box.given_counts = inlets, outlets
     if not box.make() and not box.given_counts or not box.read_counts():
+        box.delete()  # its instance may have begun something
         return None
     boxes.add(box)
     return box

@@ -265,3 +265,14 @@ class first_outlet(pyext._class):
 
     def _del(self):
         print("del")
+
+
+class miscounted(pyext._class):
+    _inlets = -5
+    _outlets = 1
+
+    def _del(self):
+        print("miscounted: _del")
+
+    def __del__(self):
+        print("miscounted: gone")
