@@ -404,3 +404,13 @@ def test_closing_takes_less_than_a_second_though_a_message_hangs(monkeypatch):
     finally:
         release.set()
         stage.close()
+
+
+def test_nobody_on_the_network_makes_the_callback_wait_for_the_sound(stage):
+    stage.controller.send("/samplernn/1/freewheel", 1)
+    stage.settle()
+    assert not stage.left.freewheel
+    assert any("it is the host that decides this" in line for line in stage.lines)
+    assert stage.left.handle("freewheel", 1)
+    assert stage.left.freewheel
+    assert stage.left.handle("freewheel", 0)

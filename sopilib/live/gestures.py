@@ -304,7 +304,9 @@ def latency(p: Performer, at: Arrival, ms: float) -> None:
 
 
 def freewheel(p: Performer, at: Arrival, on: int) -> None:
-    """Whether the host waits for the sound."""
+    """Whether the host waits for the sound. Nobody on a network decides that: its callback would then wait."""
+    if at.confined and bool(on) != p.freewheel:
+        raise SopiError("freewheel: it is the host that decides this, send it there")
     p.stream.freewheel = bool(on)
     p.tell_setting("freewheel")
 
