@@ -140,16 +140,15 @@ class samplernn(pyext._class):
     def osc(self, *words: Any) -> None:
         """[port [address]]. Raises SopiError."""
         port, address = (*words, "127.0.0.1")[:2] if words else (max(SERVERS, default=0), "")
-        if len(words) > 2 or not isinstance(port, int | float) or port != int(port) or not isinstance(address, str):
+        whole = isinstance(port, int | float) and float(port).is_integer()
+        if len(words) > 2 or not whole or not isinstance(address, str):
             raise SopiError("osc: expected osc <port> [address], as osc 9000, or osc 9000 0.0.0.0 for all networks")
         if words and not port:
             for server in SERVERS.values():
                 server.close()
             SERVERS.clear()
         elif words and (port not in SERVERS or SERVERS[int(port)].host != address):
-            if port in SERVERS:
-                SERVERS.pop(int(port)).close()
-            SERVERS[int(port)] = Server(INSTANCES, int(port), address, print_error, announce=True)
+            reopen_port(int(port), address)
         self.send("osc", (int(port), self.instance.number if self.instance is not None else 0))
 
     def name(self, *words: Any) -> None:
@@ -218,6 +217,19 @@ class samplernn(pyext._class):
         for vector, channel in zip(outgoing, sound):
             vector[:] = channel
         self.flush()
+
+
+def reopen_port(port: int, address: str) -> None:
+    """Opens an OSC port at another address. Raises SopiError if it can't be had there: then it stays where it was."""
+    old = SERVERS.pop(port, None)
+    if old is not None:
+        old.close()
+    try:
+        SERVERS[port] = Server(INSTANCES, port, address, print_error, announce=True)
+    except SopiError:
+        if old is not None:
+            SERVERS[port] = Server(INSTANCES, port, old.host, print_error, announce=True)
+        raise
 
 
 def given_signals(arguments: Sequence[Any]) -> tuple[int, int]:

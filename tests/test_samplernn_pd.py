@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,6 +117,21 @@ def test_a_box_without_message_outlets_plays_and_tells_nothing(objects: Any) -> 
     assert one.performer.state.playing
     assert not other.sent
     assert not one.waiting
+
+
+def test_an_osc_port_that_cannot_be_had_at_another_address_stays_open_where_it_is(objects: Any) -> None:
+    one, other, module = objects(1, 1, "small")
+    one._init()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    one._anything_(1, "osc", port)
+    one._anything_(1, "osc", port, "192.0.2.1")
+    one._anything_(1, "osc", float("nan"))
+    assert [m[0] for m in other.sent].count("error") == 2
+    assert [(server.host, server.port) for server in module.SERVERS.values()] == [("127.0.0.1", port)]
+    one._anything_(1, "osc", 0)
+    assert not module.SERVERS
 
 
 def test_an_empty_list_asks_for_the_status(objects: Any) -> None:
