@@ -255,6 +255,28 @@ def test_saving_snapshots_keeps_those_of_the_newest_model_and_tells_which_it_lea
     assert not lines(told, "error")
 
 
+def test_a_watcher_may_have_a_model_loaded_in_freewheel_while_another_is_loading(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    performer, told = make(freewheel=False)
+    sent: list[bool] = []
+
+    def watcher(kind: str, *_: Any) -> None:
+        if kind == "level" and not sent:
+            sent.append(performer.handle("load2", "two"))
+
+    gate = Gate(monkeypatch)
+    performer.handle("load", "one")
+    wait_for(lambda: performer.loader.doing("load"))
+    performer.handle("freewheel", 1)
+    performer.watch(watcher)
+    threading.Thread(target=performer.teller.tell_changed, args=("level", 1.0), daemon=True).start()
+    wait_for(lambda: sent, 5)
+    gate.open.set()
+    wait_for(lambda: lines(told, "loaded2"), 10)
+    assert performer.state.model == "one"
+
+
 # ---------------------------------------------------------------- a sound file as host
 
 

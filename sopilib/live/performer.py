@@ -46,7 +46,8 @@ class Performer:
     voices       how many play at once
     outputs      channels of the stream; None: one for each voice
     threads, precision, backend  as `Engine` has them; with "torch" the stream's thread calls Python for each 2 ms
-    status       called with a kind of `commands.STATUS` and its values, from several threads, one at a time
+    status       called with a kind of `commands.STATUS` and its values, from several threads, one at a time. It may
+                 send messages, but what these load is ready only later, in freewheel too
     arrays       gives the host's array of a name as float samples at the host's rate, or None if there is none
     write_array  puts float samples into the host's array of a name; False if there is none
     folder       where relative paths are looked up first, and where the folder of recordings is made
@@ -168,7 +169,7 @@ class Performer:
         if self._closed:
             return False
         at = self.now if t is None else int(t)
-        outermost = not hasattr(self._inside, "loaders")
+        outermost = not hasattr(self._inside, "loaders") and not self.teller.calls_from_here
         if outermost:
             self._inside.loaders = []
         try:

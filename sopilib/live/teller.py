@@ -46,6 +46,7 @@ class Teller:
         self._said_off = False
         self._rate = 0.0
         self._warned_latency: float | None = None
+        self._calling: int | None = None  # the thread that calls watchers
         self.closed = False
         """Nothing is told any more."""
 
@@ -65,17 +66,28 @@ class Teller:
         """Tells an event now."""
         if self.closed:
             return
-        with self._lock:
-            for status in self._watchers:
-                self._call(status, kind, *values)
+        self._call_all(self._watchers, kind, *values)
 
     def setting_changed(self, name: str) -> None:
         """Tells that a setting that is kept with a patch has another value."""
         if self.closed:
             return
+        self._call_all(self._settings_watchers, name)
+
+    @property
+    def calls_from_here(self) -> bool:
+        """Whether the calling thread is just telling a watcher something. It then holds the performer's lock, so it
+        must not wait for what needs that."""
+        return self._calling == threading.get_ident()
+
+    def _call_all(self, watchers: tuple[Callable[..., None], ...], *values: Any) -> None:
         with self._lock:
-            for changed in self._settings_watchers:
-                self._call(changed, name)
+            before, self._calling = self._calling, threading.get_ident()
+            try:
+                for watcher in watchers:
+                    self._call(watcher, *values)
+            finally:
+                self._calling = before
 
     def _call(self, watcher: Callable[..., None], *values: Any) -> None:
         try:
