@@ -83,6 +83,15 @@ def test_what_is_set_for_a_voice_before_the_model_is_there_is_heard_from_its_fir
     assert not performer.read(RATE)[1].any()
 
 
+def test_the_seed_of_a_voice_is_that_of_all_after_another_model_was_loaded(make: Make) -> None:
+    performer, told = playing(make, ("voices", 2), ("voice", 2, "seed", 7), ("load", "one"), outputs=2)
+    performer.handle("voice", 2, "seed?")
+    assert lines(told, "voice")[-1][:3] == (2, "seed", 0)
+    again, _ = playing(make, ("voices", 2), outputs=2)
+    performer.read(RATE), again.read(RATE)
+    assert np.array_equal(performer.read(RATE)[1], again.read(RATE)[1])
+
+
 @pytest.mark.parametrize(("message", "query", "ended"), [
     (("listen", 1), "listen", (0, "silence")), (("freeze", 100), "freeze", 0.0),
 ])  # fmt: skip

@@ -154,6 +154,8 @@ class Music:
         self.end_listening()
         t = self._from_now(t)
         self._stream.post("swap-keeping" if keep else "swap", t, self._player(self._both(engine, second)), CROSSFADE)
+        if not keep:
+            self._state.forget_own("seed")  # every voice begins with that of all
         if self._state["guard"] != "off":
             self.set_guard(t)
 

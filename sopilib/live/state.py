@@ -46,8 +46,12 @@ class State:
             return
         self.values[name] = value
         if COMMANDS[name].voice and not COMMANDS[name].apart:
-            for own in self.voice.values():
-                own.pop(name, None)
+            self.forget_own(name)
+
+    def forget_own(self, name: str) -> None:
+        """Forgets what was set for single voices: they are as all are."""
+        for own in self.voice.values():
+            own.pop(name, None)
 
     def kept(self) -> dict[str, Any]:
         """What is worth keeping with a patch: what is always kept, then what is not as it usually is."""
