@@ -480,10 +480,9 @@ def test_what_is_learnt_in_pieces_is_coded_as_the_whole(dataset: Dataset, poles:
 
 
 def test_a_trained_model_keeps_its_coding_and_an_older_run_goes_on(tmp_path: Path, dataset: Dataset) -> None:
-    small = (  # noqa: SIM905
-        "--frame-sizes 4 16 --seq-len 64 --dim 8 --mlp-dim 8 --emb-size 4 --batch 2 --every 2 --preview-every 2 "
-        "--preview-seconds 0.2 --threads 1"
-    ).split()
+    shape = ["--frame-sizes", "4", "16", "--seq-len", "64", "--dim", "8", "--mlp-dim", "8", "--emb-size", "4"]
+    steps = ["--batch", "2", "--every", "2", "--preview-every", "2", "--preview-seconds", "0.2", "--threads", "1"]
+    small = [*shape, *steps]
     run = tmp_path / "run"
     assert cli.main(["train", str(dataset.folder), "-o", str(run), "--steps", "2", *small]) == 0
     config = sopilib.load(run).config

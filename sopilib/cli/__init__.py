@@ -105,8 +105,12 @@ def _generate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         refuse_foreign(args.output, sound.is_sound, "sound file", args.overwrite)
         engine = sopilib.Engine(model, precision=args.precision, threads=args.threads)
         heard = model.encode(sound.read_audio(args.prime, model.config.sample_rate)) if args.prime else None
-        sampling = {name: getattr(args, name) for name in ("top_k", "top_p", "min_p")}
-        made = render.blocks(engine, args.seconds, args.temperature, args.seed, heard, **sampling)
+        sampling = {name: getattr(args, name) for name in ("top_k", "top_p", "min_p", "rest", "rest_level")}
+        usual = {"temperature": 1.0, **{name.replace("-", "_"): value for name, value in model.play.items()}}
+        asked = {
+            name: value for name, value in {"temperature": args.temperature, **sampling}.items() if value is not None
+        }
+        made = render.blocks(engine, args.seconds, seed=args.seed, heard=heard, **{**usual, **asked})
         seconds = sound.write_audio(args.output, made, model.config.sample_rate, overwrite=args.overwrite)
         print(f"{args.output}: {seconds:g} s at {model.config.sample_rate} Hz")
 
@@ -115,7 +119,11 @@ def _generate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("-o", "--output", type=Path, default=Path("out.wav"), help="WAV or FLAC, default %(default)s")
     parser.add_argument("--overwrite", action="store_true", help="replace a sound file that has this name already")
     parser.add_argument("--seconds", type=float, default=10, help="default %(default)s")
-    parser.add_argument("--temperature", type=float, default=1.0, help="default %(default)s")
+    parser.add_argument("--temperature", type=float, help="default: what the model's file says, else 1")
+    parser.add_argument(
+        "--rest", type=float, metavar="T", help="temperature where it has been quiet, 0: its own; default: the file's"
+    )
+    parser.add_argument("--rest-level", type=float, metavar="DB", help="what is quiet; default: the file's, else -30")
     parser.add_argument("--top-k", type=int, default=0, metavar="K", help="draw only the K likeliest codes")
     parser.add_argument(
         "--top-p", type=float, default=1.0, metavar="P", help="then the fewest with this share of the rest"
@@ -123,9 +131,8 @@ def _generate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument(
         "--min-p",
         type=float,
-        default=0.0,
         metavar="P",
-        help="then those at least this times as likely as the likeliest",
+        help="then those at least this times as likely as the likeliest; default: the file's, else all",
     )
     parser.add_argument("--seed", type=int, default=0, help="same seed, same music; default %(default)s")
     parser.add_argument(

@@ -122,14 +122,19 @@ class Engine:
         top_p: object = 1.0,
         min_p: object = 0.0,
         features: object = None,
+        rest: object = 0.0,
+        rest_level: object = -30.0,
     ) -> np.ndarray:
         """Draws n codes for each voice from softmax(logits / temperature), and returns them, int32 (voices, n).
 
         temperature  above 0: a number, (voices, 1), (1, n) or (voices, n)
-        top_k        only the k likeliest codes are drawn; 0: all. This and the next two: a number or (voices,)
+        top_k        only the k likeliest codes are drawn; 0: all. This and all but features: a number or (voices,)
         top_p        then only the smallest set of codes that has this share of their mass, above 0, at most 1: all
         min_p        then only codes at least this times as likely as the likeliest, 0 (all) to 1
         features     of a model with conditioning, held for these n samples: (F,) or (voices, F); None: zeros
+        rest         the temperature where the last 512 samples of a voice are quieter than `rest_level`, so that rare
+                     beginnings don't become rarer than silence; 0: its own temperature there too
+        rest_level   in dB below full scale, -90 to 0
 
         Of equally likely codes the lower comes first.
         """
@@ -149,6 +154,8 @@ class Engine:
             self._each_voice("top_k", top_k, np.int32, lambda k: (k >= 0) & (k <= 4096), "0 (all) to 4096 codes"),
             self._each_voice("top_p", top_p, np.float32, lambda p: (p > 0) & (p <= 1), "a share above 0 and up to 1"),
             self._each_voice("min_p", min_p, np.float32, lambda p: (p >= 0) & (p <= 1), "0 to 1"),
+            self._each_voice("rest", rest, np.float32, lambda t: (t >= 0) & (t < np.inf), "0 (off) or a temperature"),
+            self._each_voice("rest_level", rest_level, np.float32, lambda d: (d >= -90) & (d <= 0), "-90 to 0 dB"),
             self._held_features(features),
         )
 
@@ -166,16 +173,17 @@ class Engine:
         """Everything that a bit-exact continuation needs, as numpy arrays; both backends use the same names.
 
         position (samples since frames began, modulo lookback), history int32 (voices, lookback), seed and drawn
-        uint64 (voices,), tier{i}.rnn{l} float32 (voices, D or 2D), tier{i}.output float32 (voices, D); of a model with
-        emphasis also emphasis float32 (voices, poles), which is the `memory` that `model.decode` goes on from.
+        uint64 (voices,), tier{i}.rnn{l} float32 (voices, D or 2D), tier{i}.output float32 (voices, D), recent int32
+        (voices, 512), how loud each voice was; of a model with emphasis also emphasis float32 (voices, poles), which is
+        the `memory` that `model.decode` goes on from.
         """
         return self.source.state()
 
     def set_state(self, state: State) -> None:
         """Goes on from what `state` gave, of this engine or another one of the same shape and number of voices. Without
-        emphasis in it, that is what the history makes of it."""
+        recent and emphasis in it, these are what the history makes of them."""
         mine = self.source.state()
-        if set(mine) - set(state) <= {"emphasis"}:
+        if set(mine) - set(state) <= {"recent", "emphasis"}:
             mine = {name: value for name, value in mine.items() if name in state}
         if set(state) != set(mine):
             raise SopiError("this state is of a model of another shape")

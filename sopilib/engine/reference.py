@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sopilib.model import Model, frame_table
 
+WINDOW = 512  # samples over which a voice is loud or quiet
 GAMMA, MASK = 0x9E3779B97F4A7C15, (1 << 64) - 1
 
 
@@ -84,6 +85,8 @@ class ReferenceEngine:
         self.output = [torch.zeros(self.voices, c.dim, device=self.device) for _ in c.frame_sizes]
         self.features = torch.zeros(self.voices, c.features, device=self.device)  # that the next frame hears
         self.emphasis = self.model.silence(self.voices)
+        self.recent = np.zeros((self.voices, WINDOW), np.int32)
+        self.replace_history(self.history)
         self.seed = np.full(self.voices, seed, np.uint64)
         self.drawn = np.zeros(self.voices, np.uint64)
 
@@ -167,11 +170,20 @@ class ReferenceEngine:
             y[np.abs(y) < np.float32(1e-15)] = 0
             self.emphasis[:, k] = y
         y = np.float32(c.level) * y
-        return np.clip(y, -1, 1) if c.emphasis else y
+        y = np.clip(y, -1, 1) if c.emphasis else y
+        newest = np.rint(np.clip(y, -1, 1) * np.float32(32767)).astype(np.int32)
+        self.recent = np.concatenate([self.recent[:, 1:], newest[:, None]], 1)
+        return y
+
+    def quieter(self, voice: int, level: float) -> bool:
+        """Whether the root mean square of the voice's last samples is less than `level` dB below full scale."""
+        energy = int((self.recent[voice].astype(np.int64) ** 2).sum())
+        return energy < round(WINDOW * 32767**2 * 10 ** (level / 10))
 
     def replace_history(self, codes: Tensor) -> None:
         """Puts codes [B, lookback] in the place of the past, as if no others had ever been heard."""
         self.history, self.emphasis = codes, self.model.silence(self.voices)
+        self.recent[:] = 0
         for of_moment in codes.T.cpu().numpy():
             self.sound(of_moment)
 
@@ -210,12 +222,20 @@ class ReferenceEngine:
 
     @torch.no_grad()
     def generate(
-        self, temperature: np.ndarray, top_k: np.ndarray, top_p: np.ndarray, min_p: np.ndarray, features: np.ndarray
+        self,
+        temperature: np.ndarray,
+        top_k: np.ndarray,
+        top_p: np.ndarray,
+        min_p: np.ndarray,
+        rest: np.ndarray,
+        rest_level: np.ndarray,
+        features: np.ndarray,
     ) -> np.ndarray:
         """Draws n codes for each voice, int32 [B, n].
 
         temperature          float [B, n], above 0
         top_k, top_p, min_p  [B], as `probabilities` has them
+        rest                 [B], the temperature where a voice is quieter than rest_level [B], in dB; 0: its own
         features             float [B, F], which all of these codes hear
         """
         self.features = torch.as_tensor(features, device=self.device)
@@ -225,7 +245,9 @@ class ReferenceEngine:
             self.run_tiers()
             logits = self.logits().cpu()
             for v in range(voices):
-                p = probabilities(logits[v], float(temperature[v, t]), int(top_k[v]), float(top_p[v]), float(min_p[v]))
+                rests = rest[v] > 0 and self.quieter(v, float(rest_level[v]))
+                hot = float(rest[v] if rests else temperature[v, t])
+                p = probabilities(logits[v], hot, int(top_k[v]), float(top_p[v]), float(min_p[v]))
                 u = coin(int(self.seed[v]), v, int(self.drawn[v]))
                 self.drawn[v] += np.uint64(1)
                 out[v, t] = draw(p, u)
@@ -238,6 +260,7 @@ class ReferenceEngine:
         """Copies everything that decides what comes next, by name. With it any engine of the same model and number of
         voices goes on alike."""
         out: dict[str, Any] = {"position": self.position, "history": self.history.cpu().numpy().astype(np.int32)}
+        out["recent"] = self.recent.copy()
         if self.config.emphasis:
             out["emphasis"] = self.emphasis.copy()
         out |= {"seed": self.seed.copy(), "drawn": self.drawn.copy()}
@@ -248,6 +271,8 @@ class ReferenceEngine:
         """Goes on from what `state` gave, which stays as it is."""
         self.position = state["position"]
         self.replace_history(torch.as_tensor(state["history"], dtype=torch.int64, device=self.device))
+        if "recent" in state:
+            self.recent = state["recent"].copy()
         if "emphasis" in state:
             self.emphasis = state["emphasis"].copy()
         self.seed, self.drawn = state["seed"].copy(), state["drawn"].copy()

@@ -228,6 +228,29 @@ COMMANDS: dict[str, Command] = {
             native=("min-p",),
         ),
         Command(
+            "rest",
+            (
+                Argument("temperature", "float", 0, 5, usual=0, knob=(0, 2)),
+                Argument("dB", "float", -90, 0, optional=True, unit="dB"),
+            ),
+            "The temperature where a voice has been quiet, so that it begins again though its own is low; 0: its own. "
+            "dB: what is quiet, as rest-level.",
+            query=True,
+            voice=True,
+            says="temperature",
+            kept=13,
+            native=("rest",),
+        ),
+        Command(
+            "rest-level",
+            (Argument("dB", "float", -90, 0, usual=-30, unit="dB", knob=(-60, 0)),),
+            "Below this level of its last 512 samples a voice is quiet, for rest.",
+            query=True,
+            voice=True,
+            kept=14,
+            native=("rest-level",),
+        ),
+        Command(
             "kick",
             (Argument("strength", "float", 0, 1, default=0.5),),
             "Noise takes the place of this share of the model's memory: a way out of a rut.",

@@ -173,6 +173,13 @@ def _prime(p: Performer, at: Arrival, name: str, offset: float, length: float | 
     tell_dropped(p, p.background("prime", f"seed {name}", work), f"seed {name}")
 
 
+def rest(p: Performer, at: Arrival, temperature: float, level: float | None, voice: int = 0) -> None:
+    """The temperature where a voice has been quiet, and what is quiet."""
+    p.turn(at, COMMANDS["rest"], [temperature], voice)
+    if level is not None:
+        p.turn(at, COMMANDS["rest-level"], [level], voice)
+
+
 def listen(p: Performer, at: Arrival, on: int, meanwhile: str) -> None:
     """The model hears what comes in until listen 0; then it answers."""
     if not on and not p.state.listening:
@@ -341,7 +348,7 @@ def tell_dropped(p: Performer, dropped: list[Job], by: str) -> None:
 GESTURES: dict[str, Callable[..., Any]] = {
     function.__name__.replace("_", "-"): function
     for function in (
-        *(load, load2, blend, blend_mode, generate, stop, seed, reset, listen, guard, voices, voice, feature),
+        *(load, load2, blend, blend_mode, generate, stop, seed, reset, rest, listen, guard, voices, voice, feature),
         *(snapshot, record, latency, freewheel, tick, models, status),
     )
 }

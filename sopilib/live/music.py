@@ -17,6 +17,7 @@ from sopilib.live.commands import COMMANDS
 from sopilib.live.sound import edges
 from sopilib.live.state import State
 from sopilib.live.teller import Teller
+from sopilib.model.weights import PLAY
 from sopilib.native import _native
 
 __all__ = ["Music", "Opened", "open_model", "primed"]
@@ -97,6 +98,21 @@ class Music:
             self._teller.tell(
                 "warning", f"{model.name} runs at {opened.speed:.2g}x real time here: expect gaps below {SLOW:g}x"
             )
+        self._set_own(model.play, t)
+
+    def _set_own(self, play: dict[str, float], t: int) -> None:
+        """What the model's file says of how it is played holds from the moment that it plays, and what it doesn't say
+        is as usual; but what was set by a message stays."""
+        state = self._state
+        before, state.said = state.own, dict(play)
+        for name in PLAY:
+            value = state.own.get(name, COMMANDS[name].usual)
+            if name in state.chosen or (state[name] == value and (name in state.own) == (name in before)):
+                continue
+            self._stream.post(COMMANDS[name].native[0], self._from_now(t), value)
+            state.values[name] = value
+            self._teller.setting_changed(name)
+            self._teller.tell(name, value, *([0.0] if COMMANDS[name].ramps else []))
 
     def load_second(self, wanted: str, opened: Opened, t: int) -> None:
         """Blends with another second model, and tells so."""
@@ -194,6 +210,7 @@ class Music:
         """Plays no model any more, and keeps none."""
         self._stream.post("second", t)
         self._stream.post("swap", t, None, CROSSFADE)
+        self._set_own({}, t)
         self.engine = self.second = None
         self._state.model = self._state.model2 = None
         self._state.sample_rate = 0

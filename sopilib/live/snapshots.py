@@ -20,7 +20,10 @@ from sopilib.native import _native
 __all__ = ["Snapshots"]
 
 FORMAT = "sopilib snapshots 1"
-ARRAYS = {"history": np.int32, "seed": np.uint64, "drawn": np.uint64, "values": np.float32, "emphasis": np.float32}
+ARRAYS = {"history": np.int32, "seed": np.uint64, "drawn": np.uint64, "values": np.float32}
+"""What every snapshot has."""
+MORE = {"recent": np.int32, "emphasis": np.float32}
+"""What older ones lack, and what not every model has."""
 LATER = {"emphasis": [], "level": 1.0, "frame_gain": 2.0}
 """What configs did not have when the first snapshots were taken, and what it was then."""
 PATIENCE = 2.0  # s for a snapshot that was asked for to be taken
@@ -86,7 +89,7 @@ class Snapshots:
                 raise SopiError(f"slot {slot} is not filled yet: is the host's audio off?")
             held = snapshot.arrays()
             positions[str(slot)] = held["position"]
-            arrays |= {f"{slot}.{name}": np.asarray(held[name]) for name in ARRAYS if held[name].size}
+            arrays |= {f"{slot}.{name}": np.asarray(held[name]) for name in (*ARRAYS, *MORE) if held[name].size}
         metadata = {
             "format": FORMAT,
             "model": fingerprint(model),
@@ -114,8 +117,8 @@ class Snapshots:
                 for slot, position in json.loads(metadata["positions"]).items():
                     arrays = {
                         name: _checked(file.get_tensor(f"{slot}.{name}"), name, kind)
-                        for name, kind in ARRAYS.items()
-                        if name != "emphasis" or f"{slot}.{name}" in file.keys()  # noqa: SIM118
+                        for name, kind in (ARRAYS | MORE).items()
+                        if name in ARRAYS or f"{slot}.{name}" in file.keys()  # noqa: SIM118
                     }
                     model.check_codes(arrays["history"])
                     loaded[int(slot)] = _native.Snapshot.of(int(position), **arrays), model

@@ -28,6 +28,10 @@ class State:
         """The conditioning values that were set, counted from 1."""
         self.voice: dict[int, dict[str, Any]] = {}
         """For a voice, counted from 1, the values that were set for it alone."""
+        self.chosen: set[str] = set()
+        """The names of messages that have set something: what a model's file says of them counts no more."""
+        self.said: dict[str, float] = {}
+        """What the file of the model says of how it is played, by the names of messages."""
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name]
@@ -41,6 +45,7 @@ class State:
 
     def set(self, name: str, value: Any, voice: int = 0) -> None:
         """Remembers what a message has set, for one voice or (0) for all of them."""
+        self.chosen.add(name)
         if voice:
             self.voice.setdefault(voice, {})[name] = value
             return
@@ -53,8 +58,17 @@ class State:
         for own in self.voice.values():
             own.pop(name, None)
 
+    @property
+    def own(self) -> dict[str, float]:
+        """What the model's own setting holds: what its file says and no message has set."""
+        return {name: value for name, value in self.said.items() if name not in self.chosen}
+
     def kept(self) -> dict[str, Any]:
-        """What is worth keeping with a patch: what is always kept, then what is not as it usually is."""
-        always = [name for name in KEPT if COMMANDS[name].always]
-        changed = [n for n in KEPT if n not in always and self.values[n] != COMMANDS[n].usual]
-        return {name: self.values[name] for name in (*always, *changed)}
+        """What is worth keeping with a patch: what is always kept, then what is not as it usually is, or not as the
+        model would have it. Of what the model's own setting holds only the names are, as `own`."""
+        names = [name for name in KEPT if name not in self.own]
+        always = [name for name in names if COMMANDS[name].always]
+        others = [name for name in names if not COMMANDS[name].always]
+        changed = [name for name in others if self.values[name] != COMMANDS[name].usual or name in self.said]
+        own = {"own": " ".join(self.own)} if self.own else {}
+        return {name: self.values[name] for name in (*always, *changed)} | own

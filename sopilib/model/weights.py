@@ -36,6 +36,8 @@ from sopilib.model.emphasis import emphasised, undone
 from sopilib.model.quantise import Codes, Floats
 
 Array = NDArray[Any]
+PLAY = {"temperature": (0.01, 5.0), "rest": (0.0, 5.0), "rest-level": (-90.0, 0.0), "min-p": (0.0, 1.0)}
+"""What a model's file may say of how it is best played, by the names of messages, and from where to where."""
 
 
 def shapes(config: Config) -> dict[str, tuple[int, ...]]:
@@ -90,7 +92,7 @@ class Model:
 
     config   its shape
     weights  float32, named and shaped as in this module's docstring
-    about    what is kept in the file besides, such as the licence and how it was trained
+    about    what is kept in the file besides, such as the licence, how it was trained, and how it is best played
     name     that of its file
 
     Raises SopiError if the weights don't fit the config.
@@ -174,6 +176,15 @@ class Model:
         if array.size and (array.min() < 0 or array.max() >= self.config.q_levels):
             raise SopiError(f"codes span {array.min()} to {array.max()}, expected [0, {self.config.q_levels})")
         return np.ascontiguousarray(array, np.int32)
+
+    @property
+    def play(self) -> dict[str, float]:
+        """How it is best played, as far as its file says so: `about["play"]`, with numbers for some of `PLAY`. What is
+        no such number is left out."""
+        said = self.about.get("play")
+        found = said if isinstance(said, dict) else {}
+        numbers = {name: found[name] for name in PLAY if isinstance(found.get(name), (int, float))}
+        return {name: float(x) for name, x in numbers.items() if PLAY[name][0] <= x <= PLAY[name][1]}
 
     @property
     def parameters(self) -> int:

@@ -42,14 +42,6 @@ struct Coding {
         if (held != y) limited++;
         return held;
     }
-    // RT. As if nothing but these codes had ever been heard.
-    void rerun(const int32_t *codes, int64_t n, Memory &memory) const noexcept
-    {
-        uint64_t nobody = 0;
-        memory = Memory();
-        if (poles.empty()) return;
-        for (int64_t i = 0; i < n; i++) undo(codes[i], memory, nobody);
-    }
     // RT. What of a sample of sound is to be written as a code.
     float emphasise(float x, Memory &before) const noexcept
     {

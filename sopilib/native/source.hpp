@@ -14,6 +14,7 @@ struct State {
         std::vector<int32_t> history; // [period]
         uint64_t seed = 0, drawn = 0;
         std::vector<float> values; // tier by tier: the state of each RNN layer, then what the tier gave last
+        std::vector<int32_t> recent; // [Loudness::kWindow] how loud it was; none: what the history makes of it
         std::vector<float> emphasis; // [poles] what undoing emphasis remembers; none: what the history makes of it
     };
     int position = 0; // samples since the present top frame began
@@ -25,6 +26,8 @@ struct Sampling {
     int top_k = 0; // only the k likeliest; 0: all
     float top_p = 1; // of these, the smallest set that has this share of their mass, (0, 1]
     float min_p = 0; // of these, codes at least this times as likely as the likeliest, [0, 1]
+    float rest = 0; // the temperature where the voice has been quiet; 0: its own
+    float rest_level = -30; // dB: what is quiet
 };
 
 // How one call generates.

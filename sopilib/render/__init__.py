@@ -18,7 +18,7 @@ def blocks(
     temperature  above 0
     seed         0 to 2**64 - 1; the same one gives the same sound
     heard        codes [n] of a sound that every voice hears first; it is not part of what is given
-    sampling     top_k, top_p and min_p of `Engine.generate`
+    sampling     top_k, top_p, min_p, rest and rest_level of `Engine.generate`
 
     Raises SopiError for values out of range.
     """

@@ -267,16 +267,20 @@ void prime(NativeEngine &e, const Codes &codes, const Floats &features)
 template <typename T> using Line = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 auto generate(NativeEngine &e, const nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu> &temperature,
-              const Line<int32_t> &top_k, const Line<float> &top_p, const Line<float> &min_p, const Floats &features)
+              const Line<int32_t> &top_k, const Line<float> &top_p, const Line<float> &min_p, const Line<float> &rest,
+              const Line<float> &rest_level, const Floats &features)
 {
     check_array("temperature", temperature, {e.voices(), -1});
     check_array("top_k", top_k, {e.voices()});
     check_array("top_p", top_p, {e.voices()});
     check_array("min_p", min_p, {e.voices()});
+    check_array("rest", rest, {e.voices()});
+    check_array("rest_level", rest_level, {e.voices()});
     check_array("features", features, {e.voices(), e.features()});
     const auto n = static_cast<int64_t>(temperature.shape(1));
     std::vector<Sampling> sampling;
-    for (int v = 0; v < e.voices(); v++) sampling.push_back({top_k.data()[v], top_p.data()[v], min_p.data()[v]});
+    for (int v = 0; v < e.voices(); v++)
+        sampling.push_back({top_k.data()[v], top_p.data()[v], min_p.data()[v], rest.data()[v], rest_level.data()[v]});
     int32_t *codes;
     auto out = new_array<int32_t>(&codes, e.voices(), n);
     {
@@ -352,6 +356,9 @@ nb::dict state(NativeEngine &e)
     for (int v = 0; v < voices; v++) numbers[v] = e.voice_states()[v].seed;
     out["drawn"] = new_array<uint64_t>(&numbers, voices);
     for (int v = 0; v < voices; v++) numbers[v] = e.voice_states()[v].drawn;
+    out["recent"] = new_array<int32_t>(&history, voices, Loudness::kWindow);
+    for (int v = 0; v < voices; v++)
+        for (int i = 0; i < Loudness::kWindow; i++) *history++ = e.voice_states()[v].loudness[i];
     if (const size_t poles = w.coding.poles.size()) {
         out["emphasis"] = new_array<float>(&values, voices, poles);
         for (int v = 0; v < voices; v++) values = std::copy_n(e.voice_states()[v].memory.of, poles, values);
@@ -382,6 +389,11 @@ void set_state(NativeEngine &e, const nb::dict &in)
         emphasis = nb::cast<Floats>(in["emphasis"]);
         check_array("emphasis", *emphasis, {voices, static_cast<int64_t>(poles)});
     }
+    std::optional<Codes> recent;
+    if (in.contains("recent")) {
+        recent = nb::cast<Codes>(in["recent"]);
+        check_array("recent", *recent, {voices, Loudness::kWindow});
+    }
     // all of them before the first is put in place
     std::unordered_map<std::string, Floats> arrays;
     each_array(e, [&](const std::string &name, int width, auto &&) {
@@ -392,6 +404,7 @@ void set_state(NativeEngine &e, const nb::dict &in)
     e.set_position(position);
     for (int v = 0; v < voices; v++) {
         e.set_history(v, history.data() + static_cast<size_t>(v) * w.lookback());
+        if (recent) e.voice_states()[v].loudness.set(recent->data() + static_cast<size_t>(v) * Loudness::kWindow);
         if (emphasis) std::copy_n(emphasis->data() + v * poles, poles, e.voice_states()[v].memory.of);
         e.voice_states()[v].seed = seed.data()[v];
         e.voice_states()[v].drawn = drawn.data()[v];
@@ -501,10 +514,16 @@ void bind_engine(nb::module_ &m)
              "lowest frame of the n codes.")
         .def("prime", &prime, "codes"_a, "features"_a,
              "Appends codes, int32 (voices, n), to the past. features are float32 (voices, F), held for all of them.")
-        .def("generate", &generate, "temperature"_a, "top_k"_a, "top_p"_a, "min_p"_a, "features"_a,
-             "Draws n codes for each voice, int32 (voices, n). temperature is float32 (voices, n), each above 0. top_k "
-             "int32,\n"
-             "top_p and min_p float32 are (voices,): 0, 1 and 0 leave all codes. features are float32 (voices, F).")
+        .def(
+            "generate", &generate, "temperature"_a, "top_k"_a, "top_p"_a, "min_p"_a, "rest"_a, "rest_level"_a,
+            "features"_a,
+            "Draws n codes for each voice, int32 (voices, n). temperature is float32 (voices, n), each above 0. top_k "
+            "int32,\n"
+            "top_p and min_p float32 are (voices,): 0, 1 and 0 leave all codes. rest float32 (voices,) is the temperature "
+            "where the\n"
+            "last 512 samples of a voice are quieter than rest_level float32 (voices,), in dB; 0: its own. features are "
+            "float32\n"
+            "(voices, F).")
         .def("time_blocks", &time_blocks, "blocks"_a, "n"_a, "temperature"_a = 1.0f,
              "Makes `blocks` blocks of n samples as a stream does, and returns the seconds that each took, float64 "
              "(blocks,).")
@@ -515,14 +534,17 @@ void bind_engine(nb::module_ &m)
              "every largest\n"
              "frame reads again; 'moved', bytes read per sample on average; 'products', multiply-adds per sample and "
              "voice.")
-        .def("state", &state,
-             "Everything that a bit-exact continuation needs, as a dict of arrays: position (samples since frames "
-             "began, modulo\n"
-             "lookback), history int32 (voices, lookback), seed and drawn uint64 (voices,), tier{i}.rnn{l} float32 "
-             "(voices, D or\n"
-             "2D), tier{i}.output float32 (voices, D); of a model with emphasis also emphasis float32 (voices, poles), "
-             "which\n"
-             "set_state does without: then it is what the history makes of it.")
+        .def(
+            "state", &state,
+            "Everything that a bit-exact continuation needs, as a dict of arrays: position (samples since frames "
+            "began, modulo\n"
+            "lookback), history int32 (voices, lookback), seed and drawn uint64 (voices,), tier{i}.rnn{l} float32 "
+            "(voices, D or\n"
+            "2D), tier{i}.output float32 (voices, D), recent int32 (voices, 512), how loud the voice was; of a model with "
+            "emphasis\n"
+            "also emphasis float32 (voices, poles). set_state does without the last two: then they are what the history "
+            "makes of\n"
+            "them.")
         .def("set_state", &set_state, "state"_a,
              "Goes on from what `state` gave, of an engine of the same model and number of voices. Nothing changes if "
              "it does\n"

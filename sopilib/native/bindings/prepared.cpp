@@ -52,14 +52,15 @@ Envelope make_envelope(const std::vector<double> &levels, const std::vector<doub
 }
 
 // A snapshot's rows as arrays: history int32 [voices][period], seed and drawn uint64 [voices], values float32 [voices][n],
-// emphasis float32 [voices][poles].
+// recent int32 [voices][512], emphasis float32 [voices][poles].
 nb::dict arrays_of(const Snapshot &snapshot)
 {
     if (!snapshot.filled.load(std::memory_order_acquire)) throw std::runtime_error("the snapshot is not taken yet");
     const State &state = snapshot.state;
     const size_t voices = state.voices.size(), period = state.voices.at(0).history.size(),
-                 n = state.voices[0].values.size(), poles = state.voices[0].emphasis.size();
-    int32_t *history;
+                 n = state.voices[0].values.size(), poles = state.voices[0].emphasis.size(),
+                 window = state.voices[0].recent.size();
+    int32_t *history, *recent;
     uint64_t *seed, *drawn;
     float *values, *emphasis;
     nb::dict out;
@@ -68,11 +69,13 @@ nb::dict arrays_of(const Snapshot &snapshot)
     out["seed"] = new_array(&seed, voices);
     out["drawn"] = new_array(&drawn, voices);
     out["values"] = new_array(&values, voices, n);
+    out["recent"] = new_array(&recent, voices, window);
     out["emphasis"] = new_array(&emphasis, voices, poles);
     for (size_t v = 0; v < voices; v++) {
         const State::Row &row = state.voices[v];
         std::copy(row.history.begin(), row.history.end(), history + v * period);
         std::copy(row.values.begin(), row.values.end(), values + v * n);
+        std::copy(row.recent.begin(), row.recent.end(), recent + v * window);
         std::copy(row.emphasis.begin(), row.emphasis.end(), emphasis + v * poles);
         seed[v] = row.seed;
         drawn[v] = row.drawn;
@@ -85,20 +88,27 @@ std::shared_ptr<Snapshot> snapshot_of(
     const nb::ndarray<const uint64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> &seed,
     const nb::ndarray<const uint64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> &drawn,
     const nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu> &values,
+    const std::optional<nb::ndarray<const int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>> &recent,
     const std::optional<nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>> &emphasis)
 {
-    const size_t voices = history.shape(0), poles = emphasis ? emphasis->shape(1) : 0;
+    const size_t voices = history.shape(0), poles = emphasis ? emphasis->shape(1) : 0,
+                 window = recent ? recent->shape(1) : 0;
     if (seed.shape(0) != voices || drawn.shape(0) != voices || values.shape(0) != voices ||
-        (emphasis && emphasis->shape(0) != voices))
+        (recent && recent->shape(0) != voices) || (emphasis && emphasis->shape(0) != voices))
         throw std::invalid_argument("the arrays of a snapshot have different numbers of voices");
     auto snapshot = std::make_shared<Snapshot>();
     snapshot->state.position = position;
     for (size_t v = 0; v < voices; v++) {
         const int32_t *h = history.data() + v * history.shape(1);
         const float *x = values.data() + v * values.shape(1);
+        const int32_t *r = window ? recent->data() + v * window : nullptr;
         const float *e = poles ? emphasis->data() + v * poles : nullptr;
-        snapshot->state.voices.push_back(
-            {{h, h + history.shape(1)}, seed.data()[v], drawn.data()[v], {x, x + values.shape(1)}, {e, e + poles}});
+        snapshot->state.voices.push_back({{h, h + history.shape(1)},
+                                          seed.data()[v],
+                                          drawn.data()[v],
+                                          {x, x + values.shape(1)},
+                                          {r, r + window},
+                                          {e, e + poles}});
     }
     snapshot->filled = true;
     return snapshot;
@@ -148,8 +158,8 @@ void bind_prepared(nb::module_ &m)
     nb::class_<Snapshot>(m, "Snapshot", "Everything that a source remembers at one moment.")
         .def(nb::init<>(), "Empty, to be posted with `store`.")
         .def_static("of", &snapshot_of, "position"_a, "history"_a, "seed"_a, "drawn"_a, "values"_a,
-                    "emphasis"_a.none() = nb::none(),
-                    "As `arrays` gives them. Without emphasis it is what the history makes of it.")
+                    "recent"_a.none() = nb::none(), "emphasis"_a.none() = nb::none(),
+                    "As `arrays` gives them. Without recent and emphasis these are what the history makes of them.")
         .def_prop_ro("filled", [](const Snapshot &s) { return s.filled.load(); })
         .def_prop_ro("voices", [](const Snapshot &s) { return s.filled ? s.state.voices.size() : 0; })
         .def("arrays", &arrays_of, "RuntimeError if it is not filled yet.");

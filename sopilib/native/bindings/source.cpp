@@ -73,15 +73,24 @@ public:
         guarded([&] {
             const size_t shape[] = {size_t(voices_), size_t(n)};
             const nb::ndarray<nb::numpy, const float> temperature(controls.temperature, 2, shape, nb::handle());
-            nb::list top_k, top_p, min_p;
+            nb::list top_k, top_p, min_p, rest, rest_level;
+            bool rests = false;
             for (int v = 0; v < voices_; v++) {
                 top_k.append(controls.sampling[v].top_k);
                 top_p.append(controls.sampling[v].top_p);
                 min_p.append(controls.sampling[v].min_p);
+                rest.append(controls.sampling[v].rest);
+                rest_level.append(controls.sampling[v].rest_level);
+                rests = rests || controls.sampling[v].rest > 0;
+            }
+            nb::dict more; // only what is asked for: an engine need not know of it
+            if (rests) {
+                more["rest"] = rest;
+                more["rest_level"] = rest_level;
             }
             const nb::object made = engine_.attr("generate")(
                 n, "temperature"_a = nb::cast(temperature, nb::rv_policy::copy), "top_k"_a = top_k, "top_p"_a = top_p,
-                "min_p"_a = min_p);
+                "min_p"_a = min_p, **more);
             const nb::object plain = nb::module_::import_("numpy").attr("ascontiguousarray")(made, "int32");
             const auto array = nb::cast<nb::ndarray<const int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>>(plain);
             if (array.shape(0) != shape[0] || array.shape(1) != shape[1])

@@ -35,8 +35,10 @@ void Blend::generate(int32_t *codes, float *audio, int64_t n, const Controls &co
         for (int v = 0; v < voices(); v++) {
             const float *a = first_->logits(v), *b = second_->logits(v);
             for (int k = 0; k < q; k++) logits_[k] = a[k] + share * (b[k] - a[k]);
-            codes_[v] = codes[v * n + i] = first_->kernels().sample(logits_.data(), q, controls.temperature[v * n + i],
-                                                                    controls.sampling[v], first_->draw(v));
+            const Sampling &sampling = controls.sampling[v];
+            const float temperature = first_->temperature(v, controls.temperature[v * n + i], sampling);
+            codes_[v] = codes[v * n + i] = first_->kernels().sample(logits_.data(), q, temperature, sampling,
+                                                                    first_->draw(v));
         }
         first_->consume(codes_.data());
         second_->consume(codes_.data());
@@ -75,7 +77,7 @@ void Blend::save(State &state) const
     for (size_t v = 0; v < state.voices.size(); v++) {
         State::Row &row = state.voices[v], &more = other.voices[v];
         row.history.insert(row.history.end(), more.history.begin(), more.history.end());
-        row.values.insert(row.values.end(), more.values.begin(), more.values.end()); // emphasis: one, as codes are
+        row.values.insert(row.values.end(), more.values.begin(), more.values.end()); // the rest is one, as codes are
     }
 }
 
@@ -98,6 +100,7 @@ void Blend::split(const State &state, State *first, State *second) const
         a.seed = b.seed = row.seed;
         a.drawn = b.drawn = row.drawn;
         a.emphasis = b.emphasis = row.emphasis;
+        a.recent = b.recent = row.recent;
     }
     if (!fits)
         throw std::invalid_argument("the snapshot is not of these two models blended, or of another number of voices");

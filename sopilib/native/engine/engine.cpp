@@ -91,6 +91,8 @@ void NativeEngine::begin_voice(int voice, uint64_t seed) noexcept
     v.seed = seed;
     v.drawn = 0;
     v.memory = Memory();
+    v.loudness = Loudness();
+    for (int i = 0; i < w.lookback(); i++) hear(v, w.silence);
     for (size_t t = 0; t < w.tiers.size(); t++) {
         for (size_t l = 0; l < w.tiers[t].layers.size(); l++) {
             const float *from = w.tiers[t].layers[l].initial.data();
@@ -111,7 +113,12 @@ void NativeEngine::set_history(int voice, const int32_t *codes) noexcept
         int32_t *history = states_[voice].history.data() + (position_ + i) % lookback;
         history[0] = history[lookback] = codes[i];
     }
-    w_->coding.rerun(codes, lookback, states_[voice].memory);
+    Voice &v = states_[voice];
+    const uint64_t limited = v.limited;
+    v.memory = Memory();
+    v.loudness = Loudness();
+    for (int i = 0; i < lookback; i++) hear(v, codes[i]);
+    v.limited = limited; // nobody hears it again
     state_changed();
 }
 

@@ -5,6 +5,7 @@
 
 #include "engine/random.hpp"
 #include "engine/weights.hpp"
+#include "loudness.hpp"
 #include "source.hpp"
 
 #include <atomic>
@@ -20,6 +21,7 @@ struct Voice {
     std::vector<int32_t> history; // [2 * lookback], twice the same: any `lookback` in a row are all of it
     uint64_t seed = 0, drawn = 0; // random stream and how many numbers it gave
     Memory memory; // of undoing emphasis
+    Loudness loudness;
     float sound = 0; // of the newest code
     uint64_t limited = 0; // samples that the limiter held
 };
@@ -78,6 +80,11 @@ public:
     void look_ahead(const float *features);
     const float *logits(int voice) const noexcept { return logits_.data() + static_cast<size_t>(voice) * widest_; }
     void consume(const int32_t *codes);
+    // What a voice's next code is drawn at, if it was to be `own`.
+    float temperature(int voice, float own, const Sampling &sampling) const noexcept
+    {
+        return sampling.rest > 0 && states_[voice].loudness.below(sampling.rest_level) ? sampling.rest : own;
+    }
     float sound(int voice) const noexcept { return states_[voice].sound; } // of the code that was taken last
     // The next number of a voice's random stream, in [0, 1).
     float draw(int voice) noexcept { return coin(states_[voice].seed, voice, states_[voice].drawn++); }
@@ -118,6 +125,11 @@ private:
 
     // Calls each(values, n) for every array of a voice's State::Row::values, in order.
     template <class F> void each_array(int voice, F &&each) noexcept;
+    void hear(Voice &voice, int32_t code) noexcept
+    {
+        voice.sound = w_->coding.undo(code, voice.memory, voice.limited);
+        voice.loudness.add(voice.sound);
+    }
     void begin_voice(int voice, uint64_t seed) noexcept;
     void restore_row(int voice, const State::Row &row);
     // work(worker) on every member of the team.

@@ -26,6 +26,8 @@ void NativeEngine::save(State &state) const
         row.history.assign(history(v), history(v) + w_->lookback());
         row.seed = states_[v].seed;
         row.drawn = states_[v].drawn;
+        row.recent.resize(Loudness::kWindow);
+        for (int i = 0; i < Loudness::kWindow; i++) row.recent[static_cast<size_t>(i)] = states_[v].loudness[i];
         row.emphasis.assign(states_[v].memory.of, states_[v].memory.of + w_->coding.poles.size());
         row.values.clear();
         self->each_array(v, [&](const float *x, int n) { row.values.insert(row.values.end(), x, x + n); });
@@ -40,6 +42,7 @@ void NativeEngine::check(const State &state) const
                 state.position < w_->lookback();
     for (const State::Row &row : state.voices)
         fits = fits && row.history.size() == static_cast<size_t>(w_->lookback()) && row.values.size() == values &&
+               (row.recent.empty() || row.recent.size() == Loudness::kWindow) &&
                (row.emphasis.empty() || row.emphasis.size() == w_->coding.poles.size());
     if (!fits) throw std::invalid_argument("the snapshot is of another model or another number of voices");
 }
@@ -48,6 +51,7 @@ void NativeEngine::restore_row(int voice, const State::Row &row)
 {
     set_history(voice, row.history.data());
     std::copy(row.emphasis.begin(), row.emphasis.end(), states_[voice].memory.of);
+    if (!row.recent.empty()) states_[voice].loudness.set(row.recent.data());
     const float *from = row.values.data();
     each_array(voice, [&](float *x, int n) {
         std::copy_n(from, n, x);

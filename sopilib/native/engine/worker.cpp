@@ -276,7 +276,7 @@ void Worker::take(int voice, int32_t code) noexcept
 {
     Voice &v = e_.states_[voice];
     v.history[position_] = v.history[position_ + w_.lookback()] = code;
-    v.sound = w_.coding.undo(code, v.memory, v.limited);
+    e_.hear(v, code);
 }
 
 // All voices' codes of this sample are taken, mine for certain.
@@ -303,8 +303,9 @@ void Worker::generate(int32_t *codes, float *audio, int64_t n, const Controls &c
     for (int64_t i = 0; i < n; i++) {
         predict(controls.features, w_.features);
         for (int v = index_; v < e_.voices_; v += size_) {
-            const int32_t code = k_.sample(e_.logits(v), w_.levels, controls.temperature[v * n + i],
-                                           controls.sampling[v], e_.draw(v));
+            const Sampling &sampling = controls.sampling[v];
+            const float temperature = e_.temperature(v, controls.temperature[v * n + i], sampling);
+            const int32_t code = k_.sample(e_.logits(v), w_.levels, temperature, sampling, e_.draw(v));
             codes[v * n + i] = code;
             take(v, code);
             if (audio) audio[v * n + i] = e_.sound(v);

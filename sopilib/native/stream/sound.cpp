@@ -153,7 +153,8 @@ int Stream::generate_some(Player &p, int from, int n, bool heard)
     if (guarded(p)) m = std::min(m, guard_->until_look());
     for (int v = 0; v < p.voices; v++) {
         const Knobs &knobs = voices_[v].knobs;
-        p.sampling[v] = {int(knobs[Id::top_k].last()), float(knobs[Id::top_p].last()), float(knobs[Id::min_p].last())};
+        p.sampling[v] = {int(knobs[Id::top_k].last()), float(knobs[Id::top_p].last()), float(knobs[Id::min_p].last()),
+                         float(knobs[Id::rest].last()), float(knobs[Id::rest_level].last())};
         // as the source takes them, [voices][m] without gaps
         for (int i = 0; i < m; i++) p.temperatures[size_t(v) * m + i] = temperature(v, p.heard(from + i), heard);
     }
