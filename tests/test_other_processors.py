@@ -54,7 +54,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_arm_gives_the_same_codes_and_logits(compiled: Path) -> None:
+def test_arm_gives_the_same_codes_logits_and_sound(compiled: Path) -> None:
     here = digests(compiled, "here", "plain")["plain"]
     assert len(here) == len(set(here)) == 9
     assert digests(compiled, "arm", "neon")["neon"] == here
