@@ -133,7 +133,7 @@ class samplernn(pyext._class):
                 settings[name] = value
             elif name == "name":
                 self._anything_(1, name, value)
-            elif name not in (SIGNAL_INLETS, SIGNAL_OUTLETS):
+            elif name not in (SIGNAL_INLETS, SIGNAL_OUTLETS, "own"):  # own: what the model itself sets
                 self.tell("error", f"no setting {name!r}, expected [model] and any of {', '.join(known)} with a value")
         self.performer.restore(settings)
 

@@ -13,6 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import sopilib
+from sopilib import checkpoint
+
 BLOCK = 64
 CLASS = Path(__file__).resolve().parents[1] / "pd" / "samplernn_pd.py"
 
@@ -140,6 +143,27 @@ def test_an_empty_list_asks_for_the_status(objects: Any) -> None:
     other.sent.clear()
     one._anything_(1)
     assert "temperature" in [message[0] for message in other.sent]
+
+
+def test_the_settings_of_a_model_that_has_its_own_are_taken_back_without_an_error(
+    objects: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = sopilib.load("small")
+    model.about["play"] = {"temperature": 0.8, "rest": 1.0}
+    (tmp_path / "own").mkdir()
+    checkpoint.save(model, tmp_path / "own" / "own.safetensors")
+    monkeypatch.setenv("SOPI_MODELS", str(tmp_path))
+    one, other, _ = objects(1, 1, "own")
+    one._init()
+    one._anything_(1, "settings")
+    kept = [m for m in other.sent if m[0] == "settings"][-1][1]
+    assert dict(zip(kept[::2], kept[1::2]))["own"] == "temperature rest"
+    again, new, _ = objects(1, 1)
+    again._init()
+    again._anything_(1, "settings", *kept)
+    assert not [m for m in new.sent if m[0] == "error"]
+    assert again.performer.state["temperature"] == 0.8
+    assert again.performer.settings()["own"] == "temperature rest"
 
 
 def test_a_knob_that_moves_does_not_send_all_settings_again(objects: Any, monkeypatch: pytest.MonkeyPatch) -> None:
