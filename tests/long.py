@@ -9,6 +9,7 @@ after the budget is not begun, and is listed in the end as not run. What runs an
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -34,8 +35,9 @@ def python(name: str, seconds: float, *words: str) -> Piece:
 def pieces() -> list[Piece]:
     """In the order in which they run: what finds faults first, benches last."""
     found = [python(f"tests: {file}", 60, "-m", "pytest", "-m", "long", file) for file in files_with_long_tests()]
-    if "\nsanitize" in (ROOT / "Makefile").read_text():
-        found.append(Piece("sanitizers", 120, ["make", "--no-print-directory", "sanitize"]))
+    for sanitizer in ("address,undefined", "thread"):
+        native = ["make", "--no-print-directory", f"-j{os.cpu_count()}", "-C", "tests/native", "run"]
+        found.append(Piece(f"sanitizers: {sanitizer}", 90, [*native, f"SANITIZE={sanitizer}"]))
     found += [Piece(f"C++: {target}", 60, ["make", "--no-print-directory", target]) for target in ("warnings", "tidy")]
     for system in ("own", "prism", "theano", "deepsound", "a2aaron"):
         fuzz = [f"{BENCH}/fuzz_checkpoints.py", "--formats", system, "--mutants", "3000"]

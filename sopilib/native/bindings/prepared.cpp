@@ -93,6 +93,8 @@ std::shared_ptr<Snapshot> snapshot_of(
 {
     const size_t voices = history.shape(0), poles = emphasis ? emphasis->shape(1) : 0,
                  window = recent ? recent->shape(1) : 0;
+    const int32_t *all_recent = recent ? recent->data() : nullptr;
+    const float *memories = emphasis ? emphasis->data() : nullptr;
     if (seed.shape(0) != voices || drawn.shape(0) != voices || values.shape(0) != voices ||
         (recent && recent->shape(0) != voices) || (emphasis && emphasis->shape(0) != voices))
         throw std::invalid_argument("the arrays of a snapshot have different numbers of voices");
@@ -101,8 +103,8 @@ std::shared_ptr<Snapshot> snapshot_of(
     for (size_t v = 0; v < voices; v++) {
         const int32_t *h = history.data() + v * history.shape(1);
         const float *x = values.data() + v * values.shape(1);
-        const int32_t *r = window ? recent->data() + v * window : nullptr;
-        const float *e = poles ? emphasis->data() + v * poles : nullptr;
+        const int32_t *r = window ? all_recent + v * window : nullptr;
+        const float *e = poles ? memories + v * poles : nullptr;
         snapshot->state.voices.push_back({{h, h + history.shape(1)},
                                           seed.data()[v],
                                           drawn.data()[v],

@@ -110,6 +110,7 @@ public:
         if (input && input->shape(1) != n)
             throw std::invalid_argument("the input must have as many frames as are read");
         const size_t channels = r->channels, inputs = input ? input->shape(0) : 0;
+        const float *incoming = input ? input->data() : nullptr;
         float *data;
         const auto made = new_array(&data, channels, n);
         {
@@ -120,7 +121,7 @@ public:
             for (size_t done = 0, most = r->capacity / 4; done < n; done += most) {
                 const uint32_t frames = uint32_t(std::min(most, n - done));
                 for (size_t c = 0; c < channels; c++) out[c] = data + c * n + done;
-                for (size_t c = 0; c < inputs; c++) from[c] = input->data() + c * n + done;
+                for (size_t c = 0; c < inputs; c++) from[c] = incoming + c * n + done;
                 sopi_ring_write(in, from.data(), uint32_t(inputs), frames);
                 sopi_ring_read(r, out.data(), r->channels, frames, uint64_t(platform::now_ns()));
             }
@@ -162,7 +163,7 @@ public:
         return std::make_shared<Listener>(std::move(player), std::move(copy), host_rate());
     }
 
-    void post(const std::string &name, uint64_t t, nb::object value, double ramp, int voice, uint32_t index)
+    void post(const std::string &name, uint64_t t, const nb::object &value, double ramp, int voice, uint32_t index)
     {
         Command command;
         command.t = t;
