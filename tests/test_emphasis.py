@@ -239,13 +239,13 @@ def test_a_python_engine_plays_the_same_as_the_reference_does_and_goes_on_from_w
     np.testing.assert_array_equal(sound[400:900], expected[80:580])
 
 
-def test_two_models_write_one_music_only_where_their_whole_coding_is_equal() -> None:
+def test_two_models_write_one_music_only_where_their_coding_is_equal_but_for_the_level() -> None:
     one = engine(tiny(1))
     _native.Blend(one.source, engine(tiny(2)).source)
+    _native.Blend(one.source, engine(tiny(2, level=1.0)).source)
     for other, why in (
         (tiny(2, poles=[0.9]), "one has another emphasis than the other"),
         (tiny(2, poles=[]), "one has another emphasis than the other"),
-        (tiny(2, level=1.0), "one was coded at another level than the other"),
         (tiny(2, q_type="a-law"), "their quantisers differ"),
         (tiny(2, q_levels=128), "their quantisers differ"),
         (tiny(2, sample_rate=8000), "their sample rates differ"),

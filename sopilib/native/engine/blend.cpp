@@ -16,7 +16,6 @@ Blend::Blend(std::shared_ptr<NativeEngine> first, std::shared_ptr<NativeEngine> 
     if (first_->sample_rate() != second_->sample_rate()) throw std::invalid_argument("their sample rates differ");
     if (a.values != b.values) throw std::invalid_argument("their quantisers differ");
     if (a.poles != b.poles) throw std::invalid_argument("one has another emphasis than the other");
-    if (a.level != b.level) throw std::invalid_argument("one was coded at another level than the other");
     while (position_ < period_ &&
            (position_ % first_->period() != first_->position() || position_ % second_->period() != second_->position()))
         position_++;

@@ -11,7 +11,8 @@ namespace sopi {
 // Random numbers are those of the first. Its conditioning values are too; the second hears zeros.
 class Blend final : public Source {
 public:
-    // std::invalid_argument if voices, rates or codings differ.
+    // The output's level, which is outside the coding, is the first one's. std::invalid_argument if voices, rates or codings
+    // differ.
     Blend(std::shared_ptr<NativeEngine> first, std::shared_ptr<NativeEngine> second);
 
     int voices() const noexcept override { return first_->voices(); }
