@@ -41,7 +41,7 @@ private:
 
     std::shared_ptr<NativeEngine> first_, second_;
     int period_, position_ = 0;
-    std::vector<float> logits_;  // [q]
+    std::vector<float> logits_; // [q]
     std::vector<int32_t> codes_; // [voices]
 };
 
