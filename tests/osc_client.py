@@ -11,6 +11,7 @@ from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
 from sopilib.live.commands import Command
+from sopilib.osc.port import Port
 
 Said = list[tuple[str, tuple[Any, ...]]]
 
@@ -44,9 +45,10 @@ def example(command: Command) -> list[Any]:
 
 
 def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
+    """One that is free for UDP and for TCP."""
+    port = Port("127.0.0.1", 0)
+    port.close()
+    return port.number
 
 
 class Controller:

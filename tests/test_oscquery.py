@@ -21,7 +21,7 @@ from osc_stage import Stage, wait_for
 from pythonosc.osc_message import OscMessage
 
 from sopilib.live import Performer
-from sopilib.osc import Server, connections
+from sopilib.osc import Instances, Server, connections, port
 from sopilib.osc.origin import is_own_name, is_same_origin
 
 pytestmark = pytest.mark.usefixtures("pd_models")
@@ -396,3 +396,22 @@ def test_osc_goes_on_without_the_extra_and_one_sentence_says_so(stage, monkeypat
 def test_osc_is_imported_without_a_web_library():
     words = "import sys, sopilib.osc; sys.exit('aiohttp' in sys.modules)"
     subprocess.run([sys.executable, "-c", words], check=True)
+
+
+def test_any_free_port_is_one_that_oscquery_can_have_too(monkeypatch):
+    """The system gives the UDP number of a TCP port that another program listens at: the next number is taken."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        number, bound, asked = other.getsockname()[1], port.bound, []
+
+        def first_that_one(kind, host, wanted):
+            if kind == socket.SOCK_DGRAM and wanted == 0:
+                asked.append(host)
+                wanted = number if len(asked) == 1 else 0
+            return bound(kind, host, wanted)
+
+        monkeypatch.setattr(port, "bound", first_that_one)
+        server = Server(Instances(), 0)
+        try:
+            assert len(asked) > 1 and server.query_port == server.port != number
+        finally:
+            server.close()

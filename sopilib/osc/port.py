@@ -56,7 +56,7 @@ def bound(kind: socket.SocketKind, host: str, number: int) -> socket.socket:
 class Port:
     """A UDP port at every address that `addresses_of(host)` gives.
 
-    number  1 to 65535; 0 takes one that is free
+    number  1 to 65535; 0 takes one that is free, for TCP too, since OSCQuery has the same number
 
     Raises SopiError, naming the port, if it can't be had at the first address. At the second it may fail: a machine
     without IPv6 has no ::1. If another program has the number there, `taken` is a sentence about that, else empty.
@@ -71,7 +71,7 @@ class Port:
         self._sockets: list[socket.socket] = []
         for attempt in range(ATTEMPTS):
             self._open(host, number)
-            if number or not self.taken or attempt == ATTEMPTS - 1:
+            if number or (not self.taken and self._is_free_for_tcp()) or attempt == ATTEMPTS - 1:
                 break
             self._close_sockets()
         self._selector = selectors.DefaultSelector()
@@ -96,6 +96,15 @@ class Port:
             self.addresses.append(address)
             self._sockets.append(sock)
         self.number = number
+
+    def _is_free_for_tcp(self) -> bool:
+        try:
+            for address in self.addresses:
+                with bound(socket.SOCK_STREAM, address, self.number) as sock:
+                    sock.listen(1)
+        except OSError:
+            return False
+        return True
 
     def wait(self, seconds: float) -> bool:
         """Waits until there is something to receive, for so many seconds at most; False: there is nothing."""
