@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import threading
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sopilib.errors import SopiError
+from sopilib.errors import SopiError, print_fault
 from sopilib.threads import ordinary_priority
 
 __all__ = ["Job", "Loader"]
@@ -121,7 +120,7 @@ class Loader:
         except (SopiError, OSError, MemoryError, RuntimeError, UnicodeError) as e:
             self._fail(job, str(e) or type(e).__name__)
         except Exception as e:
-            traceback.print_exc()
+            print_fault()
             self._fail(job, f"{type(e).__name__}: {e}")
         finally:
             with self._lock:

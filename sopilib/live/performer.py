@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-import traceback
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sopilib.errors import SopiError
+from sopilib.errors import SopiError, print_fault
 from sopilib.live import course
 from sopilib.live.commands import COMMANDS, KEPT, Command
 from sopilib.live.gestures import GESTURES, Arrival
@@ -158,7 +157,7 @@ class Performer:
         except (SopiError, RuntimeError, ValueError) as e:
             self.teller.tell("error", str(e) or type(e).__name__)
         except Exception as e:  # a fault of ours must not stop the host either
-            traceback.print_exc()
+            print_fault()
             self.teller.tell("error", f"{selector}: {type(e).__name__}: {e}")
         return False
 
@@ -360,7 +359,7 @@ class Performer:
         fault = f"{type(e).__name__}: {e}"
         if fault != self._last_fault:
             self._last_fault = fault
-            traceback.print_exc()
+            print_fault()
             self.teller.tell("error", f"the status can't be told: {fault}")
 
     # ---------------------------------------------------------------- the end

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from typing import Any
 
+from sopilib.errors import print_fault
 from sopilib.live.state import State
 from sopilib.native import _native
 
@@ -31,7 +30,7 @@ class Teller:
     stream, state  what is told of
     status  the first watcher, if there is one
 
-    A watcher that raises stops nothing: that is printed, and the others are told all the same.
+    A watcher that raises, whatever it raises, stops nothing: that is printed, and the others are told all the same.
     """
 
     def __init__(
@@ -92,9 +91,10 @@ class Teller:
     def _call(self, watcher: Callable[..., None], *values: Any) -> None:
         try:
             watcher(*values)
-        except Exception:
-            print(f"{self._name}: the status callback failed at {values[0]}:", file=sys.stderr)
-            traceback.print_exc()
+        except KeyboardInterrupt:
+            raise  # Ctrl-C is meant for the program
+        except BaseException:  # sys.exit() and a cancelled task too: the thread that tells goes on
+            print_fault(f"{self._name}: the status callback failed at {values[0]}:")
 
     def tell_changed(self, kind: str, *values: Any) -> None:
         """Tells an event if its values are not those that were told last."""
