@@ -75,6 +75,40 @@ def test_guard_off_right_after_a_trap_is_noticed_leaves_the_sound_on(later):
     assert out == "alive\n"
 
 
+def test_guard_off_while_a_voice_goes_back_to_where_it_was_well_leaves_the_sound_on():
+    """The drums fall silent at this temperature: until then the guard has found them well, so they really go back."""
+    out = in_a_process("""
+    from sopilib import load
+    drums = Engine(load("drums"), precision="int8")
+    rate, end = 16000, 6 * 16000
+
+    def play(guard, off=None):
+        # -> the sound of six seconds, and the host frames at which a trap was noticed
+        source = drums.clone()
+        source.reset(5)
+        with Playing(rate=rate) as playing:
+            commands = [*start(source.source), (0, "guard", guard), (24000, "temperature", 0.5)]
+            if off is not None: commands += [(off, "guard", None), (off, "temperature", 1.0)]
+            sound = playing.render(end, commands)[0]
+            events = playing.stream.events()
+            assert not [e for e in events if e[1] in ("error", "refused")], events
+            return sound, [at for at, kind, value in events if kind == "trap"]
+
+    caught, (trap, *_) = play(Guard(0, rate, 1))
+    free, (again, *_) = play(Guard(2, rate, 1))
+    assert again == trap and trap > 3 * rate
+    assert not caught[trap : trap + 8000].any() or np.abs(caught[trap : trap + 8000]).max() < 0.01
+    assert np.abs(free[trap : trap + 8000]).max() > 0.01, "it went back"
+    for later in range(-32, 240, 32):
+        off = trap + later - 320 # a message takes 20 ms
+        sound, _ = play(Guard(2, rate, 1), off)
+        assert np.array_equal(sound[: trap + min(later, 0)], free[: trap + min(later, 0)])
+        assert np.abs(sound[-rate:]).max() > 0.01, later
+    print("alive")
+    """)
+    assert out == "alive\n"
+
+
 def test_a_model_that_cannot_listen_is_told_and_the_old_sound_goes_on():
     class Deaf(Sine):
         def prime(self, codes):
@@ -306,13 +340,34 @@ def test_blocks_larger_than_the_ring_are_defined(freewheel):
 
 
 def test_a_recording_is_ended_without_holding_up_python(tmp_path):
-    with Playing(rate=16000) as playing:
+    """A thread that waits for its turn gets it only if the one that ends the recording lets go of Python meanwhile:
+    nobody is interrupted here within a minute."""
+    in_a_process(f"""
+    turns = 0
+    def take_turns():
+        global turns
+        while True:
+            turns += 1
+            time.sleep(0)
+
+    with Playing(rate=16000, freewheel=False) as playing:
         playing.render(1600, start(PySource(Sine())))
-        recorder = playing.stream.record(str(tmp_path / "take.wav"), 0)
-        playing.render(1600)
-        recorder.end(playing.stream.now)
-        del recorder
-    assert (tmp_path / "take.wav").stat().st_size > 4 * 1600
+        playing.stream.post("swap", playing.stream.now) # no music in Python: it would want its turn too
+        playing.render(1600, speed=1)
+        sys.setswitchinterval(60)
+        threading.Thread(target=take_turns, daemon=True).start()
+        given = []
+        for take in range(20):
+            recorder = playing.stream.record({str(tmp_path)!r} + f"/take{{take}}.wav", 0)
+            recorder.end(playing.stream.now)
+            before = turns
+            del recorder # waits for its thread, which looks every 20 ms
+            given.append(turns - before)
+        assert max(given) > 0, given
+    """)
+    takes = sorted(tmp_path.iterdir())
+    assert len(takes) == 20
+    assert all(take.stat().st_size > 4 * 1600 for take in takes)
 
 
 def test_a_recording_never_takes_the_place_of_a_file(tmp_path):
