@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
@@ -73,8 +74,11 @@ class Controller:
             bundle.add_content(m)
         self.send_raw(bundle.build().dgram)
 
-    def heard(self, seconds: float = 0.3, until: str | None = None, wait: float = 30.0) -> Said:
-        """What comes within this time; with `until`, up to the first message at this address, for `wait` s at most."""
+    def heard(
+        self, seconds: float = 0.3, until: str | Callable[[Said], bool] | None = None, wait: float = 30.0
+    ) -> Said:
+        """With `until`, up to the first message at this address, or until all that came is enough for it, for `wait` s
+        at most. Without it what comes within `seconds`: only to see that nothing does."""
         said: Said = []
         end = time.monotonic() + (seconds if until is None else wait)
         while (left := end - time.monotonic()) > 0:
@@ -84,7 +88,7 @@ class Controller:
             except (TimeoutError, ConnectionError):
                 continue
             said.append((m.address, tuple(m.params)))
-            if m.address == until:
+            if until is not None and (m.address == until if isinstance(until, str) else until(said)):
                 return said
         assert until is None, f"nothing came at {until}, but {said}"
         return said

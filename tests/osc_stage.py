@@ -13,11 +13,25 @@ from sopilib.live import Performer
 from sopilib.osc import Instances, Server
 
 
-def wait_for(condition, seconds=5.0):
+def wait_for(condition, seconds=30.0):
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
         time.sleep(0.005)
     assert condition()
+
+
+def keeping_on(subscriber, subscribe, seconds, lease):
+    """Goes on for so long, with a moment's rest between two steps. If this machine was too busy to take a step within
+    half a lease, it subscribes again and begins from the start."""
+    begin = last = time.monotonic()
+    while time.monotonic() - begin < seconds:
+        yield
+        time.sleep(lease / 8)
+        now = time.monotonic()
+        if now - last > lease / 2:
+            subscriber.send(subscribe)
+            begin = now
+        last = now
 
 
 class Stage:

@@ -166,7 +166,8 @@ def test_listening_gives_the_present_value_and_then_each_change(stage):
         message = OscMessage(await ws.receive_bytes(timeout=3))
         assert (message.address, message.params) == ("/samplernn/2/generate", [0])
         await listen(ws, "/samplernn/left/gain", "IGNORE")
-        await asyncio.sleep(0.1)
+        await listen(ws, "/samplernn/left/latency")
+        await osc(ws, "/samplernn/left/latency")  # what was sent before it is done
         stage.left.handle("gain", 0.5)
         stage.performers[1].handle("generate", 1)
         message = OscMessage(await ws.receive_bytes(timeout=3))
@@ -177,7 +178,8 @@ def test_listening_gives_the_present_value_and_then_each_change(stage):
 
 def test_it_is_said_when_instances_come_go_or_are_renamed(stage):
     async def conversation(ws):
-        await asyncio.sleep(0.1)
+        await listen(ws, "/samplernn/left/gain")
+        await osc(ws, "/samplernn/left/gain")  # it is connected
         for change in (
             lambda: stage.instances.rename(stage.instances.all[1], "right"),
             lambda: stage.instances.remove(stage.instances.all[1]),

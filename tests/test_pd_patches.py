@@ -10,6 +10,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def test_an_older_checkpoint_loads_in_the_background_as_it_is(tmp_path: Path) ->
     patch.at(1000, "load my 2 runs/lstm_linear_skip/model.ckpt-2", box)  # beside the patch, by its prefix
     patch.at(1500, "load my 2 runs/gru_mulaw", box)
     patch.record(tmp_path / "out.wav", box, 1900)
-    status = live(tmp_path, patch, 3).printed("status")
+    status = live(tmp_path, patch, "loaded small").printed("status")
     loaded = [line for line in status if line.startswith(("loaded", "error"))]
     assert loaded == [f"loaded {name} 16000" for name in ("small", "model.ckpt-1", "model.ckpt-2", "model.ckpt-1")]
     assumed = [line for line in status if line.startswith("warning model.ckpt-")]
@@ -185,12 +186,26 @@ def test_messages_before_a_model_is_there_are_told_or_remembered(tmp_path: Path)
     assert sound[100 * 48 :].std() > 0.001
 
 
-def live(folder: Path, patch: Patch, seconds: float, dsp: bool = True) -> Result:
-    """Runs in real time, without sound card."""
+def live(folder: Path, patch: Patch, last: str, dsp: bool = True) -> Result:
+    """Runs in real time, without sound card, until a line with this was printed."""
     process = start(patch.write(folder / "live.pd"), dsp=dsp)
-    time.sleep(seconds)
+    before = said_until(process, last)
     code, took, out = end(process)
-    return Result(code, out, took)
+    return Result(code, before + out, took)
+
+
+def said_until(process: subprocess.Popen, last: str, seconds: float = 60) -> str:
+    """What Pd prints up to the first line with this in it."""
+    said, limit = "", threading.Timer(seconds, process.kill)
+    limit.start()
+    try:
+        while last not in said:
+            line = process.stdout.readline() if process.stdout else b""
+            assert line, f"{last} was not printed, but {said}"
+            said += line.decode(errors="replace")
+    finally:
+        limit.cancel()
+    return said
 
 
 def test_of_two_loads_at_once_the_newer_wins(tmp_path: Path) -> None:
@@ -198,7 +213,7 @@ def test_of_two_loads_at_once_the_newer_wins(tmp_path: Path) -> None:
     box = patch.obj("samplernn~")
     patch.print(box, 1, "status")
     patch.at(500, "load large, load small", box)
-    status = live(tmp_path, patch, 3).printed("status")
+    status = live(tmp_path, patch, "loaded small").printed("status")
     assert "loading large" in status
     assert len([line for line in status if line.startswith("warning") and "load large" in line]) == 1
     loaded = [line for line in status if line.startswith("loaded")]
@@ -211,8 +226,8 @@ def test_that_dsp_is_off_is_said_once(tmp_path: Path) -> None:
     box = patch.obj("samplernn~ small")
     patch.print(box, 1, "status")
     for ms in (2000, 2050, 2100):
-        patch.at(ms, "generate, temperature 0.9", box)
-    status = live(tmp_path, patch, 3.5, dsp=False).printed("status")
+        patch.at(ms, f"generate, temperature {ms / 1000}", box)
+    status = live(tmp_path, patch, "temperature 2.1", dsp=False).printed("status")
     assert len([line for line in status if "DSP is off" in line]) == 1, status
 
 
@@ -252,8 +267,10 @@ def test_quitting_ends_pd_at_once_whatever_it_does(tmp_path: Path, what: str) ->
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_pd_at_once(tmp_path: Path, number: signal.Signals) -> None:
-    process = start(busy_patch("generating").write(tmp_path / "p.pd"))
-    time.sleep(1)
+    patch = busy_patch("generating")
+    patch.print(0, 1, "status")
+    process = start(patch.write(tmp_path / "p.pd"))
+    said_until(process, "loaded small")
     code, _, _ = end(process, number, within=30)
     assert code in (0, 1, -number, 128 + number)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import soundfile
 from osc_client import Controller, free_port
+from osc_stage import wait_for
 from pd_host import Patch
 
 from sopilib.cli import main
@@ -66,8 +67,8 @@ def test_two_models_play_into_a_file_until_ctrl_c(tmp_path: Path) -> None:
                 pass
         controller.send("/samplernn/*/generate", 1)
         controller.send("/samplernn/right/gain", 0.25)
-        time.sleep(1.5)
         assert controller.ask("/samplernn/2/gain") == (0.25,)
+        wait_for(lambda: out.stat().st_size > 2 * 48000 * 2 * 3)  # two seconds, 24 bits
         controller.close()
         said = interrupt(process)
     assert "left: loaded small 16000" in said
@@ -137,19 +138,22 @@ def test_vanilla_pd_plays_it_and_shows_what_changes(tmp_path: Path) -> None:
     hand.at(700, "1.25", hand.obj("s its-temperature"))
     hand.at(800, "symbol other", hand.obj("s its-load-out"))
     hand.print(hand.obj("r its-gain"), 0, "shown")
-    hand.quit(2600)
+    go = hand.wait_for_go()
+    hand.quit(1000)
     hand.write(tmp_path / "hand.pd")
     with serve("small", "--osc", str(port), "--audio", "none") as process:
         command = ["pd", "-nogui", "-noprefs", "-noaudio", "-stderr", "-open", "vanilla.pd", "-open", "hand.pd"]
         pd = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:
-            time.sleep(2)
             controller = Controller(port)
-            assert controller.ask("/samplernn/1/temperature") == (1.25,)
+            wait_for(lambda: controller.ask("/samplernn/1/temperature") == (1.25,))
             controller.send("/samplernn/1/gain", 0.375)
-            said, _ = pd.communicate(timeout=60)
+            controller.ask("/samplernn/1/gain")
+            with socket.create_connection(("127.0.0.1", go)) as s:
+                s.sendall(b"go;")
+                said, _ = pd.communicate(timeout=60)
             controller.send("/samplernn/refresh")
-            model = dict(controller.heard())["/samplernn/1/model"]
+            model = controller.heard(until="/samplernn/1/model")[-1][1]
             controller.close()
         finally:
             pd.kill()
