@@ -1,7 +1,7 @@
 """How well a model predicts, and how close a sound is to another: numbers to listen with."""
 
 from sopilib.score.likelihood import Likelihood, bits_per_sample, likelihood
-from sopilib.score.sound import compare, describe, failures, log_mel_distance, tones
+from sopilib.score.sound import compare, describe, failures, log_mel_distance, mel_power, tones
 
 __all__ = [
     "Likelihood",
@@ -11,5 +11,6 @@ __all__ = [
     "failures",
     "likelihood",
     "log_mel_distance",
+    "mel_power",
     "tones",
 ]

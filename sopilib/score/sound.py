@@ -57,11 +57,12 @@ def _power(windows: np.ndarray) -> Iterator[np.ndarray]:
 def log_mel(audio: np.ndarray, sample_rate: int, bands: int = 40) -> np.ndarray:
     """The long-term mel spectrum of a sound, float [n], in dB: [bands], of triangular bands from 40 Hz to Nyquist.
     Raises SopiError if it has less than 1024 samples."""
-    return 10 * np.log10(_mel_power(audio, sample_rate, bands).mean(axis=0) + 1e-12)
+    return 10 * np.log10(mel_power(audio, sample_rate, bands).mean(axis=0) + 1e-12)
 
 
-def _mel_power(audio: np.ndarray, sample_rate: int, bands: int) -> np.ndarray:
-    """The power in each band, [frames, bands], of 1024-point Hann windows, every 512 samples."""
+def mel_power(audio: np.ndarray, sample_rate: int, bands: int) -> np.ndarray:
+    """The power of a sound, float [n], in triangular mel bands from 40 Hz to Nyquist: [frames, bands], of 1024-point
+    Hann windows, every 512 samples. Raises SopiError if it has less than 1024 samples."""
     size = 1024
     if len(audio) < size:
         raise SopiError(f"a sound of {len(audio)} samples, expected at least {size} to compare spectra")
@@ -137,7 +138,7 @@ def compare(audio: np.ndarray, real: np.ndarray, sample_rate: int) -> Comparison
     """Compares a generated sound with recordings, `real`, both float [n]. Raises SopiError if one is shorter than about
     1/8 s."""
     mine, theirs = describe(audio, sample_rate), describe(real, sample_rate)
-    moves = [10 * np.log10(_mel_power(a, sample_rate, 40) + 1e-8).std(axis=0) for a in (audio, real)]
+    moves = [10 * np.log10(mel_power(a, sample_rate, 40) + 1e-8).std(axis=0) for a in (audio, real)]
     levels = [_levels(a, sample_rate, 0.05) for a in (audio, real)]
     places = np.linspace(0.05, 0.95, 19)
 
