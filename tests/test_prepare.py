@@ -206,6 +206,16 @@ def test_what_libsndfile_doesnt_read_goes_through_ffmpeg(tmp_path: Path) -> None
     assert pitch(dataset.audio[:RATE]) == pytest.approx(440, abs=2)
 
 
+def test_a_flac_that_was_streamed_is_prepared_with_all_others(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(440, 2), RATE)
+    flac = subprocess.run(
+        ["ffmpeg", "-v", "error", "-i", tmp_path / "a.wav", "-f", "flac", "-"], check=True, capture_output=True
+    )
+    (tmp_path / "s.flac").write_bytes(flac.stdout)
+    assert cli.main(["prepare", str(tmp_path), "-o", str(tmp_path / "set"), "--sample-rate", str(RATE)]) == 0
+    assert [s["seconds"] for s in Dataset(tmp_path / "set").about["sources"]] == [2, 2]
+
+
 def test_a_data_set_is_checked_when_it_is_opened(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", tone(440), RATE)
     folder = prepare([tmp_path], tmp_path / "set", Preparation(RATE)).folder

@@ -5,9 +5,11 @@ each in recordings of its own (`sopi train`, 8 kHz, two tiers of 4 and 16, 48 wi
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 import sopilib
 from sopilib.live import Performer
@@ -74,3 +76,31 @@ def test_who_has_heard_the_second_before_knows_the_next_one_better(name: str) ->
         gained.append(cold - primed)
     assert np.mean(np.array(gained) > 0) >= 0.95
     assert np.mean(gained) > 0.01
+
+
+def test_of_a_long_file_the_part_that_is_named_is_heard_and_no_other(tmp_path: Path) -> None:
+    """`seed long.flac 3000 1000`: a second of whistling in minutes of humming."""
+    long = np.concatenate([hum(3, 1), whistle(1, 2), hum(120, 3)])
+    soundfile.write(tmp_path / "long.flac", long, RATE)
+    read: list[int] = []
+    performer = Performer(freewheel=True, folder=tmp_path, latency=0.02)
+    performer.host(RATE, 64)
+    performer.handle("load", str(MODEL))
+    performer.handle("generate")
+    real = soundfile.SoundFile.read
+
+    def counted(self: soundfile.SoundFile, n: int = -1, **options: Any) -> np.ndarray:
+        read.append(n)
+        return np.asarray(real(self, n, **options))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(soundfile.SoundFile, "read", counted)
+        kept = []
+        for seed in range(10):
+            performer.handle("seed", seed)
+            performer.handle("seed", "long.flac", 3000, 1000)
+            kept.append(what_it_is(performer.read(RATE + 480)[0][480:]))
+    performer.close()
+    assert kept.count("whistle") >= 9
+    assert -1 not in read
+    assert sum(read) < 10 * len(long)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from small_disk import no_file_above
 
 from sopilib import Config, Engine, Model, SopiError, sound
 from sopilib.score import bits_per_sample, describe, log_mel_distance
@@ -46,6 +49,86 @@ def test_a_file_that_could_not_be_finished_never_appears(tmp_path: Path) -> None
         sound.write_audio(tmp_path / "t.xyz", [tone(1)[None]], RATE)
     with pytest.raises(SopiError, match="nothing to write"):
         sound.write_audio(tmp_path / "t.wav", [], RATE)
+    assert not list(tmp_path.iterdir())
+
+
+def streamed(path: Path, seconds: float) -> Path:
+    """A FLAC without its length, as a pipe gets it."""
+    sound = path.with_name("whole.wav")
+    soundfile.write(sound, tone(440, seconds, 44100), 44100)
+    made = subprocess.run(["ffmpeg", "-v", "error", "-i", sound, "-f", "flac", "-"], check=True, capture_output=True)
+    path.write_bytes(made.stdout)
+    sound.unlink()
+    return path
+
+
+def test_a_flac_that_was_streamed_is_read_to_its_end(tmp_path: Path) -> None:
+    audio, rate = sound.read_sound(streamed(tmp_path / "s.flac", 3))
+    assert (len(audio), rate) == (3 * 44100, 44100)
+    np.testing.assert_allclose(audio, tone(440, 3, 44100), atol=1e-4)
+    assert sound.is_sound(tmp_path / "s.flac")
+
+
+KINDS = ["wav", "flac", "streamed.flac", "ogg", "mp3", "m4a"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_part_is_what_it_is_within_the_whole(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"t.{kind}"
+    if kind == "streamed.flac":
+        streamed(path, 20)
+    else:
+        noise = np.random.default_rng(0).normal(0, 0.05, (20 * 44100, 2)).cumsum(axis=0)
+        soundfile.write(tmp_path / "noise.wav", np.sin(noise) / 2, 44100)
+        subprocess.run(["ffmpeg", "-v", "error", "-i", tmp_path / "noise.wav", path], check=True)
+    for rate in (RATE, 44100):
+        whole = sound.read_audio(path, rate)
+        for part, start, end in (
+            (sound.Part(4.5, 6), 4.5, 6),
+            (sound.Part(0, 3), 0, 3),
+            (sound.Part(12.3456, None), 12.3456, len(whole) / rate),
+            (sound.Part(1, None, 7), len(whole) / rate - 7, len(whole) / rate),
+            (sound.Part(1, 15, 7), 8, 15),
+        ):
+            found, expected = sound.read_audio(path, rate, part), whole[round(start * rate) : round(end * rate)]
+            assert abs(len(found) - len(expected)) <= 1
+            n = min(len(found), len(expected))
+            np.testing.assert_allclose(found[:n], expected[:n], atol=1e-4)
+        with pytest.raises(SopiError, match="has no sound from 30 s on"):
+            sound.read_audio(path, rate, sound.Part(30, 31))
+
+
+def test_of_a_recording_of_hours_only_the_part_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "hours.wav"
+    with soundfile.SoundFile(path, "w", 48000, 1, "PCM_16") as file:
+        file.write(np.zeros(1000))
+    # two hours that take no room on the disk: the rest is a hole, and the header says how long it is
+    frames = 2 * 3600 * 48000
+    with path.open("r+b") as raw:
+        raw.truncate(44 + 2 * frames)
+        for at, size in ((4, 36 + 2 * frames), (40, 2 * frames)):
+            raw.seek(at)
+            raw.write(struct.pack("<I", size))
+    read, real = [], soundfile.SoundFile.read
+
+    def counted(self: soundfile.SoundFile, n: int = -1, *more: object, **options: object) -> np.ndarray:
+        read.append(n)
+        return real(self, n, *more, **options)
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", counted)
+    assert len(sound.read_audio(path, RATE, sound.Part(1, 4))) == 3 * RATE
+    assert len(sound.read_audio(path, RATE, sound.Part(0, None, 60))) == 60 * RATE
+    assert min(read) > 0
+    assert sum(read) < 70 * 48000
+
+
+def test_a_full_disk_is_called_that_and_a_kind_that_isnt_written_names_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(SopiError, match=r"t\.wav: .*could not be written \(No space left on device\)"):
+        sound.NewSound(Path("/dev/full"), RATE, 1, Path("t.wav"))
+    with pytest.raises(SopiError, match="File too large"), no_file_above(10000):
+        sound.write_audio(tmp_path / "t.wav", [tone(100)[None]], RATE)
+    with pytest.raises(SopiError, match=r"could not be written as \.mp3, expected a name such as out\.wav: \.wav, "):
+        sound.write_audio(tmp_path / "t.mp3", [tone(100)[None]], RATE)
     assert not list(tmp_path.iterdir())
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from sopilib import Engine, Model, checkpoint, render, sound
-from sopilib.errors import SopiError
 from sopilib.score import compare, describe, failures, likelihood
 
 
@@ -39,7 +38,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> None:
     """Scores and prints one line for each sound, or JSON. Raises SopiError if a model or a sound can't be read."""
     model = checkpoint.load(args.model)
-    recordings = {str(path): _part(path, model, args.start, args.to) for path in args.audio}
+    part = sound.Part(max(0.0, args.start), args.to)
+    recordings = {str(path): sound.read_audio(path, model.config.sample_rate, part) for path in args.audio}
     rows = _imitation(args, model, recordings) if args.generated is not None else _prediction(args, model, recordings)
     if args.json:
         print(json.dumps({"model": model.name, "scores": rows}, indent=1))
@@ -48,16 +48,6 @@ def run(args: argparse.Namespace) -> None:
         numbers = (f"{k.replace('_', ' ')} {v:.4g}" for k, v in row.items() if isinstance(v, float))
         wrong = f"; {', '.join(row['failures'])}" if row.get("failures") else ""
         print(f"{row['sound']}: " + ", ".join(numbers) + wrong)
-
-
-def _part(path: str, model: Model, start: float, end: float | None) -> np.ndarray:
-    """float [n] at the model's rate."""
-    rate = model.config.sample_rate
-    audio = sound.read_audio(path, rate)
-    part = audio[round(max(0.0, start) * rate) : None if end is None else round(end * rate)]
-    if not len(part):
-        raise SopiError(f"{path}: is {len(audio) / rate:.1f} s long, nothing between --from and --to")
-    return part
 
 
 def _prediction(args: argparse.Namespace, model: Model, recordings: dict[str, np.ndarray]) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from sopilib.errors import SopiError
 from sopilib.hosts.clock import ClockHost
 from sopilib.live import Performer
+from sopilib.sound import NewSound
 from sopilib.threads import ordinary_priority
 
 __all__ = ["FileHost"]
@@ -35,18 +36,9 @@ class FileHost(ClockHost):
         path: Path,
         failed: Callable[[str], None] = print,
     ) -> None:
-        import soundfile
-
         self.name = str(path)
         self._failed = failed
-        if path.exists():
-            raise SopiError(f"{path}: there is such a file already, expected the name of a new one")
-        try:
-            self._file = soundfile.SoundFile(path, "w", int(rate or 48000), channels, subtype="PCM_24")
-        except (soundfile.LibsndfileError, TypeError, ValueError) as e:
-            raise SopiError(
-                f"{path}: {_line(e)}; expected a name such as out.wav in a folder that can be written"
-            ) from None
+        self._file = NewSound(path, int(rate or 48000), channels, new=True)
         super().__init__(performers, rate, channels, keep=int(KEPT * (rate or 48000)))
         self._closing = threading.Event()
         self._writer = threading.Thread(target=self._write, daemon=True, name="sound-file")
@@ -64,7 +56,8 @@ class FileHost(ClockHost):
             self._file.write(self._output.take())
             self._file.close()
         except Exception as e:  # whatever it is, somebody is told
-            self._failed(f"{self.name}: {_line(e)}; it ends here, and the sound plays on without it")
+            reason = str(e) if isinstance(e, SopiError) else f"{self.name}: {_line(e)}"
+            self._failed(f"{reason}; it ends here, and the sound plays on without it")
 
     def close(self) -> None:
         """Stops the clock and completes the file."""

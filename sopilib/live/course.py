@@ -25,7 +25,7 @@ from sopilib.errors import SopiError
 from sopilib.live.gestures import Arrival, load, stop, tell_dropped
 from sopilib.live.loader import Job
 from sopilib.live.messages import Curve, parse
-from sopilib.live.sound import to_model_rate
+from sopilib.live.sound import part_from, to_model_rate
 from sopilib.native import _native
 from sopilib.sound import resample
 
@@ -199,7 +199,7 @@ def make_sounds(
         samples = arrays(request.seed)
         if samples is None:
             raise SopiError(f"--seed {request.seed}: no such array")
-        heard = to_model_rate(np.asarray(samples), request.seed_rate, 0, None, rate)
+        heard = to_model_rate(np.asarray(samples), request.seed_rate, part_from(0, None), rate)
         heard_codes = np.tile(fresh.model.encode(heard), (voices, 1))
         fresh.prime(heard_codes)
         fresh.model.decode(heard_codes, memory)

@@ -21,9 +21,8 @@ from sopilib.live.loader import Job
 from sopilib.live.messages import Message
 from sopilib.live.music import open_model, primed
 from sopilib.live.recording import Recording
-from sopilib.live.sound import to_model_rate
+from sopilib.live.sound import heard_of, part_from, to_model_rate
 from sopilib.native import _native
-from sopilib.sound import read_sound
 
 if TYPE_CHECKING:
     from sopilib.live.performer import Performer
@@ -160,9 +159,11 @@ def _prime(p: Performer, at: Arrival, name: str, offset: float, length: float | 
             second = p.music.second if p.state["blend-mode"] == "logits" else None
         if job.dropped or engine is None:
             return
-        heard, heard_rate = (samples, rate) if path is None else read_sound(path)
-        model_rate = engine.config.sample_rate
-        sound = to_model_rate(np.array(heard, np.float32).reshape(-1), heard_rate, offset, length, model_rate)
+        part, model_rate = part_from(offset, length), engine.config.sample_rate
+        if path is not None:
+            sound = heard_of(path, part, model_rate)
+        else:
+            sound = to_model_rate(np.array(samples, np.float32).reshape(-1), rate, part, model_rate)
         codes = engine.model.encode(sound)
         first, other = primed(engine, number, codes), None if second is None else primed(second, number, codes)
         with p.lock:

@@ -2,37 +2,50 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from sopilib.errors import SopiError
 from sopilib.model import Model
-from sopilib.sound import resample
+from sopilib.sound import Part, part_of, read_audio
 
-__all__ = ["LONGEST", "edges", "to_model_rate"]
+__all__ = ["LONGEST", "edges", "heard_of", "part_from", "to_model_rate"]
 
 LONGEST = 60.0
 """Seconds of sound that are heard at most: the last ones before its end."""
 
 
-def to_model_rate(samples: np.ndarray, rate: float, offset: float, length: float | None, model_rate: int) -> np.ndarray:
-    """The part from `offset` ms on, `length` ms long (None: to the end), float32 in [-1, 1] at `model_rate` Hz.
+def part_from(offset: float, length: float | None) -> Part:
+    """The part of a sound that a message means: from `offset` ms on, `length` ms long (None: to the end), and of that
+    the last LONGEST seconds."""
+    return Part(offset / 1000, None if length is None else (offset + length) / 1000, LONGEST)
+
+
+def heard_of(file: Path, part: Part, model_rate: int) -> np.ndarray:
+    """The part of a sound file, float32 in [-1, 1] at `model_rate` Hz. Raises SopiError."""
+    return _to_hear(read_audio(file, model_rate, part))
+
+
+def to_model_rate(samples: np.ndarray, rate: float, part: Part, model_rate: int) -> np.ndarray:
+    """The part of a sound, float32 in [-1, 1] at `model_rate` Hz.
 
     Raises SopiError if nothing is left or samples are not finite.
     """
     if not samples.size:
         raise SopiError("it is empty, expected some sound")
-    begin = round(offset / 1000 * rate)
-    if begin >= samples.size:
+    if round(part.start * rate) >= samples.size:
         whole = 1000 * samples.size / rate
-        raise SopiError(f"offset is {offset:g} ms, expected less than its length of {whole:.0f} ms")
-    end = samples.size if length is None else min(samples.size, begin + max(1, round(length / 1000 * rate)))
-    part = samples[max(begin, end - round(LONGEST * rate)) : end].astype(np.float32)
-    if not np.isfinite(part).all():
+        raise SopiError(f"offset is {1000 * part.start:g} ms, expected less than its length of {whole:.0f} ms")
+    return _to_hear(part_of(samples, rate, model_rate, part))
+
+
+def _to_hear(sound: np.ndarray) -> np.ndarray:
+    if not np.isfinite(sound).all():
         raise SopiError("it holds values that are not finite")
-    part = resample(part, rate, model_rate)
-    if not part.size:
+    if not sound.size:
         raise SopiError("what is left of it is shorter than one sample")
-    return np.clip(part, -1.0, 1.0)
+    return np.clip(sound, -1.0, 1.0)
 
 
 def edges(model: Model) -> np.ndarray:
