@@ -424,6 +424,10 @@ def test_a_run_that_the_first_version_began_goes_on_as_if_nothing_had_happened(
     said = capsys.readouterr().out
     assert "goes on from step 4" in said
     assert "done at step 8, best at step 4: held_out_bits 1.250" in said
+    assert "density bits)" in said
+    log = curves(old)
+    assert [row["step"] for row in log] == ["4", "8"], "what the old log says is kept, but for the line cut short"
+    assert log[0]["held_out_density_bits"] == "" and float(log[1]["held_out_density_bits"]) < 8
     straight.train()
     same_model(
         old / "checkpoints" / "step0000008.safetensors",

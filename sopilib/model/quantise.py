@@ -164,3 +164,16 @@ class Quantiser:
     def table(self) -> Floats:
         """The audio value of each code, float32 [levels]."""
         return QUANTISERS[self.q_type][1](np.arange(self.levels, dtype=np.float64), self).astype(np.float32)
+
+    def cells(self) -> NDArray[np.float64]:
+        """How much of [-1, 1] becomes each code, float64 [levels], 2 in all: where a code's edges lie is asked of
+        `encode`, which rises or falls all the way."""
+        codes = np.arange(1, self.levels)
+        sign = 1 if self.encode(1.0) >= self.encode(-1.0) else -1
+        low, high = np.full(len(codes), -1.0), np.full(len(codes), 1.0)
+        for _ in range(48):
+            middle = (low + high) / 2
+            reached = self.encode(sign * middle) >= codes
+            low, high = np.where(reached, low, middle), np.where(reached, middle, high)
+        edges = np.concatenate([[-1.0], low, [1.0]])
+        return np.maximum(np.diff(edges), 0.0)

@@ -39,13 +39,24 @@ class Likelihood:
     """The share of samples, 0 to 1, whose code was the likeliest one."""
     samples: int
     """How many samples were scored."""
+    density_bits: float
+    """The same as `bits` of the sound itself, -log2 of its probability density at full scale 1, which is a model's
+    coding taken out: bits + mean log2(width of the code's cell) - log2(gain before coding). Only these compare models
+    of different codings."""
 
     def __add__(self, other: Likelihood) -> Likelihood:
         """The likelihood of both recordings together."""
         n = self.samples + other.samples
         share = self.samples / n
+
+        def mean(mine: float, theirs: float) -> float:
+            return share * mine + (1 - share) * theirs
+
         return Likelihood(
-            share * self.bits + (1 - share) * other.bits, share * self.accuracy + (1 - share) * other.accuracy, n
+            mean(self.bits, other.bits),
+            mean(self.accuracy, other.accuracy),
+            n,
+            mean(self.density_bits, other.density_bits),
         )
 
 
@@ -75,7 +86,16 @@ def likelihood(predictor: Predictor, codes: np.ndarray, features: np.ndarray | N
         of_code = logits[np.arange(n), target]
         correct += int((logits.argmax(axis=1) == target).sum())
         total += float((np.log(np.exp(logits).sum(axis=1, dtype=np.float64)) - of_code).sum())
-    return Likelihood(total / usable / float(np.log(2)), correct / usable, usable)
+    bits = total / usable / float(np.log(2))
+    return Likelihood(bits, correct / usable, usable, bits + coding_bits(c, codes[:usable]))
+
+
+def coding_bits(config: Config, codes: np.ndarray) -> float:
+    """What a model's coding of a sound, int codes [n], adds to its code bits to make them density bits: the mean of
+    log2(width of the code's cell), less log2 of the gain before coding. Fine codes and a loud coding have less of it,
+    and as many code bits more. Emphasis adds nothing: it takes from each sample what is known already."""
+    widths = np.log2(np.maximum(config.quantiser.cells(), 1e-12))
+    return float(widths[codes].mean()) + float(np.log2(config.level))
 
 
 def bits_per_sample(predictor: Predictor, codes: np.ndarray) -> float:

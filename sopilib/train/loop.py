@@ -234,6 +234,7 @@ class Run:
         row: dict[str, float] = {"train_bits": self.meter.bits}
         if held_out is not None:
             row |= {"held_out_bits": held_out.bits, "held_out_accuracy": held_out.accuracy}
+            row |= {"held_out_density_bits": held_out.density_bits}
         better = self.best.update(row, self.step)
         if self.group.rank == 0:
             self._publish(row, better)

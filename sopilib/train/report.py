@@ -21,7 +21,7 @@ from sopilib.train.settings import Settings
 
 COLUMNS = (
     *("step", "seconds", "train_bits", "train_accuracy", "held_out_bits", "held_out_accuracy"),
-    *("learning_rate", "gradient", "audio_seconds_per_second"),
+    *("learning_rate", "gradient", "audio_seconds_per_second", "held_out_density_bits"),
 )
 
 
@@ -70,11 +70,13 @@ class Report:
             self._shown = ""
 
     def rows(self) -> list[dict[str, str]]:
-        """Reads log.csv, each row by the names in COLUMNS. A line that was cut short in the writing is left out."""
+        """Reads log.csv, each row by the names in COLUMNS. A line that was cut short in the writing is left out. What
+        an older version didn't log is empty."""
         if not self.log.exists():
             return []
         rows = list(csv.DictReader(io.StringIO(self.log.read_text())))
-        return [r for r in rows if all(r.get(c) is not None for c in COLUMNS) and str(r["step"]).isdigit()]
+        whole = [r for r in rows if None not in r.values() and str(r.get("step")).isdigit()]
+        return [{c: r.get(c, "") for c in COLUMNS} for r in whole]
 
     def cut_back(self, step: int) -> None:
         """Cuts off what the log says of steps after `step`: a run that was killed may have logged steps that its
@@ -136,8 +138,9 @@ class Report:
         """Tells where the run is: `values` by COLUMNS, and how many seconds are left. A line that is `final` stays; the
         others take each other's place, and are seen on a terminal only."""
         held_out = f", held out {values['held_out_bits']:.3f}" if "held_out_bits" in values else ""
+        density = f" ({values['held_out_density_bits']:.3f} density bits)" if "held_out_density_bits" in values else ""
         line = (
-            f"step {values['step']}/{self.steps}: {values['train_bits']:.3f}{held_out} bits a sample, "
+            f"step {values['step']}/{self.steps}: {values['train_bits']:.3f}{held_out} bits a sample{density}, "
             f"{100 * values['train_accuracy']:.0f} % right, {values['audio_seconds_per_second']:.1f} s of sound a "
             f"second, {duration(left)} left"
         )
