@@ -23,7 +23,12 @@ COLUMNS = (
     listen.Column("loops", "Loops", "How much repeats.", 0, "less", None, 1),
     listen.Column("step", "Step", "When it was made.", 0),
 )
-FIGURES = ({"bits": 1.0, "loops": 5, "step": 1}, {"bits": 2.1, "loops": 0, "step": 2}, {"bits": 5.0, "loops": 1}, {})
+FIGURES: list[dict[str, float]] = [
+    {"bits": 1.0, "loops": 5, "step": 1},
+    {"bits": 2.1, "loops": 0, "step": 2},
+    {"bits": 5.0, "loops": 1},
+    {},
+]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """The engine: from weights and a state to codes.
 
-`Engine(model)` runs on the CPU in C++ (`backend="native"`), or step by step in torch (`backend="torch"`). The latter is
-slow, runs on any torch device, and is the reference that the native one is tested against.
+`Engine(model)` runs on the CPU in C++ (`backend="native"`), for many voices at once on a GPU (`backend="batch"`), or
+step by step in torch (`backend="torch"`). The last is slow, and is the reference that the others are tested against.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sopilib.model import Model
 
 __all__ = ["Engine"]
 
-PRECISIONS = ("auto", "f32", "int8", "int4")
+PRECISIONS = {"native": ("auto", "f32", "int8", "int4"), "batch": ("auto", "f32", "f16"), "torch": ("auto", "f32")}
 State = dict[str, Any]
 
 
@@ -25,16 +25,17 @@ class Engine:
     """A model that runs: its weights, and the states of `voices` voices, which don't hear each other.
 
     voices           1 to 1024
-    backend          "native" or "torch"
+    backend          "native", "batch" or "torch"
     precision        "f32"; "int8": weights and vectors in 8 bits, sums exact; "int4": the same, but the frame tiers'
-                     weights in 4 bits; "auto": int4 for large models, else int8, by the model's shape alone.
-                     `engine.precision` is what was chosen
+                     weights in 4 bits; "f16", with batch: matrices in float16; "auto": f16 with batch, else int4 for
+                     large models and int8 for others, by the model's shape alone. `engine.precision` is what was chosen
     threads          cores that one call may use, 1 to 64; their number changes no bit of the result
     instruction_set  of the native engine: "auto", or "avx512", "avx_vnni", "avx2", "neon", "plain"
-    device           of torch, such as "cuda:0"
+    device           of torch, such as "cuda:0" or "mps"
 
     The same seed gives the same codes for any split into calls, any number of threads, and whatever the other voices
-    do. What is wrong with an argument, of any method, raises SopiError.
+    do; on a GPU as far as its products don't depend on how many voices there are. What is wrong with an argument, of
+    any method, raises SopiError.
     """
 
     def __init__(
@@ -51,8 +52,11 @@ class Engine:
             raise SopiError(f"voices is {voices}, expected 1 to 1024")
         if not 1 <= threads <= 64:
             raise SopiError(f"threads is {threads}, expected 1 to 64")
-        if precision not in PRECISIONS:
-            raise SopiError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}")
+        if backend not in PRECISIONS:
+            raise SopiError(f"backend is {backend!r}, expected one of {', '.join(PRECISIONS)}")
+        if precision not in PRECISIONS[backend]:
+            expected = ", ".join(PRECISIONS[backend])
+            raise SopiError(f"precision is {precision!r}, expected with the {backend} backend one of {expected}")
         self.model, self.config, self.voices, self.backend = model, model.config, voices, backend
         self.source: Any
         if backend == "native":
@@ -63,15 +67,16 @@ class Engine:
             self.precision = pack.precision(model.config, precision)
             weights = pack.native_weights(model, self.precision)
             self.source = _native.NativeEngine(weights, voices, threads, instruction_set)
-        elif backend == "torch":
+        elif backend == "batch":
+            from sopilib.engine.batch import BatchEngine
+
+            self.precision = "f16" if precision == "auto" else precision
+            self.source = BatchEngine(model, voices, device, self.precision == "f16")
+        else:
             from sopilib.engine.reference import ReferenceEngine
 
-            if precision not in ("auto", "f32"):
-                raise SopiError("the torch backend computes in f32, expected precision f32 or auto")
             self.precision = "f32"
             self.source = ReferenceEngine(model, voices, device)
-        else:
-            raise SopiError(f"backend is {backend!r}, expected native or torch")
 
     def clone(self, voices: int | None = None) -> Engine:
         """A second engine with the same weights, shared and not copied, and a fresh state. `voices` None means as many

@@ -1,0 +1,120 @@
+"""Many voices at once: the engine for GPUs, run here on the processor, draws what the readable one draws."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from test_engine import SHAPES, close, some_codes
+
+from sopilib import Config, Engine, Model, SopiError
+from sopilib.engine.batch import coins
+from sopilib.engine.reference import coin
+from sopilib.score import likelihood
+
+VOICES = 3
+WAYS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "filtered": {"top_k": [0, 5, 40], "top_p": [0.9, 1.0, 0.5], "min_p": [0.0, 0.1, 0.01]},
+    "resting": {"rest": [1.5, 0.0, 2.0], "rest_level": [-20.0, -90.0, -3.0]},
+}
+
+
+def engines(model: Model, in_frames: bool, **options: Any) -> tuple[Engine, Engine]:
+    """The readable engine, and the one for many voices."""
+    batch = Engine(model, voices=VOICES, backend="batch", **{"precision": "f32", **options})
+    batch.source.in_frames = in_frames
+    return Engine(model, voices=VOICES, backend="torch"), batch
+
+
+def test_random_numbers_are_those_of_the_streams_that_count() -> None:
+    seed = np.array([0, 2**64 - 1, 2**63 + 12345], np.uint64)
+    drawn = np.array([0, 10**12, 2**64 - 3], np.uint64)
+    made = coins(seed, drawn, 5, torch.device("cpu")).numpy()
+    for v in range(3):
+        assert [coin(int(seed[v]), v, (int(drawn[v]) + k) % 2**64) for k in range(5)] == made[:, v].tolist()
+
+
+@pytest.mark.parametrize("in_frames", [False, True])
+@pytest.mark.parametrize("way", WAYS)
+def test_it_draws_the_codes_of_the_readable_engine_for_any_split(way: str, in_frames: bool) -> None:
+    config = Config(frame_sizes=[4, 16], dim=24, mlp_dim=16, emphasis=[0.9], level=0.5, q_type="mu-law-centred")
+    model = Model.random(config, seed=2)
+    readable, batch = engines(model, in_frames)
+    temperature = np.linspace(0.6, 1.4, VOICES * 150, dtype=np.float32).reshape(VOICES, 150)
+    past = some_codes(config, 21, VOICES)
+    for engine in (readable, batch):
+        engine.reset(2**64 - 5)
+        engine.prime(past)
+    want = readable.generate(150, temperature, **WAYS[way])
+    split = np.cumsum([0, 1, 40, 3, 96, 10])
+    got = [batch.generate(b - a, temperature[:, a:b], **WAYS[way]) for a, b in zip(split, split[1:])]
+    np.testing.assert_array_equal(np.concatenate(got, 1), want)
+    mine, theirs = batch.state(), readable.state()
+    assert list(mine) == list(theirs)
+    for name, value in theirs.items():
+        np.testing.assert_allclose(mine[name], value, rtol=0, atol=1e-6, err_msg=name)
+    batch.set_state(theirs)
+    np.testing.assert_array_equal(batch.generate(30), readable.generate(30))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_it_is_the_readable_engine_for_every_shape_of_model(shape: str) -> None:
+    model = Model.random(SHAPES[shape], seed=1)
+    readable, batch = engines(model, True)
+    codes = some_codes(model.config, 2 * model.config.lookback + 3, VOICES)
+    close(batch.teacher_force(codes), readable.teacher_force(codes))
+    n = 3 * model.config.lookback
+    np.testing.assert_array_equal(batch.generate(n, 0.9), readable.generate(n, 0.9))
+
+
+def test_it_draws_the_codes_of_the_native_engine() -> None:
+    model = Model.random(Config(frame_sizes=[4, 16], dim=24), seed=4)
+    _, batch = engines(model, True)
+    native = Engine(model, voices=VOICES, precision="f32")
+    for engine in (batch, native):
+        engine.reset(7)
+    np.testing.assert_array_equal(batch.generate(400, 0.9, rest=1.0), native.generate(400, 0.9, rest=1.0))
+
+
+def test_a_clone_shares_the_weights_and_the_graphs_of_the_one_are_not_the_others() -> None:
+    model = Model.random(Config(frame_sizes=[4, 16], dim=24), seed=4)
+    _, batch = engines(model, True)
+    first = batch.generate(64)
+    twin = batch.clone(1)
+    assert twin.source.w is batch.source.w
+    np.testing.assert_array_equal(twin.generate(64), first[:1])
+    batch.reset()
+    np.testing.assert_array_equal(batch.generate(64), first)
+
+
+def test_in_half_precision_the_model_stays_the_same() -> None:
+    model = Model.random(Config(frame_sizes=[4, 16], dim=32, num_rnn_layers=2, skip_conn=True), seed=4)
+    _, half = engines(model, True, precision="auto")
+    assert half.precision == "f16" and "f16" in repr(half)
+    assert half.source.w["tier0.rnn0.recurrent"].dtype == torch.float16
+    codes = some_codes(model.config, 64, VOICES)
+    native = Engine(model, voices=VOICES, precision="f32")
+    exact, rough = native.teacher_force(codes), half.teacher_force(codes)
+    assert 0 < np.abs(rough - exact).max() < 0.01 * (exact.max() - exact.min())
+    assert all(h.dtype == torch.float32 for h in half.source.rnn.values())
+    made = half.generate(600)[0]
+    bits = [likelihood(Engine(model, precision="f32"), x).bits for x in (made, native.generate(600)[0])]
+    assert bits[0] == pytest.approx(bits[1], abs=0.15)
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({"backend": "batch", "device": "cuda:99"}, "device is 'cuda:99', which torch .* can't use here: there is cpu"),
+        ({"backend": "batch", "device": "gpu"}, "device is 'gpu', which torch"),
+        ({"backend": "batch", "precision": "int8"}, "expected with the batch backend one of auto, f32, f16"),
+        ({"backend": "fast"}, "backend is 'fast', expected one of native, batch, torch"),
+        ({"backend": "native", "precision": "f16"}, "expected with the native backend one of"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_sentence(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(SopiError, match=said):
+        Engine(Model.random(Config(frame_sizes=[4], dim=8)), **options)
