@@ -31,6 +31,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -42,6 +43,7 @@ import pyext
 
 from sopilib.errors import SopiError
 from sopilib.live import KEPT, MOST_VOICES, Performer
+from sopilib.live.messages import is_cut_off
 from sopilib.osc import Instance, Instances, Server
 
 if "SERVERS" not in globals():  # a `reload` runs this file again in the same namespace: open ports stay open
@@ -51,6 +53,11 @@ if "SERVERS" not in globals():  # a `reload` runs this file again in the same na
     """By port."""
 
 SIGNAL_INLETS, SIGNAL_OUTLETS = "signal-inlets", "signal-outlets"
+PLAIN = str.maketrans({"\\": "/", ",": "", ";": " -", "$": "", "{": "(", "}": ")"})
+"""What text becomes that is shown in Pd."""
+PIECES = set("0123456789.e+-[]()")
+"""What the rest of an envelope may consist of."""
+REST_OF_ENVELOPE = 0.5  # s
 MOST_INPUTS = 2  # signals that a performer takes: sound to listen to, and a temperature
 
 
@@ -62,6 +69,7 @@ class samplernn(pyext._class):
 
     def __init__(self, *arguments: Any) -> None:
         self.arguments = arguments
+        self.cut_until = 0.0  # s of the monotonic clock: what comes before may be the rest of an envelope
         self.changed = False  # since `settings` were asked for
         self.waiting: deque[tuple[str, tuple[Any, ...]]] = deque()  # status events until Pd's thread calls
         self.rings = hasattr(self, "_rings") and os.environ.get("SOPI_NO_RINGS") != "1"
@@ -102,6 +110,8 @@ class samplernn(pyext._class):
     def _anything_(self, inlet: int, *message: Any) -> None:
         # An empty list is a bang.
         selector, *atoms = [a if isinstance(a, int | float) else str(a) for a in message or ("bang",)]
+        if self.is_rest_of_envelope(selector, atoms):
+            return
         if selector == "bang":
             self.performer.handle("status")
         elif selector == "settings" and not atoms:
@@ -118,6 +128,16 @@ class samplernn(pyext._class):
         else:
             self.performer.handle(str(selector), *atoms, t=self._time if self.rings else None)
         self.flush()
+
+    def is_rest_of_envelope(self, selector: Any, atoms: list[Any]) -> bool:
+        """Whether this is but a piece of an envelope that Pd has split at its commas: its beginning is answered."""
+        now = time.monotonic()
+        rest = now < self.cut_until and not atoms and not set(str(selector)) - PIECES
+        if is_cut_off(atoms) or is_cut_off(atoms[2:]):  # temperature, or voice 2 temperature
+            self.cut_until = now + REST_OF_ENVELOPE
+        elif not rest:
+            self.cut_until = 0.0
+        return rest
 
     def set(self, words: Any) -> None:
         """[voice number] [model] [name value]..."""
@@ -182,6 +202,8 @@ class samplernn(pyext._class):
         self.send("settings", [x for item in settings.items() if item[1] is not None for x in item])
 
     def send(self, kind: str, values: Any) -> None:
+        if kind in ("error", "warning"):
+            values = plain_words(str(values[0]))
         if not self._outlets:  # as in [pyext~ 1 0 1 1 samplernn_pd samplernn]: nobody listens
             return
         if self.rings:
@@ -196,7 +218,9 @@ class samplernn(pyext._class):
             self._outlet(1, *self.waiting.popleft())
 
     def print_line(self, kind: str, text: str) -> None:
-        if kind == "error" and hasattr(self, "_error"):
+        if self.rings:  # not if a [print] shows what comes out of the status outlet
+            self._say(text, kind == "error", 1, self.signal_outlets)
+        elif kind == "error" and hasattr(self, "_error"):
             self._error(text)  # "find last error" then finds the object
         else:
             print(f"{self.performer.name}: {text}", file=sys.stderr if kind == "error" else sys.stdout)
@@ -217,6 +241,11 @@ class samplernn(pyext._class):
         for vector, channel in zip(outgoing, sound):
             vector[:] = channel
         self.flush()
+
+
+def plain_words(text: str) -> tuple[str, ...]:
+    """A line word by word, without the signs that Pd would write a backslash before."""
+    return tuple(text.translate(PLAIN).split())
 
 
 def reopen_port(port: int, address: str) -> None:

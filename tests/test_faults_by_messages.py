@@ -462,7 +462,7 @@ def status(kind, *values):
 p = performer(freewheel=False)
 p.watch(status)
 paced(p, lambda: failed)
-say(p, f"load {{path}}", "generate")
+say(p, f"load {{path}}", "generate", "report 50")
 paced(p, lambda: after.count("level") > 1)
 sys.stderr = sys.__stderr__
 """,

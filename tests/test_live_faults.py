@@ -227,6 +227,7 @@ def test_what_changes_is_told_for_ever_even_if_a_look_at_it_fails(make: Make, mo
 
 def test_a_full_disk_is_told_and_the_sound_goes_on(make: Make, tmp_path: Path) -> None:
     performer, told = make(freewheel=False, rate=None)
+    performer.handle("report", 50)
     said: list[str] = []
     with no_file_above(20000):
         host = FileHost([performer], 48000, 1, tmp_path / "out.wav", said.append)

@@ -261,7 +261,7 @@ def test_a_wrong_message_is_answered_with_what_was_expected(stage):
     for address, values, at, line in (
         ("/samplernn/left/temperature", ("hot",), "/samplernn/left/error", "expected a number from 0.01 to 5"),
         ("/samplernn/nobody/gain", (1.0,), "/samplernn/error", "no instance nobody, expected one of 1, left, 2"),
-        ("/samplernn/1/tempo", (1.0,), "/samplernn/error", "no command tempo, expected one of load"),
+        ("/samplernn/1/tempperature", (1.0,), "/samplernn/error", "no command tempperature, did you mean temperature?"),
         ("/mixer/1/gain", (1.0,), "/samplernn/error", "expected /samplernn/<name or number>/<command>"),
         ("/samplernn/[/gain", (1.0,), "/samplernn/error", "[ has no ]"),
         ("/samplernn/subscribe", ("phone.local", 9000), "/samplernn/error", "expected a port"),

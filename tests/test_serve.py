@@ -89,6 +89,7 @@ def test_it_plays_on_a_sound_card_without_python_in_the_callback(jack_server: di
         listed = subprocess.run(["jack_lsp"], capture_output=True, text=True, env=jack_server).stdout
         assert "PortAudio" in listed
         controller.send("/samplernn/subscribe")
+        controller.send("/samplernn/1/report", 100)
         end = time.monotonic() + 60
         while not any(a == "/samplernn/1/level" and v[0] > -60 for a, v in controller.heard(0.2)):
             assert time.monotonic() < end, "it does not sound"

@@ -1,8 +1,16 @@
 // natives_sending.cpp: messages and lines from Python to Pd.
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <m_pd.h>
+
+#include <g_canvas.h>
+extern "C" {
+#include <m_imp.h>
+}
 
 #include "message.hpp"
 #include "natives.hpp"
@@ -111,6 +119,46 @@ PyObject *error(PyObject *, PyObject *args)
     Py_RETURN_NONE;
 }
 
+// Whether a cord leads from this outlet (from 0) straight to a [print].
+bool is_printed(const t_object *from, int outlet)
+{
+    if (outlet < 0 || outlet >= obj_noutlets(from)) return false;
+    t_outlet *out;
+    t_outconnect *cord = obj_starttraverseoutlet(from, &out, outlet);
+    while (cord) {
+        t_object *to;
+        t_inlet *inlet;
+        int which;
+        cord = obj_nexttraverseoutlet(cord, &to, &inlet, &which);
+        if (!std::strcmp(class_getname(pd_class(&to->ob_pd)), "print")) return true;
+    }
+    return false;
+}
+
+// Pd's thread: a line that leaves the message outlet too, unless a [print] shows it there. outer: the outlet, from 0, of the
+// abstraction that the box may be in.
+void say_once(const HandlePtr &handle, const std::string &line, bool is_error, int outlet, int outer)
+{
+    Object *o = handle->object;
+    if (o && is_printed(&o->pd->obj, o->signal_outlets + outlet - 1)) return;
+    if (o && canvas_isabstraction(o->canvas) && is_printed(reinterpret_cast<t_object *>(o->canvas), outer)) return;
+    if (is_error) print_error(handle, line);
+    else print_line(line);
+}
+
+PyObject *say(PyObject *, PyObject *args)
+{
+    HandlePtr handle;
+    std::string line;
+    int is_error, outlet, outer;
+    if (!PyArg_ParseTuple(args, "O&O&pii", to_handle, &handle, to_name, &line, &is_error, &outlet, &outer))
+        return nullptr;
+    const auto run = [handle, line, is_error, outlet, outer] { say_once(handle, line, is_error, outlet, outer); };
+    if (on_pd_thread()) run();
+    else post_to_pd(handle, run);
+    Py_RETURN_NONE;
+}
+
 PyObject *console(PyObject *, PyObject *text)
 {
     std::string line;
@@ -122,11 +170,8 @@ PyObject *console(PyObject *, PyObject *text)
 } // namespace
 
 PyMethodDef sending_methods[] = {
-    {"outlet", outlet, METH_VARARGS, nullptr},
-    {"send", send, METH_VARARGS, nullptr},
-    {"tocanvas", tocanvas, METH_VARARGS, nullptr},
-    {"bundle", bundle, METH_VARARGS, nullptr},
-    {"error", error, METH_VARARGS, nullptr},
-    {"console", console, METH_O, nullptr},
-    {nullptr, nullptr, 0, nullptr},
+    {"outlet", outlet, METH_VARARGS, nullptr},     {"send", send, METH_VARARGS, nullptr},
+    {"tocanvas", tocanvas, METH_VARARGS, nullptr}, {"bundle", bundle, METH_VARARGS, nullptr},
+    {"error", error, METH_VARARGS, nullptr},       {"say", say, METH_VARARGS, nullptr},
+    {"console", console, METH_O, nullptr},         {nullptr, nullptr, 0, nullptr},
 };

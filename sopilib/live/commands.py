@@ -402,6 +402,13 @@ COMMANDS: dict[str, Command] = {
         Command(
             "tick", (Argument("on", "switch", default=1),), "Asks for a tick at each smallest frame.", says="0 or 1"
         ),
+        Command(
+            "report",
+            (Argument("ms", "float", 0, 60_000, unit="ms", usual=0, knob=(0, 1000)),),
+            "How often level and rtf are told; 0: only when status asks.",
+            query=True,
+            says="milliseconds, 0: only when status asks",
+        ),
         Command("status", (), "Answers with everything at once."),
         Command("models", (), "Answers with the names of the models that load finds."),
     )

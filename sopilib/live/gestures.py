@@ -49,6 +49,7 @@ class Arrival:
 
 def load(p: Performer, at: Arrival, model: str, then: Callable[[], None] | None = None) -> None:
     """Loads the first model in the background. `then` is called, with the lock held, when it plays."""
+    model = p.places.name(model)
     path = p.places.model(model, at.confined)
 
     def work(job: Job) -> None:
@@ -80,6 +81,7 @@ def load2(p: Performer, at: Arrival, model: str) -> None:
         tell_dropped(p, p.loader.drop("load2"), "load2 off")
         p.music.forget_second(at.t)
         return
+    model = p.places.name(model)
     path = p.places.model(model, at.confined)
 
     def work(job: Job) -> None:
@@ -324,6 +326,11 @@ def tick(p: Performer, at: Arrival, on: int) -> None:
     p.teller.tell("tick", on)
 
 
+def report(p: Performer, at: Arrival, ms: float) -> None:
+    """How often the level and the speed are told."""
+    p.remember("report", ms)
+
+
 def models(p: Performer, at: Arrival) -> None:
     """Tells the names of the models that `load` finds."""
     p.teller.tell("models", *library.available())
@@ -350,7 +357,7 @@ GESTURES: dict[str, Callable[..., Any]] = {
     function.__name__.replace("_", "-"): function
     for function in (
         *(load, load2, blend, blend_mode, generate, stop, seed, reset, rest, listen, guard, voices, voice, feature),
-        *(snapshot, record, latency, freewheel, tick, models, status),
+        *(snapshot, record, latency, freewheel, tick, report, models, status),
     )
 }
 """By the name of their message. A message that has none is a knob."""

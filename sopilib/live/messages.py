@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import numbers
 import re
@@ -12,7 +13,7 @@ from typing import Any
 from sopilib.errors import SopiError
 from sopilib.live.commands import COMMANDS, SHAPES, Argument, Command
 
-__all__ = ["Curve", "Message", "parse"]
+__all__ = ["Curve", "Message", "Numeral", "is_cut_off", "known", "parse"]
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,28 @@ class Curve:
 Message = tuple[Command, "list[Any] | None"]
 
 
+class Numeral(str):
+    """A name that came as a number: Pd takes 007 for 7, and 1e3 for 1000."""
+
+
+def known(name: str) -> str:
+    """What to send in place of a name that no message has."""
+    close = difflib.get_close_matches(name, COMMANDS, 1)
+    return f"did you mean {close[0]}?" if close else f"expected one of {', '.join(COMMANDS)}"
+
+
 def parse(selector: str, atoms: Sequence[Any]) -> Message:
     """-> the command and its arguments, checked, with defaults; None in their place if the message is a query. The
     argument of kind "message" is again such a pair.
 
     Numbers must be numbers: text is an error even if it looks like one. Raises SopiError.
     """
+    if _is_number(selector):
+        raise SopiError(f"{selector}: a number alone says nothing, expected a message such as temperature {selector}")
     name = selector.removesuffix("?")
     command = COMMANDS.get(name)
     if command is None or (name != selector and not command.query):
-        raise SopiError(f"no message {selector!r}, expected one of {', '.join(COMMANDS)}")
+        raise SopiError(f"no message {selector!r}, {known(name)}")
     if command.query and (name != selector or not atoms):
         return command, None
     arguments = command.arguments
@@ -66,7 +79,7 @@ def _text_of(name: str, argument: Argument, atoms: Sequence[Any]) -> str:
     text = " ".join(_text(a) for a in atoms).strip()
     if not text:
         raise _wrong(name, argument, text)
-    return text
+    return Numeral(text) if len(atoms) == 1 and isinstance(atoms[0], numbers.Real) else text
 
 
 def _message(name: str, argument: Argument, atoms: Sequence[Any]) -> Message:
@@ -80,11 +93,22 @@ def _message(name: str, argument: Argument, atoms: Sequence[Any]) -> Message:
 _ENVELOPE = re.compile(r"env\s*\(?\s*\[([^\]]*)\]\s*,?\s*\[([^\]]*)\]\s*(?:,?\s*\[([^\]]*)\])?\s*\)?", re.IGNORECASE)
 
 
+def is_cut_off(atoms: Sequence[Any]) -> bool:
+    """Whether these are the beginning of an envelope that Pd has ended at its first comma."""
+    text = " ".join(map(str, atoms))
+    return text.lower().startswith("env") and text.count("[") > text.count("]")
+
+
 def _curve(name: str, argument: Argument, atoms: Sequence[Any]) -> Curve:
     """env [levels] [times] [curves], with spaces or commas between numbers, and Env([levels],[times],[curves])."""
     text = " ".join(str(a) for a in atoms).replace("\\", "")  # Pd's escapes
     if not text.lower().startswith("env"):
         raise _wrong(name, argument, text)
+    if is_cut_off(atoms):
+        raise SopiError(
+            f"{name}: Pd ends a message at its first comma, here after {text!r}; write env [0.7 1.1 0.9] [2 4] [-2 0] "
+            "with spaces, or \\, in place of each comma"
+        )
     found = _ENVELOPE.fullmatch(text.strip())
     if found is None:
         raise SopiError(f"{name}: {text!r} is no envelope, expected env [levels] [times] [curves]")
@@ -117,6 +141,13 @@ def _numbers(text: str) -> list[float | str]:
         except ValueError:
             words.append(word)
     return words
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return math.isfinite(float(word))
+    except ValueError:
+        return False
 
 
 def _text(atom: Any) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sopilib import library
 from sopilib.errors import SopiError
+from sopilib.live.messages import Numeral
 
 __all__ = ["SNAPSHOTS", "Places"]
 
@@ -30,6 +31,19 @@ class Places:
     def recordings(self) -> Path:
         """The folder of recordings. It need not be there yet."""
         return (self.folder or Path.cwd()) / "recordings"
+
+    @staticmethod
+    def name(wanted: str) -> str:
+        """The name of the model that was meant, if Pd has made a number of it: it takes 007 and 7 for the same."""
+        if not isinstance(wanted, Numeral):
+            return wanted
+        names = [name for name in library.available() if _number(name) == _number(wanted)]
+        if len(names) > 1:
+            raise SopiError(
+                f"load {wanted}: Pd takes the names {' and '.join(names)} for one number, expected the path of the "
+                "model, or give it a name with a letter"
+            )
+        return names[0] if names else wanted
 
     def model(self, wanted: str, confined: bool) -> str | Path:
         """The path of a model, or what `checkpoint.load` finds by this name."""
@@ -88,6 +102,13 @@ class Places:
         if "/" in name or "\\" in name or name.startswith((".", "~")) or not name.isprintable():
             raise SopiError(f"{name!r} is a path, expected the name of a file in the folder {self.recordings.name}")
         return self.recordings.absolute() / name
+
+
+def _number(name: str) -> float | None:
+    try:
+        return float(name)
+    except ValueError:
+        return None
 
 
 def _check(name: str) -> None:

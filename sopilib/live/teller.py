@@ -19,6 +19,8 @@ Status = Callable[..., None]
 
 SELDOM = 5  # looks at the stream for each telling of what changes slowly
 SETTLED = 1.0  # seconds without a block after which DSP counts as off
+SAMPLES = 64  # of the input, that are looked at
+EXPLAINED = 1.0  # s after an error in which a number that comes in is part of what was wrong
 QUIETEST = -100.0  # dB that silence is told as
 
 
@@ -41,10 +43,13 @@ class Teller:
         self._settings_watchers: tuple[Callable[..., None], ...] = ()
         self._told: dict[str, Any] = {}
         self._position, self._since = 0, time.monotonic()  # of the host, and since when it stands there
+        self._reported = 0.0  # when level and rtf were told last, s of the monotonic clock
         self._looks = 0
         self._said_off = False
         self._rate = 0.0
         self._warned_latency: float | None = None
+        self._erred = -math.inf  # when an error was told last, s of the monotonic clock
+        self._constant = 0.0  # what came in all the time at the last look
         self._calling: int | None = None  # the thread that calls watchers
         self.closed = False
         """Nothing is told any more."""
@@ -65,6 +70,8 @@ class Teller:
         """Tells an event now."""
         if self.closed:
             return
+        if kind == "error":
+            self._erred = time.monotonic()
         self._call_all(self._watchers, kind, *values)
 
     def setting_changed(self, name: str) -> None:
@@ -107,7 +114,7 @@ class Teller:
         stats = self._stream.stats()
         self._told.clear()
         self._tell_stats(stats)
-        self._tell_level()
+        self._report(stats)
         self.tell("burst", int(stats["burst"]))
 
     def look(self) -> None:
@@ -121,21 +128,38 @@ class Teller:
             if self._rate:  # the same latency is another number of frames now
                 self.tell("latency", self._state.latency, round(self._state.latency / 1000 * rate))
             self._rate = rate
-        self._tell_level()
+        report, now = self._state.report / 1000, time.monotonic()
+        if report and now - self._reported >= report:
+            self._reported = now
+            self._report(stats)
         self._looks += 1
         if self._looks % SELDOM == 0:
             self._tell_stats(stats)
         self.check_latency(stats)
+        self._check_input(position)
+
+    def _check_input(self, position: int) -> None:
+        """Warns if all that comes in is one number: in Pd, one that was sent to a signal inlet."""
+        heard = self._stream.heard(position, SAMPLES)
+        constant = float(heard[0]) if len(heard) == SAMPLES and (heard == heard[0]).all() else 0.0
+        before, self._constant = self._constant, constant
+        explained = time.monotonic() - self._erred < EXPLAINED
+        if constant not in (0.0, before) and not explained:
+            self.tell(
+                "warning",
+                f"{constant:g} came in, and goes on as a signal: a number alone says nothing, expected a message such "
+                f"as temperature {constant:g}; send 0 to end it",
+            )
 
     def _tell_stats(self, stats: dict[str, Any]) -> None:
-        if stats["rtf"] > 0:
-            self.tell_changed("rtf", float(f"{stats['rtf']:.2g}"))
         self.tell_changed("underruns", int(stats["underruns"]))
         rate = float(stats["sample_rate"])
         worst = 1000 * stats["worst_late"] / rate if rate else 0.0
         self.tell_changed("late", int(stats["late"]), round(worst, 1))
 
-    def _tell_level(self) -> None:
+    def _report(self, stats: dict[str, Any]) -> None:
+        if stats["rtf"] > 0:
+            self.tell_changed("rtf", float(f"{stats['rtf']:.2g}"))
         peak = self._stream.peak()
         self.tell_changed("level", round(max(QUIETEST, 20 * math.log10(peak)), 1) if peak > 0 else QUIETEST)
 
@@ -160,5 +184,6 @@ class Teller:
             self.tell(
                 "warning",
                 f"latency {latency:g} ms is below what this host takes at once ({stats['burst']} frames): "
-                f"messages will be late, expected at least {math.ceil(floor)} ms",
+                "the sound has gaps (underruns) and messages come too late, expected at least "
+                f"{math.ceil(floor)} ms",
             )

@@ -23,8 +23,9 @@ __all__ = ["FEEDBACK_PORT", "open_stage_control", "touchosc", "vanilla_patch"]
 
 PORT = 9000  # of `sopi serve`
 FEEDBACK_PORT = 9001  # at which controllers are to receive
+REPORT = 200  # ms between two levels that are shown
 RENEW = 20_000  # ms between two subscriptions: three fit into a server's lease
-OFF_STAGE = {"freewheel", "tick", "status", "models"}  # commands for patches rather than for hands
+OFF_STAGE = {"freewheel", "tick", "report", "status", "models"}  # commands for patches rather than for hands
 SHOWN = ("model", "level")  # events that are shown
 ROW, GAP, LABEL = 60, 8, 130  # pixels
 WIDTH = 640
@@ -103,7 +104,7 @@ def open_stage_control(instance: str = "1") -> str:
         "colorText": INK,
         "colorWidget": ACCENT,
         "onCreate": (
-            f"send('/{ROOT}/subscribe'); send('/{ROOT}/refresh'); "
+            f"send('/{ROOT}/subscribe'); send('/{ROOT}/refresh'); send('{address}report', {REPORT}); "
             f"setInterval('subscription', () => send('/{ROOT}/subscribe'), {RENEW})"
         ),
         "widgets": widgets,
@@ -122,6 +123,7 @@ function update()
   if getMillis() - subscribed >= {RENEW} then
     subscribed = getMillis()
     sendOSC('/{ROOT}/subscribe', {FEEDBACK_PORT})
+    sendOSC('/{ROOT}/INSTANCE/report', {REPORT})
   end
 end
 function onReceiveOSC(message, connections)
@@ -167,7 +169,7 @@ def touchosc(instance: str = "1") -> bytes:
         frame = (GAP + i * WIDTH // 2, top, WIDTH // 2 - 2 * GAP, ROW)
         message = _message(address + shown, [_partial("VALUE", "STRING", "text")], send=False, receive=True)
         nodes.append(_label(shown, shown, frame, message))
-    properties = [_property("color", PAPER), _property("script", TOUCHOSC_SCRIPT)]
+    properties = [_property("color", PAPER), _property("script", TOUCHOSC_SCRIPT.replace("INSTANCE", instance))]
     root = _node("GROUP", ROOT, (0, 0, WIDTH, top + ROW + GAP), properties, ["touch"], children="".join(nodes))
     document = f"<?xml version='1.0' encoding='UTF-8'?><lexml version='3'>{root}</lexml>"
     return zlib.compress(document.encode())

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from sopilib.errors import SopiError
 from sopilib.live import COMMANDS
+from sopilib.live.messages import known
 from sopilib.osc.instances import Instance, Instances
 from sopilib.osc.names import ROOT
 from sopilib.osc.pattern import is_pattern, matcher
@@ -47,11 +48,11 @@ class Routes:
         who, what = parts[1:]
         instances = [i for i in self._instances.all if _matching(who, i.labels)]
         if not instances:
-            known = ", ".join(label for i in self._instances.all for label in i.labels) or "none"
-            raise SopiError(f"no instance {who}, expected one of {known}")
+            labels = ", ".join(label for i in self._instances.all for label in i.labels) or "none"
+            raise SopiError(f"no instance {who}, expected one of {labels}")
         selectors = [what] if what.removesuffix("?") in COMMANDS else _matching(what, COMMANDS)
         if not selectors:
-            raise SopiError(f"no command {what}, expected one of {', '.join(COMMANDS)}")
+            raise SopiError(f"no command {what}, {known(what)}")
         return [(i, selector) for i in instances for selector in selectors]
 
 

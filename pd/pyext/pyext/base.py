@@ -119,6 +119,11 @@ class _class:
         """Print a line as an error of this object, so that Pd's "find last error" finds it. Not in the original."""
         box_of(self).error(line)
 
+    def _say(self, line: str, is_error: bool, outlet: int, outer: int) -> None:
+        """Print a line, as an error or not, that message outlet `outlet` gets as well, unless a [print] hangs there: at
+        the outlet of this box, or of its abstraction, where it is the one at `outer` from 0. Not in the original."""
+        _pd.say(box_of(self).handle, f"{box_of(self).name}: {line}", is_error, outlet, outer)
+
     def _rings(self, out: Any = None, inp: Any = None, tick_outlet: int = 0) -> None:
         """Let audio go through rings instead of `_signal`: see README.md, ring mode. Not in the original.
 
