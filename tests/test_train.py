@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -31,10 +32,12 @@ from sopilib.train.dropout import Dropout
 from sopilib.train.lanes import Lanes
 from sopilib.train.loop import Run
 from sopilib.train.network import SampleRNN
+from sopilib.train.parallel import Group
 from sopilib.train.prepare import Dataset, Preparation, prepare
 from sopilib.train.settings import PRESETS, Settings, from_values
 
 FIXTURES = Path(__file__).parent / "fixtures"
+PRELOADED = ["sopilib.train.loop", "sopilib.cli", "matplotlib.pyplot"]
 RATE = 8000
 SMALL = [
     "--sample-rate", str(RATE), "--frame-sizes", "4", "16", "--seq-len", "64", "--dim", "16", "--mlp-dim", "16",
@@ -219,7 +222,7 @@ def test_training_goes_on_with_an_older_systems_model(
 def in_another_process(*args: object) -> Any:
     """`sopi train ARGS` in a process of its own, begun; torch is there already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["sopilib.train.loop", "sopilib.cli", "matplotlib.pyplot"])
+    context.set_forkserver_preload(PRELOADED)
     process = context.Process(target=train, args=args)
     process.start()
     return process
@@ -273,6 +276,43 @@ def test_two_processes_train_as_one_with_the_joint_batch(sounds: Path, tmp_path:
         assert float(two["train_bits"]) == pytest.approx(float(one["train_bits"]), abs=1e-5)
         if one["held_out_bits"]:
             assert float(two["held_out_bits"]) == pytest.approx(float(one["held_out_bits"]), abs=1e-5)
+
+
+def _train_leave_and_count(rank: int, port: int, told: Any) -> None:
+    """Tells how many threads of gloo one of two processes has before it leaves the other, and after."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    group = Group.join("cpu")
+    module = group.wrap(torch.nn.Linear(2, 2), "cpu")
+    module(torch.ones(1, 2)).sum().backward()
+    assert group.gather(rank) == [0, 1]
+    assert group.sum(torch.ones(1)).tolist() == [2]
+
+    def threads() -> int:
+        return sum("gloo_runloop" in path.read_text() for path in Path("/proc/self/task").glob("*/comm"))
+
+    before = threads()
+    group.leave()
+    told.put((before, threads()))
+
+
+def test_two_processes_part_before_python_ends_so_that_none_aborts() -> None:
+    # a thread that is late in letting go of a tensor which belongs to Python aborts a Python that is ending (SIGABRT)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    told = context.Queue()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    both = [context.Process(target=_train_leave_and_count, args=(rank, port, told)) for rank in range(2)]
+    for process in both:
+        process.start()
+    for _ in both:
+        before, after = told.get(timeout=120)
+        assert 0 < after < before  # DDP's group stays, which holds nothing of Python's
+    for process in both:
+        process.join()
+        assert process.exitcode == 0
 
 
 def test_dropout_depends_on_step_and_lane_not_on_who_computes_it() -> None:

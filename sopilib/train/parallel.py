@@ -4,7 +4,7 @@ decisions."""
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,10 +15,17 @@ from sopilib.errors import SopiError
 
 @dataclass
 class Group:
-    """This process, number `rank` from 0, among the `size` that train together; alone if torchrun didn't start it."""
+    """This process, number `rank` from 0, among the `size` that train together; alone if torchrun didn't start it.
+
+    What is passed around here goes through threads of its own, which have ended when `leave` returns. Those of the
+    gradients, which DDP never ends, hold nothing that belongs to Python: a thread that still lets go of such a thing
+    while the interpreter ends makes the process abort (pytorch/pytorch#190489).
+    """
 
     rank: int = 0
     size: int = 1
+    _own: Any = field(default=None, repr=False)
+    """torch's group for what is passed around here."""
 
     @classmethod
     def join(cls, device: str) -> Group:
@@ -27,7 +34,7 @@ class Group:
             return cls()
         if not distributed.is_initialized():
             distributed.init_process_group("cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo")
-        return cls(distributed.get_rank(), distributed.get_world_size())
+        return cls(distributed.get_rank(), distributed.get_world_size(), distributed.new_group(backend="gloo"))
 
     def lanes(self, batch: int) -> slice:
         """Which lanes of the batch are this process's. Raises SopiError if they can't be divided evenly."""
@@ -46,7 +53,7 @@ class Group:
     def sum(self, values: Tensor) -> Tensor:
         """Gives the sum of these values over the processes, the same in all of them. The tensor `values` is changed."""
         if self.size > 1:
-            distributed.all_reduce(values)
+            distributed.all_reduce(values, group=self._own)
         return values
 
     def gather(self, value: Any) -> list[Any]:
@@ -55,10 +62,11 @@ class Group:
         if self.size == 1:
             return [value]
         out: list[Any] = [None] * self.size
-        distributed.all_gather_object(out, value)
+        distributed.all_gather_object(out, value, group=self._own)
         return out
 
     def leave(self) -> None:
-        """Parts from the other processes. It is called once, at the end."""
+        """Parts from the other processes. It is called once, at the end, also if something went wrong in this one."""
         if self.size > 1 and distributed.is_initialized():
+            self._own = None
             distributed.destroy_process_group()
