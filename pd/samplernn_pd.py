@@ -43,7 +43,8 @@ import pyext
 
 from sopilib.errors import SopiError
 from sopilib.live import KEPT, MOST_VOICES, Performer
-from sopilib.live.messages import is_cut_off
+from sopilib.live.messages import LARGEST_FLOAT, LARGEST_SHOWN, is_cut_off, number_text
+from sopilib.live.performer import is_part
 from sopilib.osc import Instance, Instances, Server
 
 if "SERVERS" not in globals():  # a `reload` runs this file again in the same namespace: open ports stay open
@@ -58,6 +59,8 @@ PLAIN = str.maketrans({"\\": "/", ",": "", ";": " -", "$": "", "{": "(", "}": ")
 PIECES = set("0123456789.e+-[]()")
 """What the rest of an envelope may consist of."""
 REST_OF_ENVELOPE = 0.5  # s
+SEEDS = {"seed": 0, "voice": 1, "generated": 3}
+"""The events that tell a seed, and at which place: above 2^24 Pd gets it as text."""
 MOST_INPUTS = 2  # signals that a performer takes: sound to listen to, and a temperature
 
 
@@ -76,6 +79,7 @@ class samplernn(pyext._class):
         signals: tuple[int, int] = self._signals if hasattr(self, "_signals") else given_signals(arguments)
         self.signal_inlets, self.signal_outlets = signals
         self.called = ""  # in OSC
+        self.opened: tuple[int, str] | None = None  # the port and the address of the last `osc`
         self.instance: Instance | None = None  # in OSC, from `_init` on
         self.performer = Performer(
             voices=min(max(1, self.signal_outlets), MOST_VOICES),
@@ -147,13 +151,20 @@ class samplernn(pyext._class):
             settings["seed"] = words.pop(0)
         if len(words) % 2:
             settings["model"] = words.pop(0)
-        known = ("model", *KEPT)
-        for name, value in zip(words[::2], words[1::2]):
-            if name in known:
+        known = ("model", "load2", *KEPT)
+        pairs = dict(zip(words[::2], words[1::2]))
+        if "osc" in pairs:
+            self._anything_(1, "osc", pairs["osc"], *([pairs["osc-address"]] if "osc-address" in pairs else []))
+        for name, value in pairs.items():
+            if name in known or is_part(name):
                 settings[name] = value
             elif name == "name":
                 self._anything_(1, name, value)
-            elif name not in (SIGNAL_INLETS, SIGNAL_OUTLETS, "own"):  # own: what the model itself sets
+            elif name not in ("osc", "osc-address") and name not in (
+                SIGNAL_INLETS,
+                SIGNAL_OUTLETS,
+                "own",
+            ):  # own: what the model itself sets
                 self.tell("error", f"no setting {name!r}, expected [model] and any of {', '.join(known)} with a value")
         self.performer.restore(settings)
 
@@ -169,6 +180,9 @@ class samplernn(pyext._class):
             SERVERS.clear()
         elif words and (port not in SERVERS or SERVERS[int(port)].host != address):
             reopen_port(int(port), address)
+        if words:
+            self.opened = (int(port), str(address)) if port else None
+            self.remember()
         self.send("osc", (int(port), self.instance.number if self.instance is not None else 0))
 
     def name(self, *words: Any) -> None:
@@ -198,12 +212,17 @@ class samplernn(pyext._class):
 
     def tell_settings(self) -> None:
         self.changed = False  # first: what changes meanwhile is told again
-        settings = {**self.performer.settings(), "name": self.called or None}
-        self.send("settings", [x for item in settings.items() if item[1] is not None for x in item])
+        settings: dict[str, Any] = {**self.performer.settings(), "name": self.called or None}
+        if self.opened is not None and self.opened[0] in SERVERS:
+            settings |= {"osc": self.opened[0], "osc-address": self.opened[1]}
+        kept = {name: as_text(value, LARGEST_SHOWN) for name, value in settings.items() if value is not None}
+        self.send("settings", [x for item in kept.items() for x in item])
 
     def send(self, kind: str, values: Any) -> None:
         if kind in ("error", "warning"):
             values = plain_words(str(values[0]))
+        if kind in SEEDS:
+            values = (*values[: SEEDS[kind]], *(as_text(v, LARGEST_FLOAT) for v in values[SEEDS[kind] :]))
         if not self._outlets:  # as in [pyext~ 1 0 1 1 samplernn_pd samplernn]: nobody listens
             return
         if self.rings:
@@ -241,6 +260,11 @@ class samplernn(pyext._class):
         for vector, channel in zip(outgoing, sound):
             vector[:] = channel
         self.flush()
+
+
+def as_text(value: Any, largest: int) -> Any:
+    """A whole number that is larger than this as text, since Pd would change it; everything else as it is."""
+    return number_text(value) if isinstance(value, int) and value > largest else value
 
 
 def plain_words(text: str) -> tuple[str, ...]:

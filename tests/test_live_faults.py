@@ -361,9 +361,9 @@ def test_a_turn_of_one_knob_tells_that_one_setting_and_no_other(make: Make) -> N
     performer.handle("kick", 0.5)
     performer.handle("top-k", 5)
     performer.handle("load", "one")
-    assert changed == ["temperature", "top-k", "model"]
+    assert changed == ["temperature", "pan", "top-k", "model"]
     assert performer.settings() == {
-        "model": "one", "latency": 20.0, "gain": 1, "temperature": 0.5, "seed": 0, "top-k": 5,
+        "model": "one", "latency": 20.0, "gain": 1, "temperature": 0.5, "seed": 0, "top-k": 5, "pan": 0.5,
     }  # fmt: skip
 
 

@@ -83,13 +83,17 @@ def test_what_is_set_for_a_voice_before_the_model_is_there_is_heard_from_its_fir
     assert not performer.read(RATE)[1].any()
 
 
-def test_the_seed_of_a_voice_is_that_of_all_after_another_model_was_loaded(make: Make) -> None:
+def test_a_voice_keeps_its_own_seed_when_another_model_is_loaded(make: Make) -> None:
     performer, told = playing(make, ("voices", 2), ("voice", 2, "seed", 7), ("load", "one"), outputs=2)
     performer.handle("voice", 2, "seed?")
-    assert lines(told, "voice")[-1][:3] == (2, "seed", 0)
-    again, _ = playing(make, ("voices", 2), outputs=2)
-    performer.read(RATE), again.read(RATE)
-    assert np.array_equal(performer.read(RATE)[1], again.read(RATE)[1])
+    assert lines(told, "voice")[-1][:3] == (2, "seed", 7)
+    again, _ = playing(make, ("voices", 2), ("load", "one"), ("voice", 2, "seed", 7), outputs=2)
+    others, _ = playing(make, ("voices", 2), ("load", "one"), outputs=2)
+    for each in (performer, again, others):
+        each.read(RATE)
+    heard = performer.read(RATE)
+    assert np.array_equal(heard, again.read(RATE))
+    assert not np.array_equal(heard[1], others.read(RATE)[1])
 
 
 @pytest.mark.parametrize(("message", "query", "ended"), [

@@ -316,6 +316,7 @@ COMMANDS: dict[str, Command] = {
             "Where a mixed voice is: -1 at the first outlet, 1 at the last. Ramp in ms.",
             query=True,
             voice=True,
+            kept=15,
             native=("pan",),
         ),
         Command(
@@ -342,6 +343,7 @@ COMMANDS: dict[str, Command] = {
             "0: the first model alone, 1: the second, between them both. Ramp in ms.",
             query=True,
             says="share of the second model, milliseconds of its ramp",
+            kept=16,
             native=("blend",),
         ),
         Command(
@@ -349,6 +351,7 @@ COMMANDS: dict[str, Command] = {
             (Argument("mode", "choice", usual="audio", choices=("audio", "logits")),),
             "audio: two sounds are mixed. logits: two models of one rate and quantiser write one music.",
             query=True,
+            kept=17,
         ),
         Command(
             "fade",
@@ -422,6 +425,7 @@ STATUS: dict[str, str] = {
     "loaded": "name, sample rate in Hz: it is ready and sounds from now on",
     "loaded2": "name, sample rate in Hz: the second model is ready",
     "model": "name, sample rate in Hz",
+    "model2": "name, sample rate in Hz, of the second model",
     "models": "names",
     "primed": "name, milliseconds: the model has heard this sound and goes on from it",
     "playing": "0 or 1",

@@ -104,6 +104,7 @@ def blend(p: Performer, at: Arrival, share: float, ms: float) -> None:
 def blend_mode(p: Performer, at: Arrival, mode: str) -> None:
     """Whether two sounds are mixed, or two models write one music."""
     p.music.set_blend_mode(at.t, mode)
+    p.teller.setting_changed("blend-mode")
     p.tell_setting("blend-mode")
 
 
@@ -241,6 +242,7 @@ def feature(p: Performer, at: Arrival, number: int, value: float, ms: float, voi
         p.teller.tell("voice", voice, "feature", number, value, ms)
         return
     p.state.features[number] = value
+    p.teller.setting_changed("feature")
     p.teller.tell("feature", number, value, ms)
 
 
@@ -340,6 +342,8 @@ def status(p: Performer, at: Arrival) -> None:
     """Tells everything."""
     if p.state.model is not None:
         p.teller.tell("model", p.state.model, p.state.sample_rate)
+    if p.state.model2 is not None and p.music.second is not None:
+        p.teller.tell("model2", p.state.model2, p.music.second.config.sample_rate)
     p.teller.tell("playing", int(p.state.playing))
     for command in COMMANDS.values():
         if command.query:

@@ -13,7 +13,17 @@ from typing import Any
 from sopilib.errors import SopiError
 from sopilib.live.commands import COMMANDS, SHAPES, Argument, Command
 
-__all__ = ["Curve", "Message", "Numeral", "is_cut_off", "known", "parse"]
+__all__ = [
+    "LARGEST_FLOAT",
+    "LARGEST_SHOWN",
+    "Curve",
+    "Message",
+    "Numeral",
+    "is_cut_off",
+    "known",
+    "number_text",
+    "parse",
+]
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,23 @@ class Curve:
 
 
 Message = tuple[Command, "list[Any] | None"]
+
+
+LARGEST_SHOWN = 999_999
+"""Of whole numbers, what Pd shows and saves in full."""
+LARGEST_FLOAT = 2**24
+"""Of whole numbers, up to which a 32-bit float has every one."""
+
+
+def number_text(number: int) -> str:
+    """A whole number as text that Pd neither takes for a number nor cuts short: s18446744073709551615."""
+    return f"s{number}"
+
+
+def _text_number(text: str) -> int | None:
+    """The number that such a text is; None if it is none. Small ones are names: s1 may be an array."""
+    found = re.fullmatch(r"s([0-9]{7,20})", text)
+    return int(found[1]) if found and int(found[1]) > LARGEST_SHOWN else None
 
 
 class Numeral(str):
@@ -166,6 +193,8 @@ def _value(name: str, argument: Argument, atom: Any) -> Any:
         if _text(atom) not in argument.choices:
             raise wrong
         return _text(atom)
+    if argument.kind == "sound" and not is_number and (whole := _text_number(_text(atom))) is not None:
+        atom, is_number = whole, True
     if argument.kind in ("sound", "slot") and not is_number:
         if not _text(atom).strip():
             raise wrong

@@ -87,7 +87,11 @@ class Music:
         model = engine.model
         self.engine = engine
         try:
+            seeds = {v: own["seed"] for v, own in self._state.voice.items() if "seed" in own}
             self.swap(self._fresh(engine), t)
+            for voice, seed in seeds.items():
+                self._stream.post("seed", self._from_now(t), seed, voice=voice - 1)
+                self._state.set("seed", seed, voice)
         except RuntimeError:  # too many commands wait: what played plays on
             self.engine = before
             raise
@@ -124,12 +128,14 @@ class Music:
             self.second = before
             raise
         self._state.model2 = wanted
+        self._teller.setting_changed("load2")
         self._teller.tell("loaded2", model.name, model.config.sample_rate)
         self._tell_assumed(opened)
 
     def forget_second(self, t: int) -> None:
         """Plays the first model alone."""
         self.second, self._state.model2 = None, None
+        self._teller.setting_changed("load2")
         self._stream.post("second", t, None)
         self.play_both(t)
 

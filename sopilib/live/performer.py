@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 import weakref
@@ -28,11 +29,17 @@ from sopilib.live.teller import Status, Teller
 from sopilib.native import _native
 from sopilib.threads import ordinary_priority
 
-__all__ = ["Performer"]
+__all__ = ["Performer", "is_part"]
 
 Arrays = Callable[[str], "np.ndarray | None"]
 
 POLLS = 15  # a second
+OF_TWO = ("blend", "blend-mode")  # settings that need the second model
+
+
+def is_part(name: Any) -> bool:
+    """Whether a setting is that of a single voice or a conditioning value: voice-2-gain, feature-1."""
+    return re.fullmatch(r"voice-[0-9]+-[a-z0-9-]+|feature-[0-9]+", str(name)) is not None
 
 
 class Performer:
@@ -231,6 +238,7 @@ class Performer:
             return
         self.state.set(name, value, voice)
         if voice:
+            self.teller.setting_changed("voice")
             self.teller.tell("voice", voice, name, value, *ramp)
             return
         if command.kept:
@@ -291,15 +299,21 @@ class Performer:
         """What is to be remembered with a patch: the model, what is always remembered, and what is not as it usually
         is."""
         with self.lock:
-            return {"model": self.loading or self.state.model, **self.state.kept()}
+            second = {"load2": self.state.model2} if self.state.model2 is not None else {}
+            return {"model": self.loading or self.state.model, **second, **self.state.kept()}
 
     def restore(self, settings: dict[str, Any]) -> None:
         """Sets what `settings` gave. Unknown names are left alone, wrong values are told like those of a message."""
         for name in KEPT:
-            if settings.get(name) is not None:
+            if settings.get(name) is not None and name not in OF_TWO:
                 self.handle(name, settings[name])
-        if settings.get("model"):
-            self.handle("load", settings["model"])
+        for name, value in settings.items():
+            if is_part(name):  # voice-2-temperature: voice 2 temperature
+                kind, number, *of = name.split("-", 2)
+                self.handle(kind, int(number), *of, value)
+        for message, name in (("load", "model"), ("load2", "load2"), *zip(OF_TWO, OF_TWO)):
+            if settings.get(name) is not None:
+                self.handle(message, settings[name])
 
     def watch(self, status: Status) -> None:
         """Calls `status` too with every event from now on, as it does the one it was made with."""

@@ -65,10 +65,13 @@ class State:
 
     def kept(self) -> dict[str, Any]:
         """What is worth keeping with a patch: what is always kept, then what is not as it usually is, or not as the
-        model would have it. Of what the model's own setting holds only the names are, as `own`."""
+        model would have it. Of what the model's own setting holds only the names are, as `own`. What is set for single
+        voices is there as voice-2-temperature, a conditioning value as feature-1."""
         names = [name for name in KEPT if name not in self.own]
         always = [name for name in names if COMMANDS[name].always]
         others = [name for name in names if not COMMANDS[name].always]
         changed = [name for name in others if self.values[name] != COMMANDS[name].usual or name in self.said]
         own = {"own": " ".join(self.own)} if self.own else {}
-        return {name: self.values[name] for name in (*always, *changed)} | own
+        voices = {f"voice-{v}-{name}": value for v in sorted(self.voice) for name, value in self.voice[v].items()}
+        features = {f"feature-{number}": value for number, value in self.features.items()}
+        return {name: self.values[name] for name in (*always, *changed)} | features | voices | own

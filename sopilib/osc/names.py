@@ -7,10 +7,12 @@ from typing import Any
 
 from sopilib.live import COMMANDS
 from sopilib.live.commands import Argument, Command
+from sopilib.live.messages import number_text
 
 __all__ = ["ROOT", "addresses", "as_sent", "controls", "names"]
 
 ROOT = "samplernn"
+LARGEST_INT = 2**31 - 1  # that every controller reads: above it a seed is text, as in Pd
 
 
 def addresses(kind: str) -> list[str]:
@@ -20,10 +22,11 @@ def addresses(kind: str) -> list[str]:
 
 def as_sent(name: str, values: Sequence[Any]) -> tuple[Any, ...]:
     """The values of an event or a setting under this name: a command's have no more than the command needs."""
+    values = tuple(number_text(v) if isinstance(v, int) and v > LARGEST_INT else v for v in values)
     command = COMMANDS.get(name)
     if command is None or not command.arguments:
-        return tuple(values)
-    return tuple(values[: len(controls(command))])
+        return values
+    return values[: len(controls(command))]
 
 
 def controls(command: Command) -> list[Argument]:
