@@ -7,16 +7,25 @@ that are no text are surrogates, as `os.fsdecode` makes them. At the edges it be
     escaped       text for JSON, OSC and metadata, where each such byte is %XX; `unescaped` reads it back
     shown         text for people, where each such byte is the replacement character
     for_shell     a word of a command line that a shell reads back as this name
+
+`named` finds what a name or a pattern means, and `files_in` what is in a folder.
 """
 
 from __future__ import annotations
 
+import codecs
+import fnmatch
 import os
 import re
 import shlex
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
 
-__all__ = ["SHOWN", "escaped", "for_library", "for_shell", "shown", "unescaped"]
+__all__ = [
+    *("SHOWN", "escaped", "files_in", "for_library", "for_shell", "is_named", "named", "show_on", "shown", "unescaped"),
+]
 
 SHOWN = "\N{REPLACEMENT CHARACTER}"
 """What stands for a byte that is no text."""
@@ -58,3 +67,91 @@ def for_shell(name: str | os.PathLike[str]) -> str:
         return shlex.quote(text)
     printable = (chr(b) if 0x20 <= b < 0x7F and chr(b) not in "'\\" else f"\\x{b:02x}" for b in os.fsencode(text))
     return f"$'{''.join(printable)}'"
+
+
+def show_on(stream: TextIO) -> None:
+    """From now on names that are no text are shown on this stream as `shown` has them, or with question marks where
+    its encoding has no better, instead of raising UnicodeEncodeError."""
+    codecs.register_error("sopi-shown", _as_shown)
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="sopi-shown")
+
+
+def _as_shown(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    # an encoder of UTF-8 takes no text that isn't ASCII from here, but bytes
+    mark: str | bytes = SHOWN.encode() if error.encoding.lower().replace("-", "") == "utf8" else "?"
+    return mark * (error.end - error.start), error.end
+
+
+def named(wanted: str | os.PathLike[str]) -> list[str]:
+    """The paths that a name or a pattern means: those of files and folders that there are. Each part of it means what
+    has just that name, `a[1].wav` too; only if there is nothing it is a pattern, of *, ?, [...] and, for folders within
+    folders, **. Those that a pattern fits are sorted."""
+    text = os.path.expanduser(os.fspath(wanted))
+    root, parts = ("/" if text.startswith("/") else ""), [part for part in text.split("/") if part]
+    if os.path.lexists(text):
+        return [text]
+    return list(dict.fromkeys(_fitting(root, parts)))
+
+
+def is_named(name: str, wanted: str) -> bool:
+    """Whether a name is the one that is wanted, or fits it as a pattern."""
+    return name == wanted or fnmatch.fnmatchcase(name, wanted)
+
+
+def _fitting(base: str, parts: list[str]) -> Iterator[str]:
+    if not parts:
+        yield base
+        return
+    part, *rest = parts
+    if os.path.lexists(os.path.join(base, part)):
+        yield from _fitting(os.path.join(base, part), rest)
+    elif part == "**":
+        for folder, _, _ in _walk(base or "."):
+            inside = os.path.relpath(folder, base or ".")
+            yield from _fitting(base if inside == "." else os.path.join(base, inside), rest or ["*"])
+    elif any(letter in part for letter in "*?["):
+        try:
+            names = sorted(os.listdir(base or "."))
+        except OSError:
+            return
+        for name in names:
+            if fnmatch.fnmatchcase(name, part) and name.startswith(".") == part.startswith("."):
+                yield from _fitting(os.path.join(base, name), rest)
+
+
+def files_in(folder: str | os.PathLike[str]) -> list[str]:
+    """The paths of all files in a folder and in those within it, sorted. Links to folders are followed, and each folder
+    is looked at once, so that a link that leads back makes no circle. A folder that can't be read is there itself."""
+    found: list[str] = []
+    for inside, files, readable in _walk(os.fspath(folder)):
+        found += [os.path.join(inside, name) for name in files] if readable else [inside]
+    return sorted(found, key=lambda path: path.split(os.sep))
+
+
+def _walk(top: str) -> Iterator[tuple[str, list[str], bool]]:
+    """-> each folder, the names of what it has beside folders, and whether it could be read. A folder that is there and
+    is linked to, too, is told as it is there; a link out to where all of this lies is a circle as well."""
+    seen = {_identity(str(parent)) for parent in Path(os.path.realpath(top)).parents}
+    waiting, links = [top], list[str]()
+    while waiting or links:
+        folder = waiting.pop() if waiting else links.pop(0)
+        try:
+            identity, names = _identity(folder), sorted(os.listdir(folder))
+        except OSError:
+            yield folder, [], False
+            continue
+        if identity in seen:
+            continue
+        seen.add(identity)
+        folders = [path for name in names if os.path.isdir(path := os.path.join(folder, name))]
+        yield folder, [name for name in names if os.path.join(folder, name) not in folders], True
+        links += [path for path in folders if os.path.islink(path)]
+        waiting += [path for path in folders if not os.path.islink(path)]
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    found = os.stat(folder)
+    return found.st_dev, found.st_ino

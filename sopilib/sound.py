@@ -23,8 +23,13 @@ import soxr
 
 from sopilib.errors import SopiError, one_line
 from sopilib.files import whole_file
-from sopilib.names import for_library
+from sopilib.names import files_in, for_library, named
 
+SUFFIXES = {
+    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64"),
+    *(".rf64", ".m4a", ".aac", ".mp4", ".wma", ".webm", ".mkv"),  # from here through ffmpeg
+}
+"""The kinds of files that are looked for in folders. What is named itself may be of any kind."""
 BLOCK = 1 << 16
 """Frames that are read at a time."""
 MARGIN = 0.25
@@ -65,6 +70,33 @@ class _Frames(NamedTuple):
     ended: int | None
     """The frame after the last that was read: where the file ends, or the margin of the part. If the file ends before
     the part: its end, None if it doesn't say that."""
+
+
+def find_audio(paths: Iterable[str | Path]) -> list[Path]:
+    """Finds the sound files that are named, lie in folders that are named, or fit patterns (`names.named`). Links to
+    folders are followed. Each file is there once, under one name; those of a folder are sorted by name. Raises
+    SopiError if there are none, or a name means nothing."""
+    found: list[str] = []
+    wanted = [os.fspath(path) for path in paths]
+    for path in wanted:
+        fits = named(path)
+        if not fits:
+            raise SopiError(f"{path}: no such file or folder, expected sound files, folders of them or a pattern")
+        for fit in fits:
+            found += _sounds_in(fit) if os.path.isdir(fit) else [fit]
+    once = {os.path.realpath(path): path for path in reversed(found)}
+    if not once:
+        kinds = ", ".join(sorted(SUFFIXES))
+        raise SopiError(f"no audio found in {', '.join(wanted)}, expected {kinds} files")
+    return [Path(path) for path in dict.fromkeys(found) if once[os.path.realpath(path)] == path]
+
+
+def _sounds_in(folder: str) -> list[str]:
+    def wanted(path: str) -> bool:
+        name = os.path.basename(path)
+        return os.path.isdir(path) or (os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith("."))
+
+    return [path for path in files_in(folder) if wanted(path)]
 
 
 def read_sound(path: str | Path, channel: int | None = None) -> tuple[np.ndarray, int]:
@@ -138,13 +170,16 @@ def is_sound(path: Path) -> bool:
 
 def _read(path: str | Path, channel: int | None, part: Part, sample_rate: int | None) -> _Frames:
     """Reads a part with its margins, by libsndfile or else by ffmpeg."""
+    if os.path.isdir(path):
+        raise SopiError(f"{path}: a folder, or one that can't be read, expected a sound file")
     if not os.path.isfile(path):
         raise SopiError(f"{path}: no such sound file")
     try:
         with _by_libsndfile(path) as sound:
             return _take(path, sound, channel, part, sample_rate)
     except _Unreadable as e:
-        reason = one_line(" ".join(str(e).split()) or "it ends too soon")
+        # libsndfile's words alone, for the name is told anyway
+        reason = one_line(" ".join(str(getattr(e, "error_string", e)).split()) or "it ends too soon")
     except MemoryError:
         raise SopiError(f"{path}: is too long to be read at once, expected a part of it") from None
     if shutil.which("ffmpeg") is not None:

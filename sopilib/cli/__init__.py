@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import sopilib
 from sopilib import library
 from sopilib.cli import bench, doctor, import_, messages, osc_layouts, play, prepare, publish, score, serve, train, tune
-from sopilib.errors import SopiError, SopiWarning
+from sopilib.cli.words import Parser
+from sopilib.errors import TROUBLES, SopiError, SopiWarning, one_line, sentence
 from sopilib.files import refuse_foreign
+from sopilib.names import show_on
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -20,9 +24,51 @@ def main(argv: list[str] | None = None) -> int:
     Returns the exit status: 0, or 1 if something was wrong that the user can mend, which is then one line on stderr, or
     130 after Ctrl-C. Ends the process with status 2 if the words are no command.
     """
-    parser = argparse.ArgumentParser(prog="sopi", description="SampleRNN as an instrument.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for stream in (sys.stdout, sys.stderr):
+        show_on(stream)
+    try:
+        try:
+            return _run(argv)
+        finally:
+            sys.stdout.flush()  # here, where it can still be told what went wrong
+    except BrokenPipeError:  # whoever read, as `head`, has read enough
+        _leave_unread()
+        return 141
+    except OSError as e:
+        _leave_unread()
+        print(f"sopi: what it says can't be written: {sentence(e)}", file=sys.stderr)
+        return 1
 
+
+def _leave_unread() -> None:
+    """Nobody reads the output any more: what is left of it goes nowhere, instead of raising when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(argv: list[str] | None) -> int:
+    args = _parser().parse_args(argv)
+
+    def tell(message: Warning | str, *_: object, **__: object) -> None:
+        print(f"sopi {args.command}: {message}", file=sys.stderr)
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", SopiWarning)
+            warnings.showwarning = tell
+            return int(args.run(args) or 0)
+    except BrokenPipeError:
+        raise
+    except TROUBLES as e:
+        tell(one_line(sentence(e)))
+        return 1
+    except KeyboardInterrupt:
+        tell("stopped")
+        return 130
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="sopi", description="SampleRNN as an instrument.")
+    commands: Any = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     play.add_parser(commands)
     serve.add_parser(commands)
     _models(commands)
@@ -42,22 +88,7 @@ def main(argv: list[str] | None = None) -> int:
         "pd-flags", help="the flags with which a pd command line finds the external and the classes"
     )
     flags.set_defaults(run=lambda args: print(" ".join(play.pd_flags(quote=True))))
-
-    args = parser.parse_args(argv)
-
-    def tell(message: Warning | str, *_: object, **__: object) -> None:
-        print(f"sopi {args.command}: {message}", file=sys.stderr)
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", SopiWarning)
-            warnings.showwarning = tell
-            return int(args.run(args) or 0)
-    except SopiError as e:
-        print(f"sopi {args.command}: {e}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return parser
 
 
 def _models(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

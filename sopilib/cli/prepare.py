@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from sopilib.cli import options
+from sopilib.names import for_shell
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -25,4 +26,4 @@ def run(args: argparse.Namespace) -> None:
 
     dataset = prepare(args.audio, args.output, Preparation(**options.given(args, Preparation)))
     print((dataset.folder / "summary.txt").read_text(), end="")
-    print(f"{dataset.folder}: train on it with `sopi train {dataset.folder} -o RUN`")
+    print(f"{dataset.folder}: train on it with: sopi train {for_shell(dataset.folder)} -o RUN")

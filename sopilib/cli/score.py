@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sopilib import Engine, Model, checkpoint, render, sound
+from sopilib.names import escaped
 from sopilib.score import compare, describe, failures, likelihood
 
 
@@ -39,9 +40,12 @@ def run(args: argparse.Namespace) -> None:
     """Scores and prints one line for each sound, or JSON. Raises SopiError if a model or a sound can't be read."""
     model = checkpoint.load(args.model)
     part = sound.Part(max(0.0, args.start), args.to)
-    recordings = {str(path): sound.read_audio(path, model.config.sample_rate, part) for path in args.audio}
+    recordings = {
+        str(path): sound.read_audio(path, model.config.sample_rate, part) for path in sound.find_audio(args.audio)
+    }
     rows = _imitation(args, model, recordings) if args.generated is not None else _prediction(args, model, recordings)
     if args.json:
+        rows = [row | {key: escaped(row[key]) for key in ("sound", "file") if key in row} for row in rows]
         print(json.dumps({"model": model.name, "scores": rows}, indent=1))
         return
     for row in rows:
@@ -63,7 +67,7 @@ def _prediction(args: argparse.Namespace, model: Model, recordings: dict[str, np
 
 def _imitation(args: argparse.Namespace, model: Model, recordings: dict[str, np.ndarray]) -> list[dict[str, Any]]:
     rate, real = model.config.sample_rate, np.concatenate(list(recordings.values()))
-    sounds = {Path(p).name: sound.read_audio(p, rate) for p in args.generated}
+    sounds = {p.name: sound.read_audio(p, rate) for p in _generated(args)}
     if not sounds:
         engine = Engine(model)
         for temperature in args.temperature:
@@ -78,3 +82,7 @@ def _imitation(args: argparse.Namespace, model: Model, recordings: dict[str, np.
         }
         for name, audio in sounds.items()
     ]
+
+
+def _generated(args: argparse.Namespace) -> list[Path]:
+    return sound.find_audio(args.generated) if args.generated else []

@@ -10,6 +10,7 @@ from sopilib.cli import options
 from sopilib.errors import SopiError
 from sopilib.model import Config
 from sopilib.model.quantise import NEW
+from sopilib.names import for_shell
 
 if TYPE_CHECKING:
     from sopilib.train.run_folder import Wanted
@@ -76,14 +77,14 @@ def run(args: argparse.Namespace) -> int:
         return 0
     best = folder / f"{folder.name}.safetensors"
     if why == "stopped":
-        print(f"stopped at step {work.step}; go on with: sopi train -o {folder}")
+        print(f"stopped at step {work.step}; go on with: sopi train -o {for_shell(folder)}")
         return 130
     of = work.best
     score = "" if of.step == 0 else f", best at step {of.step}: {of.monitor} {abs(of.value):.3f}"
     print(
         f"{why} at step {work.step}{score}\n"
         f"listen: {folder / 'previews'}; curves: {folder / 'curves.png'}\n"
-        f"play it in Pd: SOPI_MODELS={folder.resolve().parent} sopi play, then choose {folder.name}; "
+        f"play it in Pd: SOPI_MODELS={for_shell(folder.resolve().parent)} sopi play, then choose {folder.name}; "
         f"or in any patch the message: load {best.resolve()}"
     )
     return 0

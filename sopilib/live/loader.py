@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sopilib.errors import SopiError, print_fault
+from sopilib.errors import TROUBLES, SopiError, print_fault, sentence
 from sopilib.threads import ordinary_priority
 
 __all__ = ["Job", "Loader"]
@@ -117,11 +117,10 @@ class Loader:
     def _do(self, job: Job) -> None:
         try:
             job.work(job)
-        except (SopiError, OSError, MemoryError, RuntimeError, UnicodeError) as e:
-            self._fail(job, str(e) or type(e).__name__)
         except Exception as e:
-            print_fault()
-            self._fail(job, f"{type(e).__name__}: {e}")
+            if not isinstance(e, (*TROUBLES, RuntimeError)):
+                print_fault()
+            self._fail(job, sentence(e))
         finally:
             with self._lock:
                 self._busy = None

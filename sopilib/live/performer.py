@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sopilib.errors import SopiError, print_fault
+from sopilib.errors import TROUBLES, SopiError, print_fault, sentence
 from sopilib.live import course
 from sopilib.live.commands import COMMANDS, KEPT, Command
 from sopilib.live.gestures import GESTURES, Arrival
@@ -26,6 +26,7 @@ from sopilib.live.recording import Recording
 from sopilib.live.snapshots import Snapshots
 from sopilib.live.state import State
 from sopilib.live.teller import Status, Teller
+from sopilib.names import shown
 from sopilib.native import _native
 from sopilib.threads import ordinary_priority
 
@@ -161,11 +162,11 @@ class Performer:
         event `error`, the sound goes on, and nothing is raised."""
         try:
             return self.perform(selector, *atoms, t=t)
-        except (SopiError, RuntimeError, ValueError) as e:
-            self.teller.tell("error", str(e) or type(e).__name__)
         except Exception as e:  # a fault of ours must not stop the host either
-            print_fault()
-            self.teller.tell("error", f"{selector}: {type(e).__name__}: {e}")
+            if not isinstance(e, (*TROUBLES, RuntimeError, ValueError)):
+                print_fault()
+            ours = isinstance(e, SopiError | RuntimeError | ValueError)
+            self.teller.tell("error", sentence(e) if ours else f"{selector}: {sentence(e)}")
         return False
 
     def perform(self, selector: str, *atoms: Any, t: int | None = None, confined: bool = False) -> bool:
@@ -408,7 +409,7 @@ def _as_one_line(selector: str) -> Iterator[None]:
     except UnicodeError as e:
         raise SopiError(f"{selector}: a name that no file can have ({e})") from None
     except OSError as e:
-        named = f" ({e.filename})" if e.filename else ""
+        named = f" ({shown(e.filename)})" if isinstance(e.filename, str) else ""
         raise SopiError(f"{selector}: {e.strerror or e}{named}") from None
     except MemoryError as e:
         raise SopiError(f"{selector}: there is not enough memory ({e})".replace(" ()", "")) from None

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sopilib.errors import SopiError
+from sopilib.errors import SopiError, sentence
 from sopilib.live import COMMANDS
 from sopilib.live.commands import Command
 from sopilib.osc.announce import Announcement
@@ -177,7 +177,7 @@ class Server:
                 for request in self._pace(instance).due(now):
                     self._act(instance, request)
             except Exception as e:  # a fault of one is none of the others
-                self._troubles.add("fault", f"instance {instance.number}: {_sentence(e)}")
+                self._troubles.add("fault", f"instance {instance.number}: {sentence(e)}")
         self._echo(now)
         self._outbox.flush(now)
         self._troubles.tell(now)
@@ -191,7 +191,7 @@ class Server:
                 self._hear(sender, len(packet))
                 self._packet(packet, sender)
             except Exception as e:
-                line = _sentence(e)
+                line = sentence(e)
                 self._troubles.add("malformed", f"{line} (from {sender[0]})")
                 self._outbox.put(sender, f"/{ROOT}/error", (line,), time.monotonic())
 
@@ -272,7 +272,7 @@ class Server:
             self._tell(sender, instance, before)
 
     def _refuse(self, sender: Target, address: str, who: str, error: Exception) -> None:
-        line = f"{address}: {_sentence(error)}"
+        line = f"{address}: {sentence(error)}"
         self._troubles.add("wrong", f"{line} (from {sender[0]})")
         self._outbox.put(sender, f"/{who}/error", (line,), time.monotonic())
 
@@ -366,17 +366,6 @@ def pace(command: Command, arguments: Sequence[Any]) -> int | None:
         return NAMES
     knob = any(a.kind in ("float", "level", "sound", "message") for a in controls(command))
     return None if knob else ACTS
-
-
-def _sentence(error: Exception) -> str:
-    """What is wrong, in one line."""
-    words = " ".join(str(error).split())
-    if isinstance(error, OSError):
-        return error.strerror or words or "it can't be read or written"
-    ours = isinstance(error, SopiError | RuntimeError | ValueError)
-    if ours and not isinstance(error, RecursionError | UnicodeError):
-        return words
-    return f"it can't be done ({type(error).__name__}{': ' * bool(words)}{words})"
 
 
 def _answer_addresses(address: str, instance: Instance, name: str) -> list[str]:

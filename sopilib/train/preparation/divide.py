@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sopilib.errors import SopiError
+from sopilib.names import is_named
 from sopilib.train.preparation.dataset import PARTS, Stretch
 from sopilib.train.preparation.options import Preparation, amount
 
@@ -45,7 +46,8 @@ def _named(
     free = list(range(len(files)))
     for part, patterns in (("validation", options.validation_files), ("test", options.test_files)):
         for pattern in patterns:
-            fits = [k for k in free if Path(Path(names[k]).name).match(pattern) or Path(names[k]).match(pattern)]
+            fits = [k for k in free if pattern in (names[k], Path(names[k]).name)]
+            fits = fits or [k for k in free if is_named(Path(names[k]).name, pattern) or Path(names[k]).match(pattern)]
             if not fits:
                 raise SopiError(f"{part}_files: {pattern!r} fits none of the files")
             parts[part] += [s for k in fits for s in files[k]]

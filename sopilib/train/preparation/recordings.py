@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,36 +10,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from sopilib.errors import SopiError
-from sopilib.sound import read_sound, resample
+from sopilib.errors import TROUBLES, SopiError, sentence
+from sopilib.names import escaped, shown, unescaped
+from sopilib.sound import find_audio, read_sound, resample
 from sopilib.train.preparation.dataset import HOP, Stretch
 from sopilib.train.preparation.options import Preparation
 
-SUFFIXES = {
-    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64"),
-    *(".rf64", ".m4a", ".aac", ".mp4", ".wma", ".webm", ".mkv"),  # from here through ffmpeg
-}
-"""The kinds of files that are looked for in folders. What is named itself may be of any kind."""
-
-
-def find_audio(paths: Sequence[str | Path]) -> list[Path]:
-    """Finds the sound files that are named, lie in folders that are named, or fit patterns. Each is there once; those
-    of a folder are sorted by name. Raises SopiError if there are none, or a name means nothing."""
-    found: list[Path] = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-        elif path.is_file():
-            found.append(path)
-        elif fits := sorted(glob.glob(str(path), recursive=True)):
-            found += [Path(p) for p in fits]
-        else:
-            raise SopiError(f"{path}: no such file or folder, expected audio to train on")
-    found = list(dict.fromkeys(found))
-    if not found:
-        kinds = ", ".join(sorted(SUFFIXES))
-        raise SopiError(f"no audio found in {', '.join(map(str, paths))}, expected {kinds} files")
-    return found
+__all__ = ["Recordings", "append", "find_audio", "read_recordings"]
 
 
 @dataclass
@@ -69,8 +45,9 @@ def read_recordings(files: Sequence[Path], audio: Path, options: Preparation) ->
         for path in files:
             try:
                 sound, rate = _read(path, options)
-            except SopiError as e:
-                out.sources.append({"file": str(path), "left_out": str(e).removeprefix(f"{path}: ")})
+                digest = _digest(path)
+            except TROUBLES as e:
+                out.sources.append({"file": escaped(path), "left_out": shown(sentence(e).removeprefix(f"{path}: "))})
                 continue
             offset = float(sound.mean(dtype=np.float64))
             if not options.keep_dc:
@@ -80,15 +57,15 @@ def read_recordings(files: Sequence[Path], audio: Path, options: Preparation) ->
             out.used.append(str(path))
             out.sources.append(
                 {
-                    "file": str(path),
-                    "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                    "file": escaped(path),
+                    "sha256": digest,
                     "seconds": round(len(sound) / options.sample_rate, 3),
                     "rate": rate,
                     "dc": offset,
                 }
             )
     if not out.used:
-        why = "; ".join(f"{Path(s['file']).name}: {s['left_out']}" for s in out.sources[:3])
+        why = "; ".join(f"{Path(unescaped(s['file'])).name}: {s['left_out']}" for s in out.sources[:3])
         raise SopiError(f"none of {len(files)} file(s) could be read ({why})")
     return out
 
@@ -102,6 +79,15 @@ def _read(path: Path, options: Preparation) -> tuple[np.ndarray, int]:
     if not np.isfinite(sound).all():
         raise SopiError(f"{path}: holds values that are no numbers")
     return sound, rate
+
+
+def _digest(path: Path) -> str:
+    """The SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def append(file: BinaryIO, sound: np.ndarray) -> None:

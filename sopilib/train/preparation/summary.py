@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sopilib.files import write_whole
+from sopilib.names import shown, unescaped
 from sopilib.train.preparation.dataset import PARTS
 from sopilib.train.preparation.recordings import Recordings
 from sopilib.train.preparation.silence import levels
@@ -33,8 +34,12 @@ def write_summary(folder: Path, read: Recordings, samples: dict[str, int], silen
         f"{len(read.used)} recording(s) at {rate} Hz, gain {20 * np.log10(max(gain, 1e-9)):+.1f} dB: "
         + ", ".join(f"{minutes[p]:.2f} minutes for {p}" for p in PARTS if samples[p] or p == "train"),
         f"dropped: {silent / rate / 60:.2f} minutes of silence, {len(read.left_out)} file(s) that could not be read",
-        *(f"  left out: {s['file']}: {s['left_out']}" for s in read.left_out),
-        *(f"  had a DC offset of {s['dc']:+.3f}: {s['file']}" for s in read.sources if abs(s.get("dc", 0)) > 0.01),
+        *(f"  left out: {shown(unescaped(s['file']))}: {s['left_out']}" for s in read.left_out),
+        *(
+            f"  had a DC offset of {s['dc']:+.3f}: {shown(unescaped(s['file']))}"
+            for s in read.sources
+            if abs(s.get("dc", 0)) > 0.01
+        ),
         *_histogram(20 * np.log10(np.maximum(levels(audio, (0, len(audio)), rate), 1e-6))),
     ]
     write_whole(folder / "summary.txt", ("\n".join(lines) + "\n").encode())
