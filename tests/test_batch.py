@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 from test_engine import SHAPES, close, some_codes
 
-from sopilib import Config, Engine, Model, SopiError
+from sopilib import Config, Engine, Model, SopiError, checkpoint, cli
 from sopilib.engine.batch import coins
 from sopilib.engine.reference import coin
 from sopilib.score import likelihood
@@ -118,3 +119,26 @@ def test_in_half_precision_the_model_stays_the_same() -> None:
 def test_what_cannot_be_is_said_in_one_sentence(options: dict[str, Any], said: str) -> None:
     with pytest.raises(SopiError, match=said):
         Engine(Model.random(Config(frame_sizes=[4], dim=8)), **options)
+
+
+def test_doctor_checks_a_device_and_says_what_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint.save(Model.random(Config(frame_sizes=[4, 16], dim=16, mlp_dim=16)), tmp_path / "m.safetensors")
+    command = ["doctor", "--gpu", "cpu", "--model", str(tmp_path / "m.safetensors")]
+    assert cli.main(command) == 0
+    said = capsys.readouterr().out
+    assert said.count("  ok ") == said.count("\n") == 8
+    for words in (
+        "random numbers are those of every engine: 32 of 32",
+        "no code: 384 of 384",
+        "f32 draws",
+    ):
+        assert words in said
+    monkeypatch.setattr("sopilib.engine.batch.GAMMA", 1)  # a device that multiplies wrongly
+    assert cli.main(command) == 1
+    said = capsys.readouterr().out
+    assert "WRONG    random numbers" in said and "WRONG    f32 draws" in said and "ok       f32 predicts" in said
+    if not torch.cuda.is_available():
+        assert cli.main(["doctor", "--gpu", "cuda"]) == 1
+        assert "device is 'cuda', which torch" in capsys.readouterr().err

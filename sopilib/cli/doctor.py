@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sopilib import library
+from sopilib import Config, Model, library, load
+from sopilib.errors import SopiError
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,23 @@ def _real_time_priority() -> str | None:
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds `sopi doctor` and its options."""
     parser = commands.add_parser("doctor", help="what is missing on this machine, and how to get it")
+    parser.add_argument(
+        "--gpu",
+        nargs="?",
+        const="",
+        metavar="DEVICE",
+        help="check that takes can be made on the GPU: what it computes against the native engine, and how fast; DEVICE"
+        " is torch's name for one, such as cuda:1",
+    )
+    parser.add_argument("--model", help="that the GPU is checked with; default: one with random weights")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints what was found and what is missing; returns 0 if nothing that playing needs is missing, else 1."""
+    """Prints what was found and what is missing; returns 0 if nothing that playing needs is missing, else 1. With
+    --gpu: 0 if there is one that computes what it should."""
+    if args.gpu is not None:
+        return _gpu(args.gpu, args.model)
     missing = 0
     for f in findings():
         if f.found is not None:
@@ -103,3 +116,20 @@ def run(args: argparse.Namespace) -> int:
             missing += f.needed_for == "playing"
             print(f"  MISSING  {f.what}, for {f.needed_for}: {f.how}")
     return 1 if missing else 0
+
+
+def _gpu(device: str, name: str | None) -> int:
+    try:
+        from sopilib.engine.batch import best_device
+        from sopilib.engine.check import checks
+    except ImportError as e:
+        raise SopiError(f"a GPU needs PyTorch ({e}): pip install 'sopilib[train]'") from None
+    device = device or best_device()
+    if not device:
+        raise SopiError("torch sees no GPU here: takes are made by the processor, and --gpu cpu checks the rest")
+    shape = Config(frame_sizes=[16, 64], dim=64 if device == "cpu" else 512, mlp_dim=128)
+    wrong = 0
+    for check in checks(load(name) if name else Model.random(shape), device):
+        wrong += not check.well
+        print(f"  {'ok      ' if check.well else 'WRONG   '} {check.what}: {check.found}", flush=True)
+    return 1 if wrong else 0
