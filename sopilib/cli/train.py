@@ -69,8 +69,9 @@ def run(args: argparse.Namespace) -> int:
     folder: Path = args.output
     group = Group.join(machine.device(args.device or "auto"))
     try:
-        work = run_folder.open_run(folder, _wanted(args), group)
-        why = work.train()
+        with run_folder.alone(folder, group):
+            work = run_folder.open_run(folder, _wanted(args), group)
+            why = work.train()
     finally:
         group.leave()
     if group.rank:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sopilib.errors import SopiError
+from sopilib.locks import one_process
+
+if TYPE_CHECKING:
+    from sopilib.train.tune import Search
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,16 +41,29 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> int:
     """Searches until all trials are done; returns the exit status, 130 after Ctrl-C. Raises SopiError."""
-    from sopilib.train.prepare import Dataset, Preparation, is_dataset, prepare
-    from sopilib.train.settings import PRESETS, read_values
-
     if args.trials < 1 or args.samples <= 0:
         raise SopiError("expected --trials of at least 1 and --samples above 0")
     try:
-        from sopilib.train.tune import Search, refuse_others
+        from sopilib.train.tune import refuse_others
     except ImportError as e:
         raise SopiError(f"tuning needs PyTorch and Optuna ({e}): pip install 'sopilib[train,tune]'") from None
     refuse_others(args.output)
+    with one_process(args.output, "sopi tune"):
+        search = _search(args)
+        try:
+            search.run(args.trials)
+        except KeyboardInterrupt:
+            print(f"stopped; the same command goes on. {search.table()}")
+            return 130
+    return 0
+
+
+def _search(args: argparse.Namespace) -> Search:
+    """The search in its folder, on the data set that is named, or else a new one there."""
+    from sopilib.train.prepare import Dataset, Preparation, is_dataset, prepare
+    from sopilib.train.settings import PRESETS, read_values
+    from sopilib.train.tune import Search
+
     made = args.output / "dataset"
     if len(args.audio) == 1 and is_dataset(args.audio[0]):
         dataset = Dataset(args.audio[0])
@@ -57,10 +75,4 @@ def run(args: argparse.Namespace) -> int:
         "sample_rate": dataset.sample_rate,
     }
     space = read_values(args.search) if args.search else None
-    search = Search(args.output, dataset, base, space, round(args.samples * 1e6), args.sampler, args.seed, args.ray)
-    try:
-        search.run(args.trials)
-    except KeyboardInterrupt:
-        print(f"stopped; the same command goes on. {search.table()}")
-        return 130
-    return 0
+    return Search(args.output, dataset, base, space, round(args.samples * 1e6), args.sampler, args.seed, args.ray)

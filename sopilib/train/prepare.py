@@ -20,6 +20,7 @@ import numpy as np
 
 from sopilib.errors import SopiError
 from sopilib.files import whole_folder, write_whole
+from sopilib.locks import one_process
 from sopilib.sound import resample
 from sopilib.train import features as feature_curves
 from sopilib.train.features import Curves
@@ -46,7 +47,7 @@ def prepare(paths: Sequence[str | Path], output: str | Path, options: Preparatio
         raise SopiError(f"{output} exists already: give another name, or remove it")
     files = find_audio(paths)
     try:
-        with whole_folder(output) as half:
+        with one_process(output, "sopi prepare", beside=True), whole_folder(output) as half:
             _build(half, files, options)
     except OSError as e:
         raise SopiError(f"{output}: could not be written ({e.strerror or e})") from None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from sopilib import checkpoint
 from sopilib.errors import SopiError
 from sopilib.files import holds_others, write_whole
+from sopilib.locks import one_process
 from sopilib.model import Config, Model
 from sopilib.train import state
 from sopilib.train.coding import fitted
@@ -81,6 +83,23 @@ def write(folder: Path, beginning: Beginning) -> None:
         write_whole(folder / NAME, (json.dumps(values, indent=1) + "\n").encode())
     except OSError as e:
         raise SopiError(f"{folder / NAME}: could not be written ({e.strerror or e})") from None
+
+
+@contextmanager
+def alone(folder: Path, group: Group) -> Iterator[None]:
+    """Keeps other trainings out of the run in `folder` for as long as the block takes. All processes of `group` call
+    this together. Raises SopiError if another one works there."""
+    with ExitStack() as stack:
+        refused = None
+        if group.rank == 0:
+            try:
+                stack.enter_context(one_process(folder, "sopi train"))
+            except SopiError as e:
+                refused = str(e)
+        refused = group.gather(refused)[0]
+        if refused:
+            raise SopiError(refused)
+        yield
 
 
 def open_run(folder: Path, wanted: Wanted, group: Group, say: Callable[[str], None] = print) -> Run:
