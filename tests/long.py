@@ -3,7 +3,8 @@
 A piece is a command: all tests of one file that are marked `long`, some thousands of broken checkpoints, a sanitizer,
 or a bench with so little to do that it only shows that it still runs. Of each it is known how long it takes on two
 quiet cores; how much longer it takes on this machine is learnt from the pieces that have run. A piece that would end
-after the budget is not begun, and is listed in the end as not run. What runs and fails, fails.
+after the budget is not begun, and is listed in the end as not run. Fuzzers share the time that is left. What runs and
+fails, fails.
 """
 
 from __future__ import annotations
@@ -17,7 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "fuzz")]
+
+from targets import TARGETS  # noqa: E402
+
 BENCH = "tests/bench"
+FUZZED = 600  # s for which each target is fuzzed
+SHORTEST = 20  # s for which it is worth it
+AROUND = 15  # s that it takes beside that
+SECONDS = "{seconds}"  # in a command: how long it shall last
 
 
 @dataclass
@@ -50,6 +59,13 @@ def pieces() -> list[Piece]:
         python("bench: import", 20, f"{BENCH}/bench_import.py", "--layers", "1", "--dim", "128"),
         python("bench: training", 20, f"{BENCH}/training.py", "--steps", "1", "--dim", "64", "--seq-len", "128"),
     ]
+
+
+def fuzzers() -> list[Piece]:
+    """They run last, for ten minutes each, or for equal shares of the time that is left."""
+    found = [python(f"fuzzing: {name}", FUZZED, "tests/fuzz/fuzz.py", name, "--seconds", SECONDS) for name in TARGETS]
+    native = ["make", "--no-print-directory", f"-j{os.cpu_count()}", "-C", "tests/native", "fuzz"]
+    return [*found, Piece("fuzzing: stream", FUZZED, [*native, f"SECONDS={SECONDS}"])]
 
 
 def files_with_long_tests() -> list[str]:
@@ -93,6 +109,17 @@ def main() -> int:
         told.append(f"{'passed' if well else 'FAILED':9} {piece.name}: {took:.0f} s")
         expected, spent = expected + piece.seconds, spent + took
         slowness = spent / expected
+    lasting = [piece for piece in fuzzers() if args.only in piece.name]
+    for i, piece in enumerate(lasting):
+        share = (args.budget - (time.monotonic() - began)) / (len(lasting) - i)
+        seconds = int(min(piece.seconds, share - AROUND))
+        if seconds < SHORTEST:
+            told.append(f"not run   {piece.name}: {share:.0f} s are left for it")
+            continue
+        command = [word.replace(SECONDS, str(seconds)) for word in piece.command]
+        well, took = run(Piece(piece.name, seconds, command), 600 + 10 * seconds)
+        failed |= not well
+        told.append(f"{'passed' if well else 'FAILED':9} {piece.name}: {took:.0f} s")
     print("\n" + "\n".join(told))
     return int(failed)
 

@@ -55,6 +55,7 @@ def test_what_we_write_others_read_and_what_they_write_we_read():
     assert OscMessage(encode("/a/b", *values)).params == list(values)
     assert decode(message("/a/b", *values).dgram) == [(None, "/a/b", values)]
     assert decode(encode("/a")) == [(None, "/a", ())]
+    assert decode(encode("/a", 1e300)) == [(None, "/a", (1e300,))]
     assert decode(b"/a\0\0") == [(None, "/a", ())]
 
 

@@ -177,6 +177,14 @@ def test_every_way_to_train_learns(dataset: Dataset, tmp_path: Path, options: li
     assert bits[-1] < bits[0]
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"frame_sizes": 32}, {"emphasis_hz": "high"}, {"emphasis_hz": 414, "sample_rate": "x"}]
+)
+def test_a_file_of_options_with_a_value_of_the_wrong_kind_is_one_sentence(wrong: dict[str, object]) -> None:
+    with pytest.raises(SopiError, match=next(iter(wrong))):
+        from_values(wrong)
+
+
 def test_every_preset_is_a_model_and_a_way_to_train() -> None:
     for name, (_, values) in PRESETS.items():
         config, settings = from_values(values)

@@ -121,7 +121,9 @@ class Snapshots:
                         if name in ARRAYS or f"{slot}.{name}" in file.keys()  # noqa: SIM118
                     }
                     model.check_codes(arrays["history"])
-                    loaded[int(slot)] = _native.Snapshot.of(int(position), **arrays), model
+                    if type(position) is not int or not 0 <= position < 2**31:
+                        raise SopiError(f"damaged: the position of slot {slot} is {position!r}")
+                    loaded[int(slot)] = _native.Snapshot.of(position, **arrays), model
         except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as e:
             if isinstance(e, SopiError):
                 raise

@@ -93,6 +93,9 @@ class Config:
 
     def __post_init__(self) -> None:
         set_, need = object.__setattr__, _need
+        for name in ("frame_sizes", "emphasis", "sample_relu"):
+            value = getattr(self, name)
+            need(isinstance(value, list | tuple), f"{name} is {value!r}, expected a list")
         set_(self, "rnn_type", str(self.rnn_type).lower())
         set_(self, "frame_sizes", [int(n) for n in self.frame_sizes])
         set_(self, "emphasis", [float(a) for a in self.emphasis if a != 0])

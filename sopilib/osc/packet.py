@@ -7,6 +7,7 @@ packets here but doesn't read them. https://opensoundcontrol.stanford.edu/spec-1
 
 from __future__ import annotations
 
+import math
 import struct
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ LONGEST = 16384  # bytes of a packet
 DEEPEST = 8  # bundles within bundles
 LONGEST_ADDRESS = 255
 MOST_ARGUMENTS = 64
+LARGEST_FLOAT = (2 - 2**-23) * 2.0**127  # of 32 bits
 
 IMMEDIATELY = 1
 NTP_TO_UNIX = 2_208_988_800  # s from 1900 to 1970
@@ -52,11 +54,15 @@ def decode(packet: bytes) -> list[Message]:
 
 
 def encode(address: str, *values: Any) -> bytes:
-    """A message of ints, floats, bools and strings. An int is written with as many bits as it needs."""
+    """A message of ints, floats, bools and strings. A number is written with as many bits as it needs."""
     builder = OscMessageBuilder(address)
     for value in values:
-        number = isinstance(value, float) or (isinstance(value, int) and -(2**63) <= value < 2**63)
-        builder.add_arg(value if number else str(value).encode("utf-8", "replace").replace(b"\0", b"").decode())
+        if isinstance(value, float):
+            builder.add_arg(value, "d" if LARGEST_FLOAT < abs(value) < math.inf else "f")
+        elif isinstance(value, int) and -(2**63) <= value < 2**63:
+            builder.add_arg(value)
+        else:
+            builder.add_arg(str(value).encode("utf-8", "replace").replace(b"\0", b"").decode())
     return builder.build().dgram
 
 

@@ -190,6 +190,8 @@ def from_values(values: Mapping[str, Any], model: Config | None = None) -> tuple
     corner = values.pop("emphasis_hz", None)
     if corner and "emphasis" not in values:
         rate = values.get("sample_rate", Config.sample_rate if model is None else model.sample_rate)
+        if not all(isinstance(x, int | float) and x > 0 for x in (corner, rate)):
+            raise SopiError(f"emphasis_hz is {corner!r} at sample_rate {rate!r}, expected two numbers above 0")
         values["emphasis"] = [math.exp(-2 * math.pi * corner / rate)]
     settings = {name: value for name, value in values.items() if name in how}
     what = {name: value for name, value in values.items() if name not in how}
@@ -198,10 +200,9 @@ def from_values(values: Mapping[str, Any], model: Config | None = None) -> tuple
             if name != "seq_len" and Config.from_dict({**model.to_dict(), name: value}) != model:
                 raise SopiError(f"{name} is {value!r}, but the model to go on with has {getattr(model, name, None)!r}")
         what = {**model.to_dict(), "emb_size": 0, **{k: v for k, v in what.items() if k == "seq_len"}}
-    elif "seq_len" not in what and "frame_sizes" in what:
-        lookback = max(what["frame_sizes"])
-        what["seq_len"] = max(1, Config.seq_len // lookback) * lookback
     config = Config.from_dict(what)
+    if model is None and "seq_len" not in what:
+        config = dataclasses.replace(config, seq_len=max(1, Config.seq_len // config.lookback) * config.lookback)
     if config.seq_len % config.lookback:
         raise SopiError(f"seq_len is {config.seq_len}, expected a multiple of the largest frame, {config.lookback}")
     return config, Settings(**settings)
