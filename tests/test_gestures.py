@@ -14,6 +14,7 @@ from stream_player import Playing, Sine, render, start
 
 import sopilib
 from sopilib.native._native import Envelope, PySource, Snapshot, TrapDetector
+from sopilib.score.stillness import movement
 from sopilib.sound import resample
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -470,8 +471,8 @@ def test_models_that_cannot_write_one_music_are_mixed_and_it_is_told(make):
 # ---------------------------------------------------------------- traps
 
 
-def trap_in(sound, rate=16000):
-    detector = TrapDetector(rate)
+def trap_in(sound, rate=16000, still=()):
+    detector = TrapDetector(rate, *still)
     for begin in range(0, len(sound), 1000):
         detector.feed(np.ascontiguousarray(sound[begin : begin + 1000], np.float32))
     return detector.trap
@@ -496,6 +497,90 @@ def test_traps_are_told_from_music(rate):
 def test_real_music_is_no_trap():
     sound, rate = soundfile.read(FIXTURES / "tabla_held_out.flac", dtype="float32")
     assert trap_in(sound[: 20 * rate], rate) == ""
+
+
+def hum(seconds, rate, chance):
+    """As the drums hum where they are caught: noise from 60 to 250 Hz."""
+    noise = np.fft.rfft(chance.standard_normal(seconds * rate))
+    hz = np.fft.rfftfreq(seconds * rate, 1 / rate)
+    noise[(hz < 60) | (hz > 250)] = 0
+    return 2 * np.fft.irfft(noise)
+
+
+def strokes(seconds, rate, chance):
+    """Eight a second, each of which dies away."""
+    t = np.arange(seconds * rate) / rate
+    return 0.3 * chance.standard_normal(len(t)) * np.exp(-30 * (t % 0.125))
+
+
+@pytest.mark.parametrize("rate", [16000, 32000, 44100])
+def test_a_hum_that_never_ends_is_a_drone_for_models_that_say_how_still_their_recordings_are(rate):
+    chance = np.random.default_rng(1)
+    still = (5.0, 3.0)
+    assert trap_in(hum(6, rate, chance), rate, still) == "drone"
+    assert trap_in(hum(4, rate, chance), rate, still) == "", "no longer than the recordings' longest by half"
+    assert trap_in(hum(6, rate, chance), rate) == "", "as ever, for models that don't say it"
+    assert trap_in(strokes(6, rate, chance), rate, still) == ""
+    again = np.concatenate([hum(6, rate, chance), strokes(2, rate, chance)])
+    assert trap_in(again, rate, still) == "", "out of it again"
+    assert trap_in(np.zeros(6 * rate), rate, still) == "silence", "which is no drone"
+
+
+@pytest.mark.parametrize("rate", [16000, 32000, 44100, 8000])
+def test_the_guard_measures_movement_as_the_readable_measure_does(rate):
+    chance = np.random.default_rng(2)
+    sound = np.concatenate([hum(3, rate, chance), strokes(1, rate, chance), np.zeros(3 * rate)]).astype(np.float32)
+    detector = TrapDetector(rate, 5.0, 3.0)
+    step = round(0.05 * (rate // -(-rate // 16000))) * -(-rate // 16000)
+    native = []
+    for at in range(0, len(sound) - step + 1, step):
+        detector.feed(sound[at : at + step])
+        native.append(detector.movement)
+    readable = np.nan_to_num(movement(sound, rate), nan=-1)
+    assert native[:39] == [-1] * 39
+    np.testing.assert_allclose(native[39:], readable[: len(native) - 39], atol=1e-4)
+    assert readable[0] < 4 and readable.max() > 10 and readable[-1] == -1
+
+
+@pytest.mark.parametrize("name", ["drums", "piano", "tabla", "voice"])
+def test_what_a_model_was_kept_from_is_no_trap(name):
+    """The whole corpora were tried once, too: no drone in 64 minutes."""
+    model = sopilib.load(name)
+    sound, rate = soundfile.read(FIXTURES / f"{name}_held_out.flac", dtype="float32")
+    assert trap_in(sound, rate, model.stillness) == ""
+
+
+def droning_model(models):
+    """One that only ever hisses, and louder at a higher temperature; it says that its recordings move more."""
+    model = sopilib.Model.random(sopilib.Config(frame_sizes=[4, 16], dim=16, mlp_dim=16), seed=3)
+    model.weights["sample.layer1.bias"][model.config.q_zero] += 6
+    model.about["stillness"] = {"below": 15.0, "longest": 1.0}
+    (models / "droning").mkdir(exist_ok=True)
+    sopilib.checkpoint.save(model, models / "droning" / "droning.safetensors")
+
+
+@pytest.mark.parametrize("how", ["warn", "nudge", "reprime"])
+def test_a_guard_does_the_same_about_a_drone(make, models, how):
+    droning_model(models)
+
+    def take(how, pieces):
+        performer, told = playing(make, ("guard", how), ("load", "droning"), ("temperature", 0.6))
+        out = np.concatenate([performer.read(n)[0] for n in pieces])
+        performer.poll()
+        return out, told
+
+    plain, nothing = take("off", [14 * 16000])
+    guarded, told = take(how, [14 * 16000])
+    traps = lines(told, "trap")
+    assert not lines(nothing, "trap")
+    assert set(traps) == {(1, "drone")}
+    assert np.array_equal(guarded, take(how, 14 * [15999] + [14])[0]), "at the same sample, however it is read"
+    assert np.array_equal(guarded[: 4 * 16000], plain[: 4 * 16000]), "four seconds are no drone yet"
+    if how == "nudge":
+        assert guarded[6 * 16000 :].std() > 1.2 * plain[6 * 16000 :].std()
+    else:
+        assert len(traps) == {"warn": 1, "reprime": 3}[how], "it goes back again and again"
+        assert np.array_equal(guarded, plain) == (how == "warn")
 
 
 def quiet_model(models):

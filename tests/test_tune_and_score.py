@@ -74,7 +74,7 @@ def test_score_says_what_the_engine_says(model: Path, tmp_path: Path, capsys: py
     assert (f32["samples"], f32["precision"], int8["precision"]) == (RATE, "f32", "int8")
     assert 0 <= f32["accuracy"] <= 1
     assert cli.main([*command[:3], "--from", "9"]) == 1
-    assert "nothing between --from and --to" in capsys.readouterr().err
+    assert "is 4.0 s long, and has no sound from 9 s on" in capsys.readouterr().err
 
 
 def test_score_compares_what_a_model_makes(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from sopilib.checkpoint import native
-from sopilib.checkpoint.native import save
+from sopilib.checkpoint.native import save, say_about
 from sopilib.errors import SopiError, SopiWarning, one_line
 from sopilib.library import find
 from sopilib.model import Model
 
-__all__ = ["load", "save"]
+__all__ = ["load", "save", "say_about"]
 
 
 def _warn(text: str) -> None:

@@ -56,6 +56,22 @@ def save(model: Model, path: str | Path, precision: str = "float32", *, overwrit
         raise SopiError(f"{path}: could not be written ({e})") from None
 
 
+def say_about(path: Path, about: dict[str, Any]) -> None:
+    """Puts another `about` into a file that `save` wrote. Its weights stay as they are, byte for byte. Raises SopiError
+    if it is no such file, or can't be written."""
+    load(path)
+    content = path.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"]["about"] = json.dumps(about)
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # so that the weights stay aligned
+    try:
+        write_whole(path, struct.pack("<Q", len(text)) + text + content[8 + length :])
+    except OSError as e:
+        raise SopiError(f"{path}: could not be written ({e.strerror or e})") from None
+
+
 def recognise(path: Path) -> bool:
     """Whether `path` is a .safetensors file, of whatever content: by its suffix, or else by its first bytes."""
     if path.suffix == ".safetensors":

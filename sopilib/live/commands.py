@@ -260,8 +260,8 @@ COMMANDS: dict[str, Command] = {
         Command(
             "guard",
             (Argument("how", "choice", usual="off", choices=("off", "warn", "nudge", "reprime")),),
-            "When a voice is caught in silence, a tone or a loop for two seconds: tells it, raises its temperature, "
-            "or goes back to where it was well.",
+            "When a voice is caught in silence, a tone, a loop or a drone: tells it, raises its temperature, or goes "
+            "back to where it was well.",
             query=True,
             kept=11,
             native=("guard",),
@@ -430,7 +430,7 @@ STATUS: dict[str, str] = {
     "primed": "name, milliseconds: the model has heard this sound and goes on from it",
     "playing": "0 or 1",
     **{c.name: c.values for c in COMMANDS.values() if c.query or c.voice or c.says},
-    "trap": "voice; silence, tone or loop: it is caught in it",
+    "trap": "voice; silence, tone, loop or drone: it is caught in it",
     "recorded": "file, seconds: it is closed",
     "level": "peak in dB (0: full scale)",
     "rtf": "seconds of sound made in one second of work",

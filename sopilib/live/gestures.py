@@ -200,7 +200,7 @@ def listen(p: Performer, at: Arrival, on: int, meanwhile: str) -> None:
 
 
 def guard(p: Performer, at: Arrival, how: str) -> None:
-    """What is done about a voice that is caught in silence, a tone or a loop."""
+    """What is done about a voice that is caught in silence, a tone, a loop or a drone."""
     p.state.set("guard", how)
     p.music.set_guard(at.t)
     p.remember("guard", how)

@@ -189,7 +189,8 @@ class Music:
         guard = None
         if how != "off":
             place = COMMANDS["guard"].arguments[0].choices.index(how) - 1
-            guard = _native.Guard(place, self.engine.config.sample_rate, self.engine.voices)
+            still = self.engine.model.stillness or ()
+            guard = _native.Guard(place, self.engine.config.sample_rate, self.engine.voices, *still)
         self._stream.post("guard", t, guard)
 
     def listen(self, t: int, meanwhile: str) -> None:

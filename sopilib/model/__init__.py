@@ -2,6 +2,6 @@
 torch."""
 
 from sopilib.model.config import Config
-from sopilib.model.weights import Model, frame_table, shapes
+from sopilib.model.weights import Model, Stillness, frame_table, shapes
 
-__all__ = ["Config", "Model", "frame_table", "shapes"]
+__all__ = ["Config", "Model", "Stillness", "frame_table", "shapes"]

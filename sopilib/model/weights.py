@@ -25,7 +25,7 @@ F = features.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,15 @@ from sopilib.model.quantise import Codes, Floats
 Array = NDArray[Any]
 PLAY = {"temperature": (0.01, 5.0), "rest": (0.0, 5.0), "rest-level": (-90.0, 0.0), "min-p": (0.0, 1.0)}
 """What a model's file may say of how it is best played, by the names of messages, and from where to where."""
+
+
+class Stillness(NamedTuple):
+    """How still the recordings of a model ever are, as `sopilib.score.stillness` finds it."""
+
+    below: float
+    """dB: two seconds in which less moves are still."""
+    longest: float
+    """Seconds that the recordings stay so."""
 
 
 def shapes(config: Config) -> dict[str, tuple[int, ...]]:
@@ -185,6 +194,15 @@ class Model:
         found = said if isinstance(said, dict) else {}
         numbers = {name: found[name] for name in PLAY if isinstance(found.get(name), (int, float))}
         return {name: float(x) for name, x in numbers.items() if PLAY[name][0] <= x <= PLAY[name][1]}
+
+    @property
+    def stillness(self) -> Stillness | None:
+        """How still its recordings ever are, if its file says so: `about["stillness"]`, {"below": dB, "longest": s}.
+        None, too, where these are no such numbers."""
+        said = self.about.get("stillness")
+        values = [said.get(name) for name in Stillness._fields] if isinstance(said, dict) else []
+        found = [float(x) for x in values if isinstance(x, (int, float)) and 0 <= x <= 3600]
+        return Stillness(*found) if len(found) == 2 and found[0] > 0 else None
 
     @property
     def parameters(self) -> int:

@@ -2,6 +2,7 @@
 
 from sopilib.score.likelihood import Likelihood, bits_per_sample, likelihood
 from sopilib.score.sound import compare, describe, failures, log_mel_distance, mel_power, tones
+from sopilib.score.stillness import longest_still, stillness
 
 __all__ = [
     "Likelihood",
@@ -11,6 +12,8 @@ __all__ = [
     "failures",
     "likelihood",
     "log_mel_distance",
+    "longest_still",
     "mel_power",
+    "stillness",
     "tones",
 ]

@@ -55,6 +55,8 @@ def provenance(
         },
         "data": {"preparation": dataset.about["preparation"], "gain": dataset.about["gain"]},
     }
+    if dataset.stillness is not None:
+        about["stillness"] = dataset.stillness._asdict()
     if config.features:
         about["features"] = dataset.about["features"]
     if origin is not None:

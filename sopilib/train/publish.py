@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from sopilib import Engine, Model, checkpoint, render, sound
 from sopilib.checkpoint.native import is_model
 from sopilib.errors import SopiError
 from sopilib.files import refuse_foreign, write_whole
-from sopilib.score import describe, likelihood, log_mel_distance, tones
+from sopilib.score import describe, likelihood, log_mel_distance, stillness, tones
 from sopilib.train.pictures import spectrograms
 from sopilib.train.prepare import Dataset, find_audio
 
@@ -65,6 +66,8 @@ def publish(run: Path, output: Path, words: Words, audio: list[str], overwrite: 
     try:
         output.mkdir(parents=True, exist_ok=True)
         held_out = [trained.encode(s) for s in held_out_sound]
+        if trained.stillness is None and (still := stillness([corpus], trained.config.sample_rate)):
+            trained = dataclasses.replace(trained, about={**trained.about, "stillness": still._asdict()})
         model, lines = _save(trained, output / f"{name}.safetensors", words, held_out)
         heard, ten = _compare(model, corpus, words.others)
         lines += heard

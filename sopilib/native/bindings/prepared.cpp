@@ -122,17 +122,19 @@ void bind_prepared(nb::module_ &m)
 {
     nb::class_<Player>(m, "Player", "A source with what it takes to hear it in one stream. Made by Stream.player.");
     nb::class_<Listener>(m, "Listener", "A source that is to hear the input of one stream. Made by Stream.listener.");
-    nb::class_<Guard>(m, "Guard", "A guard against silence, a tone and a loop, for one model. It is posted once.")
+    nb::class_<Guard>(m, "Guard",
+                      "A guard against silence, a tone, a loop and a drone, for one model. It is posted once.")
         .def(
             "__init__",
-            [](Guard *self, int how, int sample_rate, int voices) {
+            [](Guard *self, int how, int sample_rate, int voices, double still_below, double still_longest) {
                 if (how < 0 || how > 2 || sample_rate < 1000 || voices < 1)
                     throw std::invalid_argument("Guard: how is 0 to 2");
-                new (self) Guard(Guarding(how), sample_rate, voices);
+                new (self) Guard(Guarding(how), sample_rate, voices, {still_below, still_longest});
             },
-            "how"_a, "sample_rate"_a, "voices"_a,
+            "how"_a, "sample_rate"_a, "voices"_a, "still_below"_a = 0.0, "still_longest"_a = 0.0,
             "how: 0 tells of a trap, 1 raises the temperature of its voice, 2 goes back to where the voice was well. sample_rate, in\n"
-            "Hz, and voices are the model's.");
+            "Hz, and voices are the model's; still_below, in dB, and still_longest, in seconds, are what its file says of how still its\n"
+            "recordings ever are: without them it knows no drones.");
 
     nb::class_<Envelope>(
         m, "Envelope",
@@ -146,16 +148,22 @@ void bind_prepared(nb::module_ &m)
         .def("at", [](const Envelope &e, double time) { return e.at(time); }, "time"_a);
 
     nb::class_<TrapDetector>(m, "TrapDetector",
-                             "Finds silence, a tone or a loop in a sound, as the stream's guard does.")
+                             "Finds silence, a tone, a loop or a drone in a sound, as the stream's guard does.")
         .def(
-            "__init__", [](TrapDetector *self, int sample_rate) { new (self) TrapDetector(sample_rate, 0); },
-            "sample_rate"_a)
+            "__init__",
+            [](TrapDetector *self, int sample_rate, double still_below, double still_longest) {
+                new (self) TrapDetector(sample_rate, 0, {still_below, still_longest});
+            },
+            "sample_rate"_a, "still_below"_a = 0.0, "still_longest"_a = 0.0)
         .def(
             "feed", [](TrapDetector &d, const Line &samples) { d.feed(samples.data(), int(samples.size())); },
             "samples"_a, "Up to half a second.")
         .def_prop_ro(
             "trap", [](const TrapDetector &d) { return std::string(name_of(d.trap())); },
-            "silence, tone or loop, once it has lasted for two seconds; empty: none.");
+            "silence, tone or loop, once it has lasted for two seconds, or drone; empty: none.")
+        .def_prop_ro(
+            "movement", [](const TrapDetector &d) { return d.movement(); },
+            "dB, of the last two seconds that a frame of 50 ms ended; below 0: not known, or silent.");
 
     nb::class_<Snapshot>(m, "Snapshot", "Everything that a source remembers at one moment.")
         .def(nb::init<>(), "Empty, to be posted with `store`.")

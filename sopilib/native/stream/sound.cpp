@@ -215,7 +215,7 @@ void Stream::begin_voice(Player &p, int v) noexcept
 {
     VoiceControls &voice = voices_[v];
     try {
-        if (voice.reprimes && guard_) p.source->restore_voice(v, guard_->well());
+        if (voice.reprimes && guard_) p.source->restore_voice(v, guard_->well(v));
         else p.source->reset_voice(v, voice.seed);
     } catch (const std::exception &e) {
         refuse(e.what());

@@ -2,13 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
 
 namespace sopi {
 
 namespace {
 
-constexpr double kPi = 3.14159265358979323846;
 constexpr double kSilence = 1e-3;   // rms, -60 dB, of what moves
 constexpr double kRepeats = 0.97;   // of its energy comes again
 constexpr int kEnough = 16000;      // Hz at which it looks, at most
@@ -18,25 +16,34 @@ constexpr double kShortest = 0.05;  // s: a loop is at least as long; what repea
 
 const char *name_of(Trap trap) noexcept
 {
-    static const char *const names[] = {"", "silence", "tone", "loop"};
+    static const char *const names[] = {"", "silence", "tone", "loop", "drone"};
     return names[int(trap)];
 }
 
-TrapDetector::TrapDetector(int sample_rate, double phase)
+TrapDetector::TrapDetector(int sample_rate, double phase, Stillness recordings)
     : thinned_((sample_rate + kEnough - 1) / kEnough), rate_(sample_rate / thinned_), since_(int(-0.5 * phase * rate_)),
-      window_(rate_)
+      window_(rate_), fourier_(2 * window_.size()), spectrum_(fourier_.size())
 {
-    size_t size = 1;
-    while (size < 2 * window_.size()) size *= 2;
-    spectrum_.resize(size);
-    for (size_t k = 0; k < size / 2; k++)
-        roots_.push_back(std::polar(1.0f, float(-2 * kPi * double(k) / double(size))));
+    if (recordings.below > 0) still_.emplace(rate_, recordings);
+}
+
+Trap TrapDetector::trap() const noexcept
+{
+    if (count_ >= kLooks) return seen_;
+    return still_ && still_->drone() ? Trap::drone : Trap::none;
+}
+
+Trap TrapDetector::seen() const noexcept
+{
+    if (seen_ != Trap::none) return seen_;
+    return still_ && still_->still() ? Trap::drone : Trap::none;
 }
 
 void TrapDetector::forget() noexcept
 {
     filled_ = since_ = count_ = 0;
     seen_ = Trap::none;
+    if (still_) still_->forget();
 }
 
 int TrapDetector::until_look() const noexcept
@@ -68,6 +75,7 @@ void TrapDetector::take(const float *samples, int n) noexcept
         sum_ += samples[i];
         if (++summed_ < thinned_) continue;
         window_[at_] = sum_ / float(thinned_);
+        if (still_) still_->feed(window_[at_]);
         at_ = at_ + 1 == length() ? 0 : at_ + 1;
         filled_ = std::min(length(), filled_ + 1);
         since_++;
@@ -91,9 +99,9 @@ Trap TrapDetector::look() noexcept
     }
     if (energy < kSilence * kSilence * length) return Trap::silence;
     std::fill(spectrum_.begin() + length, spectrum_.end(), 0.0f);
-    transform();
+    fourier_.transform(spectrum_);
     for (auto &x : spectrum_) x = std::norm(x);
-    transform(); // of a power spectrum, which is even, it is its own inverse but for the size
+    fourier_.transform(spectrum_); // of a power spectrum, which is even, it is its own inverse but for the size
     // Over the part that both share, the lag's energy is about its share of the window's.
     const auto likeness = [&](int lag) { return spectrum_[lag].real() / size / (energy * (length - lag) / length); };
     const int shortest = int(kShortest * rate_);
@@ -106,28 +114,6 @@ Trap TrapDetector::look() noexcept
     for (; lag < shortest; lag++)
         if (likeness(lag) >= kRepeats) return Trap::tone;
     return Trap::loop;
-}
-
-// Radix 2, decimation in time.
-void TrapDetector::transform() noexcept
-{
-    const size_t size = spectrum_.size();
-    for (size_t i = 1, j = 0; i < size; i++) {
-        size_t bit = size >> 1;
-        for (; j & bit; bit >>= 1) j ^= bit;
-        j ^= bit;
-        if (i < j) std::swap(spectrum_[i], spectrum_[j]);
-    }
-    for (size_t half = 1; half < size; half *= 2)
-        for (size_t start = 0; start < size; start += 2 * half)
-            for (size_t k = 0; k < half; k++) {
-                const std::complex<float> a = spectrum_[start + k], w = roots_[k * (size / (2 * half))],
-                                          b = spectrum_[start + k + half];
-                const std::complex<float> c(w.real() * b.real() - w.imag() * b.imag(),
-                                            w.real() * b.imag() + w.imag() * b.real());
-                spectrum_[start + k] = a + c;
-                spectrum_[start + k + half] = a - c;
-            }
 }
 
 } // namespace sopi

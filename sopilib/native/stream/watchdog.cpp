@@ -13,9 +13,10 @@ constexpr double kWell = 1;   // s between two states of voices that are well
 
 } // namespace
 
-Guard::Guard(Guarding how, int sample_rate, int voices) : how_(how), told_(voices, false)
+Guard::Guard(Guarding how, int sample_rate, int voices, Stillness recordings)
+    : how_(how), told_(voices, false), backs_(voices, 0)
 {
-    for (int v = 0; v < voices; v++) detectors_.emplace_back(sample_rate, double(v) / voices);
+    for (int v = 0; v < voices; v++) detectors_.emplace_back(sample_rate, double(v) / voices, recordings);
 }
 
 int Guard::until_look() const noexcept
@@ -40,7 +41,9 @@ void Guard::watch(int voice, const float *samples, int n, uint64_t position, int
     if (how_ == Guarding::nudge) controls.nudged_until = position + uint64_t(std::llround(kNudged * host_rate));
     if (how_ == Guarding::reprime && can_reprime && !controls.reseeds) {
         controls.reseeds = true;
-        controls.reprimes = well_ == 2;
+        controls.reprimes = well_ >= 2;
+        // a drone is seen when it has lasted for about two seconds
+        backs_[voice] = std::min(well_ - 1, trap == Trap::drone ? kKept - 1 : 1);
         controls.reseeds_from = position;
         controls.seed++; // where it was never well: other music
         detector.forget();
@@ -59,15 +62,14 @@ void Guard::keep_well(const Source &source, uint64_t position, int host_rate)
     saved_ = position;
     State now;
     source.save(now);
-    if (well_ < 2) {
-        (well_ ? newer_ : older_) = std::move(now);
+    if (well_ < kKept) { // one more, for a while as the oldest
+        kept_[well_] = well_ ? kept_[well_ - 1] : now;
         well_++;
-        return;
     }
     for (size_t v = 0; v < now.voices.size(); v++) {
-        if (detectors_[v].seen() != Trap::none) continue;
-        std::swap(older_.voices[v], newer_.voices[v]);
-        newer_.voices[v] = std::move(now.voices[v]);
+        if (well_ > 2 && detectors_[v].seen() != Trap::none) continue;
+        for (int k = well_ - 1; k > 0; k--) std::swap(kept_[k].voices[v], kept_[k - 1].voices[v]);
+        kept_[0].voices[v] = std::move(now.voices[v]);
     }
 }
 

@@ -1,4 +1,4 @@
-// The guard over the voices of one model: what it does when a voice is caught in silence, a tone or a loop.
+// The guard over the voices of one model: what it does when a voice is caught in silence, a tone, a loop or a drone.
 #pragma once
 
 #include "source.hpp"
@@ -6,6 +6,7 @@
 #include "stream/trap.hpp"
 #include "stream/voices.hpp"
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <vector>
@@ -16,8 +17,8 @@ enum class Guarding { warn, nudge, reprime };
 
 class Guard {
 public:
-    // Allocates. sample_rate in Hz, voices: of the model.
-    Guard(Guarding how, int sample_rate, int voices);
+    // Allocates. sample_rate in Hz, voices and recordings: of the model.
+    Guard(Guarding how, int sample_rate, int voices, Stillness recordings = {});
 
     int voices() const noexcept { return int(detectors_.size()); }
     bool reprimes() const noexcept { return how_ == Guarding::reprime; }
@@ -33,8 +34,8 @@ public:
     void keep_well(const Source &source, uint64_t position, int host_rate);
     // What it kept is of another source.
     void forget_well() noexcept { well_ = 0; }
-    // Where the voices were well.
-    const State &well() const noexcept { return older_; }
+    // Where a voice that goes back was well: before a trap, which had begun some time before it was noticed.
+    const State &well(int voice) const noexcept { return kept_[backs_[voice]]; }
 
     std::atomic<bool> posted{false}; // a guard is posted once
 
@@ -42,8 +43,10 @@ private:
     const Guarding how_;
     std::vector<TrapDetector> detectors_; // [voices]
     std::vector<bool> told_; // [voices]
-    State newer_, older_; // each voice when it was well, a second or more apart
-    int well_ = 0; // how many of the two there are
+    static constexpr int kKept = 5;
+    std::array<State, kKept> kept_; // each voice when it was well, a second or more apart, the newest first
+    int well_ = 0; // how many of them there are
+    std::vector<int> backs_; // [voices] which of them it goes back to
     uint64_t saved_ = 0; // host position
 };
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sopilib.errors import SopiError
+from sopilib.model import Stillness
+from sopilib.score import stillness
 
 PARTS = ("train", "validation", "test")
 HOP = 64
@@ -50,6 +53,11 @@ class Dataset:
         last = max((a + n for p in PARTS for a, n in self.segments[p]), default=0)
         if last > len(self.audio):
             raise SopiError(f"{folder}: audio.f32 is cut short, prepare it again")
+
+    @cached_property
+    def stillness(self) -> Stillness | None:
+        """How still the part that is trained on ever is, for the model's file. None if it is short or silent."""
+        return stillness([self.audio[a : a + n] for a, n in self.segments["train"]], self.sample_rate)
 
     def seconds(self, part: str) -> float:
         """How many seconds a part has: "train", "validation" or "test"."""
