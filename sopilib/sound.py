@@ -165,6 +165,14 @@ def is_sound(path: Path) -> bool:
     return True
 
 
+def rate_of(path: Path) -> int:
+    """The rate in Hz of a sound file that libsndfile can read. Raises SopiError."""
+    try:
+        return int(soundfile.info(for_library(path)).samplerate)
+    except _Unreadable as e:
+        raise SopiError(f"{path}: not a readable sound file ({one_line(str(e))})") from None
+
+
 # ---------------------------------------------------------------- reading
 
 
@@ -310,18 +318,28 @@ def _au_blocks(ffmpeg: subprocess.Popen[bytes], sound: IO[bytes], channels: int)
 
 
 class NewSound:
-    """A sound file of 24 bits that is being written.
+    """A sound file that is being written.
 
     path      where it is written
     rate      Hz
     channels  1 or more
     name      the name that it is to have, which says its kind, if that isn't `path`
     new       True: there must be no such file yet
+    subtype   how samples are written, as libsndfile calls it; usually 24 bits
 
     All methods raise SopiError with what is wrong: the kind is none that is written here, the disk is full.
     """
 
-    def __init__(self, path: Path, rate: int, channels: int, name: Path | None = None, *, new: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        rate: int,
+        channels: int,
+        name: Path | None = None,
+        *,
+        new: bool = False,
+        subtype: str = "PCM_24",
+    ) -> None:
         self._name = name or path
         kind = kind_of(self._name)
         how = os.O_RDWR | os.O_CREAT | (os.O_EXCL if new else os.O_TRUNC) | getattr(os, "O_CLOEXEC", 0)
@@ -335,16 +353,14 @@ class NewSound:
                 f"{self._name}: {e.strerror}; expected a name such as out.wav in a folder that can be written"
             ) from None
         try:
-            self._file = soundfile.SoundFile(
-                self._descriptor, "w", rate, channels, "PCM_24", format=kind, closefd=False
-            )
+            self._file = soundfile.SoundFile(self._descriptor, "w", rate, channels, subtype, format=kind, closefd=False)
         except _Unreadable as e:
             reason = self._reason(e)
             os.close(self._descriptor)
             raise SopiError(
                 f"{self._name}: {kind} of {channels} channels at {rate} Hz could not be written ({reason})"
             ) from None
-        self.frames = 0
+        self.frames, self.channels = 0, channels
 
     def write(self, block: np.ndarray) -> None:
         """Adds float [n, channels] in [-1, 1]."""

@@ -18,7 +18,7 @@ from stream_player import Playing, render, start
 
 import sopilib
 from sopilib import Config, Engine, Model, SopiError, checkpoint, cli
-from sopilib import render as offline
+from sopilib.engine.blocks import blocks
 from sopilib.live import Performer
 from sopilib.live.course import Request, make_sounds
 from sopilib.live.snapshots import fingerprint
@@ -308,7 +308,7 @@ def test_what_primes_a_model_is_heard_as_it_encodes_it_and_its_music_goes_on_fro
     made = one.read(2000)[0]
     one.close()
     model = sopilib.load("soft")
-    (expected,) = offline.blocks(engine(model), 0.1, 1.0, 0, model.encode(sound))
+    (expected,) = blocks(engine(model), 0.1, 1.0, 0, model.encode(sound))
     assert not lines(told, "error")
     np.testing.assert_array_equal(made[400:1900], expected[0, 80:1580])
 
@@ -396,11 +396,11 @@ def test_a_model_without_emphasis_is_known_by_the_snapshots_of_before() -> None:
 
 def test_rendered_blocks_are_one_take(models: Path) -> None:
     model, heard = sopilib.load("soft"), noise(500)
-    blocks = list(offline.blocks(engine(model, voices=2), 2.5, 1.0, 7))
-    assert [b.shape for b in blocks] == [(2, RATE), (2, RATE), (2, RATE // 2)]
+    made = list(blocks(engine(model, voices=2), 2.5, 1.0, 7))
+    assert [b.shape for b in made] == [(2, RATE), (2, RATE), (2, RATE // 2)]
     whole = model.decode(engine(model, 7, voices=2).generate(2 * RATE + RATE // 2))
-    np.testing.assert_array_equal(np.concatenate(blocks, 1), whole)
-    primed = np.concatenate(list(offline.blocks(engine(model), 0.1, 1.0, 7, model.encode(heard))), 1)
+    np.testing.assert_array_equal(np.concatenate(made, 1), whole)
+    primed = np.concatenate(list(blocks(engine(model), 0.1, 1.0, 7, model.encode(heard))), 1)
     fresh, codes = engine(model, 7), model.encode(heard)[None]
     fresh.prime(codes)
     np.testing.assert_array_equal(

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import sopilib
-from sopilib import Engine, Model, render, sound
+from sopilib import Engine, Model, sound
+from sopilib.engine.blocks import blocks
 from sopilib.score import bits_per_sample, describe, log_mel_distance, tones
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -83,7 +84,7 @@ def test_trained_weights_give_the_references_logits(model: Model, recording: np.
 @pytest.mark.parametrize("temperature", [0.95, 1.0])
 def test_it_sounds_like_its_recordings(model: Model, recordings: dict[str, np.ndarray], temperature: float) -> None:
     rate = model.config.sample_rate
-    audio = np.concatenate(list(render.blocks(Engine(model), 20, temperature, seed=3)), axis=1)[0]
+    audio = np.concatenate(list(blocks(Engine(model), 20, temperature, seed=3)), axis=1)[0]
     made, real = describe(audio, rate), describe(recordings[model.name], rate)
     assert abs(made.rms_db - real.rms_db) < 6
     assert abs(made.dc) < SHIPPED[model.name].dc

@@ -6,15 +6,27 @@ import argparse
 import os
 import sys
 import warnings
-from pathlib import Path
 from typing import Any
 
 import sopilib
 from sopilib import library
-from sopilib.cli import bench, doctor, import_, messages, osc_layouts, play, prepare, publish, score, serve, train, tune
+from sopilib.cli import (
+    bench,
+    doctor,
+    generate,
+    import_,
+    messages,
+    osc_layouts,
+    play,
+    prepare,
+    publish,
+    score,
+    serve,
+    train,
+    tune,
+)
 from sopilib.cli.words import Parser
 from sopilib.errors import TROUBLES, SopiError, SopiWarning, one_line, sentence
-from sopilib.files import refuse_foreign
 from sopilib.names import show_on
 
 
@@ -73,7 +85,7 @@ def _parser() -> Parser:
     serve.add_parser(commands)
     _models(commands)
     _info(commands)
-    _generate(commands)
+    generate.add_parser(commands)
     prepare.add_parser(commands)
     train.add_parser(commands)
     tune.add_parser(commands)
@@ -126,49 +138,3 @@ def _print_values(values: dict[str, object], indent: str) -> None:
             print(f"{indent}{key}:", *value, sep=f"\n{indent}  ")
         else:
             print(f"{indent}{key}: {value}")
-
-
-def _generate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    def run(args: argparse.Namespace) -> None:
-        from sopilib import render, sound
-
-        model = sopilib.load(args.model)
-        refuse_foreign(args.output, sound.is_sound, "sound file", args.overwrite)
-        engine = sopilib.Engine(model, precision=args.precision, threads=args.threads)
-        heard = model.encode(sound.read_audio(args.prime, model.config.sample_rate)) if args.prime else None
-        sampling = {name: getattr(args, name) for name in ("top_k", "top_p", "min_p", "rest", "rest_level")}
-        usual = {"temperature": 1.0, **{name.replace("-", "_"): value for name, value in model.play.items()}}
-        asked = {
-            name: value for name, value in {"temperature": args.temperature, **sampling}.items() if value is not None
-        }
-        made = render.blocks(engine, args.seconds, seed=args.seed, heard=heard, **{**usual, **asked})
-        seconds = sound.write_audio(args.output, made, model.config.sample_rate, overwrite=args.overwrite)
-        print(f"{args.output}: {seconds:g} s at {model.config.sample_rate} Hz")
-
-    parser = commands.add_parser("generate", help="a sound file from a model")
-    parser.add_argument("model", help="a name under models/, or a file, any SampleRNN's")
-    parser.add_argument("-o", "--output", type=Path, default=Path("out.wav"), help="WAV or FLAC, default %(default)s")
-    parser.add_argument("--overwrite", action="store_true", help="replace a sound file that has this name already")
-    parser.add_argument("--seconds", type=float, default=10, help="default %(default)s")
-    parser.add_argument("--temperature", type=float, help="default: what the model's file says, else 1")
-    parser.add_argument(
-        "--rest", type=float, metavar="T", help="temperature where it has been quiet, 0: its own; default: the file's"
-    )
-    parser.add_argument("--rest-level", type=float, metavar="DB", help="what is quiet; default: the file's, else -30")
-    parser.add_argument("--top-k", type=int, default=0, metavar="K", help="draw only the K likeliest codes")
-    parser.add_argument(
-        "--top-p", type=float, default=1.0, metavar="P", help="then the fewest with this share of the rest"
-    )
-    parser.add_argument(
-        "--min-p",
-        type=float,
-        metavar="P",
-        help="then those at least this times as likely as the likeliest; default: the file's, else all",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same music; default %(default)s")
-    parser.add_argument(
-        "--prime", type=Path, metavar="AUDIO", help="a sound that the model hears first, and goes on from"
-    )
-    parser.add_argument("--precision", default="auto", help="auto, int4, int8 or f32; default %(default)s")
-    parser.add_argument("--threads", type=int, default=1, help="default %(default)s")
-    parser.set_defaults(run=run)

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from sopilib import Engine, Model, checkpoint, render, sound
+from sopilib import Engine, Model, checkpoint, sound
+from sopilib.engine.blocks import blocks
 from sopilib.errors import SopiError
 from sopilib.library import find
 from sopilib.names import escaped
@@ -89,7 +90,7 @@ def _imitation(args: argparse.Namespace, model: Model, recordings: dict[str, np.
     if not sounds:
         engine = Engine(model)
         for temperature in args.temperature:
-            made = render.blocks(engine, args.seconds, temperature, 1)
+            made = blocks(engine, args.seconds, temperature, 1)
             sounds[f"temperature {temperature:g}"] = np.concatenate(list(made), axis=1)[0]
     return [
         {

@@ -16,7 +16,9 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line: what was found, what was probably meant, and where to read on."""
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """Reads the words. Ends the process with status 2 if they make no command."""
+        """Reads the words. Ends the process with status 2 if they make no command. Options may be written with _ in
+        place of -, as older systems write theirs."""
+        args = [_dashed(word) for word in (sys.argv[1:] if args is None else args)]
         found, unknown = self.parse_known_args(args, namespace)
         if unknown:
             of = self._named(found)
@@ -52,6 +54,11 @@ class Parser(argparse.ArgumentParser):
                 if isinstance(parser, Parser):
                     return parser
         return self
+
+
+def _dashed(word: str) -> str:
+    option, given, value = word.partition("=")
+    return option.replace("_", "-") + given + value if re.fullmatch("--[a-z][a-z0-9_-]*", option) else word
 
 
 def meant(word: str, known: Iterable[str]) -> str:

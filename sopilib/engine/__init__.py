@@ -6,7 +6,7 @@ step by step in torch (`backend="torch"`). The last is slow, and is the referenc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,12 +87,24 @@ class Engine:
         twin.source = self.source.clone(twin.voices)
         return twin
 
-    def reset(self, seed: int = 0) -> None:
+    def reset(self, seed: int | Sequence[int] = 0) -> None:
         """Starts anew: with `lookback` codes of silence as history, frame phase 0, initial RNN states, and for each
-        voice its own random stream of `seed`, 0 to 2**64 - 1."""
-        if not 0 <= seed < 1 << 64:
-            raise SopiError(f"seed is {seed}, expected 0 to 2**64 - 1")
-        self.source.reset(int(seed))
+        voice its own random stream of `seed`, 0 to 2**64 - 1. Of several seeds, one for each voice, a voice gets the
+        stream that the only voice of an engine has with that seed."""
+        seeds = [seed] if isinstance(seed, (int, np.integer)) else list(seed)
+        for number in seeds:
+            if not 0 <= number < 1 << 64:
+                raise SopiError(f"seed is {number}, expected 0 to 2**64 - 1")
+        self.source.reset(int(seeds[0]) if seeds else 0)
+        if isinstance(seed, (int, np.integer)):
+            return
+        if len(seeds) != self.voices:
+            raise SopiError(f"{len(seeds)} seeds, expected one for each of {self.voices} voices")
+        state = self.source.state()
+        # the stream of voice v is that of voice 0 with a seed larger by v times this (native/engine/random.hpp)
+        streams = [(int(number) - 0x9E3779B97F4A7C15 * v) % (1 << 64) for v, number in enumerate(seeds)]
+        state["seed"] = np.array(streams, np.uint64)
+        self.source.set_state(state)
 
     def teacher_force(self, codes: object, features: object = None) -> np.ndarray:
         """Predicts codes that are given: returns float32 logits (voices, n, q_levels) for codes[:, lookback:].

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from sopilib import Engine, Model, checkpoint, render, sound
+from sopilib import Engine, Model, checkpoint, sound
 from sopilib.checkpoint.native import is_model
+from sopilib.engine.blocks import blocks
 from sopilib.errors import SopiError
 from sopilib.files import refuse_foreign, write_whole
 from sopilib.score import describe, likelihood, log_mel_distance, stillness, tones
@@ -106,7 +107,7 @@ def _bits(engine: Engine, held_out: list[np.ndarray]) -> float:
 
 def _generate(model: Model, seconds: float, temperature: float, seed: int) -> np.ndarray:
     engine = Engine(model)
-    return np.concatenate(list(render.blocks(engine, seconds, temperature, seed)), axis=1)[0]
+    return np.concatenate(list(blocks(engine, seconds, temperature, seed)), axis=1)[0]
 
 
 def _trained(t: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sopilib import Engine, Model, sound
+from sopilib.amounts import duration
 from sopilib.files import write_whole
 from sopilib.model import Config
 from sopilib.score import failures
@@ -23,13 +24,6 @@ COLUMNS = (
     *("step", "seconds", "train_bits", "train_accuracy", "held_out_bits", "held_out_accuracy"),
     *("learning_rate", "gradient", "audio_seconds_per_second", "held_out_density_bits"),
 )
-
-
-def duration(seconds: float) -> str:
-    """Says how long that is, in a unit that one would use: 40 s, 12 min, 3.5 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 class Report:

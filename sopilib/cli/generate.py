@@ -1,0 +1,366 @@
+"""`sopi generate`: takes of a model as sound files, one or hundreds."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sopilib import checkpoint, sound
+from sopilib.amounts import duration, size
+from sopilib.engine import Engine
+from sopilib.errors import SopiError
+from sopilib.live import COMMANDS
+from sopilib.live import score as scores
+from sopilib.live.snapshots import fingerprint
+from sopilib.model import Model
+from sopilib.render import plan as plans
+from sopilib.render import run as running
+from sopilib.render.means import Means
+from sopilib.render.order import Order, listed, order, to_hear
+from sopilib.render.place import File, Place
+from sopilib.render.plan import BITS, SAMPLING, Heard, Plan, Sound, Take
+
+MUCH = 10e9
+"""Bytes that are asked about before they are written."""
+
+OLD = {
+    "--takes": ("--num-seqs", "--n-seqs"),
+    "--seconds": ("--dur", "--n-secs"),
+    "--output": ("--output-path", "--out"),
+    "--rate": ("--sample-rate", "--out-sr"),
+    "--temperature": ("--temp",),
+    "--model": ("--checkpoint-path", "--ckpt-dir"),
+}
+"""What options were called in PRiSM's, the course's and Dadabots' generate."""
+NO_EQUAL = {
+    "--seed-sr": "the sound file says its rate, so leave it out",
+    "--resume": "a line that is given again goes on by itself, so leave it out",
+    "--logdir-root": "name the model by --checkpoint-path, a run's folder",
+    "--exp": "name the model by --checkpoint-path, a run's folder or its .pkl",
+    "--which-set": "no data set is needed to generate, so leave it out",
+    **dict.fromkeys(
+        (
+            *("--n-frames", "--frame-size", "--big-frame-size", "--frame-sizes", "--weight-norm", "--emb-size"),
+            *("--skip-conn", "--dim", "--n-rnn", "--num-rnn-layers", "--rnn-type", "--learn-h0", "--q-levels"),
+            *("--q-type", "--batch-size", "--seq-len"),
+        ),
+        "the model says it, so leave it out",
+    ),
+}
+"""Options of theirs that have no equal here, and what to use."""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `sopi generate` and its options."""
+    parser = commands.add_parser("generate", help="takes of a model as sound files, one or hundreds")
+    parser.add_argument("model", nargs="?", help="a name under models/, or a file, any SampleRNN's")
+    parser.add_argument("--model", *OLD["--model"], dest="old_model", help=argparse.SUPPRESS)
+    parser.add_argument("--config-file", type=Path, help=argparse.SUPPRESS)
+    _what(parser)
+    _sound(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace takes or a sound file of this name")
+    parser.add_argument("--yes", action="store_true", help="even if that needs very much of the disk")
+    parser.add_argument("--precision", help="auto, int4, int8 or f32; default auto")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="cores that it may use; default: all")
+    parser.add_argument("--voices", type=int, default=0, metavar="N", help="takes of one engine; default: by a trial")
+    for name, instead in NO_EQUAL.items():
+        parser.add_argument(name, nargs="*", action=_NoEqual, instead=instead)
+    parser.set_defaults(run=run)
+
+
+def _what(parser: argparse.ArgumentParser) -> None:
+    """The options that decide how takes sound."""
+    group = parser.add_argument_group("what is made")
+    group.add_argument("-n", "--takes", *OLD["--takes"], type=int, metavar="N", help="how many takes; default 1")
+    group.add_argument("--seconds", *OLD["--seconds"], type=float, help="of each take; default 10")
+    group.add_argument(
+        *("--seed",),
+        nargs="+",
+        metavar="SEED",
+        help="same seed, same music: of the first take, the others count on, or one for each; default 0. A sound file "
+        "is taken as by --prime",
+    )
+    group.add_argument(
+        *("--temperature", *OLD["--temperature"]),
+        nargs="+",
+        metavar="T",
+        help="a number, or an envelope such as 'Env([0.7,1.05],[4],[-2])'; of several each take has its own. Default: "
+        "what the model's file says, else 1",
+    )
+    for name in SAMPLING[1:]:
+        kind = int if COMMANDS[name].arguments[0].kind == "int" else float
+        group.add_argument(f"--{name}", type=kind, metavar="X", help=COMMANDS[name].help.replace("%", "%%"))
+    group.add_argument(
+        "--prime",
+        type=Path,
+        metavar="SOUND",
+        help="a sound, or a folder with one for each take, that the model hears first and goes on from",
+    )
+    group.add_argument("--prime-from", type=float, default=0.0, metavar="S", help="where it begins in that sound")
+    group.add_argument("--prime-seconds", type=float, metavar="S", help="how much of it; default: 60 s at most")
+    group.add_argument("--seed-offset", type=int, default=0, help=argparse.SUPPRESS)
+    group.add_argument("--score", type=Path, metavar="FILE", help="messages with times, JSON or CSV, to perform")
+    group.add_argument(
+        *("--again",),
+        nargs="+",
+        metavar=("TAKES.JSON", "NUMBER"),
+        help="make these takes of that description once more, with --seconds longer or shorter",
+    )
+
+
+def _sound(parser: argparse.ArgumentParser) -> None:
+    """The options that decide how files are written."""
+    group = parser.add_argument_group("how it is written")
+    group.add_argument(
+        *("-o", "--output", *OLD["--output"]),
+        type=Path,
+        help="a file, such as out.wav or out.flac, or a folder for takes and the takes.json that describes them; "
+        "default out.wav, or the folder takes",
+    )
+    group.add_argument("--format", choices=[k.lower() for k in sound.WRITTEN], help="in a folder; default wav")
+    group.add_argument("--rate", *OLD["--rate"], type=int, metavar="HZ", help="of the files; default: the model's")
+    group.add_argument("--bits", choices=list(BITS), help="of a sample; default 24")
+    group.add_argument("--fade-in", type=float, metavar="MS", help="default 0")
+    group.add_argument("--fade-out", type=float, metavar="MS", help="default 0")
+    group.add_argument(
+        *("--normalise", "--normalize"),
+        type=float,
+        nargs="?",
+        const=-1.0,
+        metavar="DB",
+        help="by one gain for all takes, so that their highest peak is there; default -1, and not at all without",
+    )
+
+
+class _NoEqual(argparse.Action):
+    """An option of an older system's that has no equal here."""
+
+    def __init__(self, option_strings: list[str], dest: str, instead: str, **more: Any) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, help=argparse.SUPPRESS, **more)
+        self.instead = instead
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, args: argparse.Namespace, values: Any, option: Any = None
+    ) -> None:
+        """Remembers it: all of them are told in one sentence."""
+        args.no_equal = [*getattr(args, "no_equal", []), f"{option}: {self.instead}"]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Makes the takes -> the exit status. Raises SopiError."""
+    if getattr(args, "no_equal", None):
+        raise SopiError("; ".join(dict.fromkeys(args.no_equal)))
+    before = _described(args.again)
+    name = args.model or args.old_model or (before.model if before else None)
+    if name is None:
+        raise SopiError("no model is named, expected sopi generate MODEL, a name under models/ or a file")
+    model = _model(name, args.config_file, before)
+    precision = args.precision or (before.engine["precision"] if before else "auto")
+    engine = Engine(model, precision=precision)
+    heard = _heard(args, model, before)
+    plan, place = _again(args, before) if before else _wanted(args, engine, tuple(heard))
+    _ask_for_room(plan, place, args.yes)
+    missing = place.begin(plan, args.overwrite)
+    for of, audio in heard.items():
+        place.keep(of, audio, model.config.sample_rate)
+    codes = {of.sound: running.codes_heard(model, audio) for of, audio in heard.items()}
+    means = Means.chosen(engine, plan, missing, args.threads, args.voices)
+    return _make(plan, place, running.units(plan, missing, means.voices, codes), means, engine, name)
+
+
+def _make(plan: Plan, place: Place, work: list[running.Unit], means: Means, engine: Engine, name: str | Path) -> int:
+    missing = [take for unit in work for take in unit.takes]
+    made_at = running.made_at(plan, engine.model)
+    progress, stop = _Progress(plan, missing), threading.Event()
+    try:
+        running.run(place, work, running.local(engine, name), made_at, means.engines, stop, progress)
+        running.complete(plan, place, stop)
+    except KeyboardInterrupt:
+        progress.say(progress.broken_off(place))
+        return 130
+    except SopiError as e:
+        raise SopiError(f"{e}{progress.kept(place)}") from None
+    progress.say(progress.finished(place))
+    return 0
+
+
+def _described(again: list[str] | None) -> Plan | None:
+    """The plan of the takes that are to be made once more, without the others."""
+    if not again:
+        return None
+    path, *numbers = again
+    if wrong := [number for number in numbers if not number.isdecimal()]:
+        raise SopiError(f"--again: the number of a take is {wrong[0]!r}, expected such as --again {path} 17")
+    described = plans.read(Path(path))
+    return described.only([int(number) for number in numbers] or [t.number for t in described.takes])
+
+
+def _model(name: str | Path, config: Path | None, before: Plan | None) -> Model:
+    options: dict[str, Any] = {}
+    if config is not None:
+        try:
+            options["q_type"] = json.loads(config.read_bytes())["q_type"]
+        except (OSError, ValueError, KeyError, TypeError) as e:
+            raise SopiError(f"{config}: is no config of PRiSM's with a q_type ({e})") from None
+    try:
+        model = checkpoint.load(name, **options)
+    except SopiError as e:
+        if before is None or name != before.model:
+            raise
+        raise SopiError(f"{e}; the takes are of a model of that name: say sopi generate MODEL --again ...") from None
+    if before is not None and fingerprint(model) != before.fingerprint:
+        raise SopiError(
+            f"{name} is another model than the {before.model} that the takes are of ({fingerprint(model)[:12]}, there "
+            f"{before.fingerprint[:12]}): name that one, sopi generate MODEL --again ..."
+        )
+    return model
+
+
+def _again(args: argparse.Namespace, before: Plan) -> tuple[Plan, Place]:
+    plan = before if args.seconds is None else before.lasting(args.seconds)
+    if len(plan.takes) == 1:
+        path = args.output or Path(plan.file(plan.takes[0]))
+        if path.suffix:
+            return plan, File(path)
+    return plan, Place(args.output or Path("again"))
+
+
+def _heard(args: argparse.Namespace, model: Model, before: Plan | None) -> dict[Heard, np.ndarray]:
+    """The sounds that takes go on from, float32 [n] at the model's rate. Raises SopiError."""
+    rate = model.config.sample_rate
+    if before is not None:
+        place = Place(Path(args.again[0]).parent)
+        return {take.heard: place.heard(take.heard, rate) for take in before.takes if take.heard is not None}
+    path, start = args.prime, args.prime_from
+    if args.seed and len(args.seed) == 1 and not listed(args.seed)[0].isdecimal():
+        path, args.seed = Path(args.seed[0]), None  # as PRiSM has it
+    if path is None:
+        return {}
+    if args.score is not None:
+        raise SopiError("--prime and --score: what a score goes on from stands in it, as seed <file> at its beginning")
+    if args.seed_offset:
+        start = args.seed_offset / sound.rate_of(path)
+    return dict(to_hear(path, model, start, args.prime_seconds))
+
+
+def _wanted(args: argparse.Namespace, engine: Engine, heard: tuple[Heard, ...]) -> tuple[Plan, Place]:
+    """What the options say. Raises SopiError."""
+    rate = engine.config.sample_rate
+    wanted = Order(
+        takes=args.takes,
+        seconds=10.0 if args.seconds is None else args.seconds,
+        seeds=_seeds(args.seed),
+        temperatures=tuple(listed(args.temperature or [])),
+        settings=_settings(args),
+        heard=heard,
+        score=None if args.score is None else scores.read(args.score),
+    )
+    one = wanted.count == 1
+    output = args.output or Path("out.wav" if one else "takes")
+    suffix = output.suffix[1:].lower() or args.format or "wav"
+    sound.kind_of(Path(f"take.{suffix}"))
+    how = {name: getattr(args, name) for name in ("bits", "fade_in", "fade_out", "normalise", "rate")}
+    files = Sound(suffix=suffix, **{"rate": rate, **{name: x for name, x in how.items() if x is not None}})
+    if not output.suffix:
+        return order(wanted, engine, files, "take"), Place(output)
+    plan = order(wanted, engine, files, output.stem)
+    return plan, File(output) if one else Place(output.parent, f"{output.stem}.takes.json")
+
+
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    given = {name: getattr(args, name.replace("-", "_")) for name in SAMPLING[1:]}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _seeds(words: list[str] | None) -> tuple[int, ...]:
+    found = listed(words or ["0"])
+    if wrong := [word for word in found if not word.isdecimal()]:
+        raise SopiError(f"--seed is {wrong[0]}, expected a whole number from 0 up, or a list of them")
+    return tuple(int(word) for word in found)
+
+
+def _ask_for_room(plan: Plan, place: Place, yes: bool) -> None:
+    """Raises SopiError if the takes need very much of the disk, or more than it has, and nobody has said that they
+    may."""
+    needs, free = plan.size(plan.takes), place.free()
+    if plan.sound.suffix in ("wav", "aiff", "aif") and max(plan.size([take]) for take in plan.takes) >= 1 << 32:
+        raise SopiError("a take of that length needs more than the 4 GB that such a file holds, expected .flac or .w64")
+    if not yes and (needs > MUCH or needs > free):
+        raise SopiError(
+            f"{size(needs)} of disk are needed at most, and {size(free)} are free: say --yes to begin all the same"
+        )
+
+
+WAITS = 0.5
+"""s between two lines on a terminal."""
+
+
+class _Progress:
+    """One line with how far it is, on a terminal.
+
+    missing  the takes that are made
+    """
+
+    def __init__(self, plan: Plan, missing: Sequence[Take]) -> None:
+        self.plan, self.takes = plan, len(missing)
+        self.all, self.made, self.done = sum(take.seconds for take in missing), 0.0, 0
+        self.begin = self.told = time.monotonic()
+        self.shown = 0
+
+    def __call__(self, takes: int, seconds: float) -> None:
+        """Counts what was made."""
+        self.done += takes
+        self.made += seconds
+        now = time.monotonic()
+        if sys.stderr.isatty() and now - self.told > WAITS:
+            self.told = now
+            line = f"{self.done} of {self.takes} takes, {self.speed:.1f} s of sound a second, {self._left()} left"
+            print(line.ljust(self.shown), end="\r", file=sys.stderr, flush=True)
+            self.shown = len(line)
+
+    @property
+    def speed(self) -> float:
+        """Seconds of sound in one second."""
+        return self.made / max(1e-9, time.monotonic() - self.begin)
+
+    def _left(self) -> str:
+        return duration((self.all - self.made) / self.speed) if self.made else "some time"
+
+    def say(self, line: str) -> None:
+        """Prints a line that stays."""
+        if self.shown:
+            print(" " * self.shown, end="\r", file=sys.stderr, flush=True)
+        print(line, flush=True)
+
+    def finished(self, place: Place) -> str:
+        """What there is now."""
+        rate, takes = self.plan.sound.rate, self.plan.takes
+        length = f"{takes[0].seconds:g} s" if len({take.seconds for take in takes}) == 1 else "each"
+        if place.keeps_half:
+            return f"{place.path(self.plan, takes[0])}: {length} at {rate} Hz"
+        now = f", {self.takes} made now" if self.takes < len(takes) else ""
+        return (
+            f"{place.folder}: {len(takes)} takes of {length} at {rate} Hz{now}, described in {place.description.name}"
+        )
+
+    def kept(self, place: Place) -> str:
+        """What is there although it was broken off."""
+        if place.keeps_half or not self.takes:
+            return ""
+        there = len(self.plan.takes) - self.takes + self.done
+        return f"; {there} of {len(self.plan.takes)} takes are there, and the same line goes on with the others"
+
+    def broken_off(self, place: Place) -> str:
+        """What there is after Ctrl-C."""
+        if place.keeps_half:
+            path = place.path(self.plan, self.plan.takes[0])
+            return f"{path}: broken off after {self.made:.1f} s" if self.made else f"{path}: nothing was made"
+        return f"{place.folder}: broken off{self.kept(place)}"

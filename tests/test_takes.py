@@ -1,0 +1,228 @@
+"""Takes made offline: one or a hundred, each the same for any division, resumed, made again, and bad orders told."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from sopilib import Config, Engine, Model, SopiError, checkpoint
+from sopilib.cli import main
+from sopilib.live import score as scores
+from sopilib.live.score import Line, Score
+from sopilib.render import plan as plans
+from sopilib.render.order import listed
+
+RATE = 8000
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "small.safetensors"
+    checkpoint.save(Model.random(Config(frame_sizes=[4, 16], dim=16, sample_rate=RATE)), path)
+    return path
+
+
+@pytest.fixture
+def generate(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Runs sopi generate in a folder of its own -> its exit status and what it said."""
+
+    def run(*words: object, model: Path | None = small) -> tuple[int, str]:
+        capsys.readouterr()
+        status = main(["generate", *([str(model)] if model else []), *map(str, words)])
+        said = capsys.readouterr()
+        return status, said.out + said.err
+
+    return run
+
+
+def sounds(folder: Path) -> dict[str, np.ndarray]:
+    return {path.name: soundfile.read(path)[0] for path in sorted(folder.glob("*.wav"))}
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+# ---------------------------------------------------------------- what takes are
+
+
+def test_a_voice_with_a_seed_of_its_own_plays_as_if_it_were_the_only_one() -> None:
+    model = Model.random(Config(frame_sizes=[4, 16], dim=16, sample_rate=RATE))
+    for backend in ("native", "torch"):
+        together = Engine(model, 3, backend)
+        together.reset([7, 2**64 - 1, 0])
+        made = together.generate(50, np.array([[0.8], [1.0], [1.2]]))
+        for voice, (seed, temperature) in enumerate(((7, 0.8), (2**64 - 1, 1.0), (0, 1.2))):
+            alone = Engine(model, 1, backend)
+            alone.reset(seed)
+            np.testing.assert_array_equal(made[voice], alone.generate(50, temperature)[0])
+    with pytest.raises(SopiError, match="2 seeds, expected one for each of 3 voices"):
+        Engine(model, 3).reset([1, 2])
+
+
+def test_every_take_is_the_same_sound_for_any_division(generate, tmp_path: Path) -> None:
+    order = ["--takes", 5, "--seconds", 0.3, "--seed", 3, "--temperature", "0.8", "Env([0.7,1.05],[0.2],[-2])"]
+    made = []
+    for voices, threads in ((1, 1), (2, 2), (5, 1)):
+        folder = tmp_path / f"{voices}"
+        assert generate(*order, "--voices", voices, "--threads", threads, "-o", folder)[0] == 0
+        made.append(contents(folder))
+    assert made[0] == made[1] == made[2]
+    assert list(made[0]) == [*(f"take-00{n}.wav" for n in range(1, 6)), "takes.json"]
+    assert generate(
+        "--seconds", 0.3, "--seed", 5, "--temperature", "Env([0.7, 1.05], [0.2], [-2])", "-o", tmp_path / "a.wav"
+    )
+    np.testing.assert_array_equal(soundfile.read(tmp_path / "a.wav")[0], sounds(tmp_path / "1")["take-003.wav"])
+
+
+def test_takes_have_the_seeds_and_temperatures_of_their_lists(generate, tmp_path: Path) -> None:
+    assert (
+        generate("-n", 3, "--seed", "9,4", 7, "--temperature", "0.9", "1.1", "--seconds", 0.1, "-o", tmp_path / "t")[0]
+        == 0
+    )
+    described = json.loads((tmp_path / "t" / "takes.json").read_text())
+    assert [(t["seed"], t["settings"]["temperature"]) for t in described["takes"]] == [(9, 0.9), (4, 1.1), (7, 1.1)]
+    assert listed(["0.9,", "Env([0.7, 1.05],", "[4],[-2])", "1"]) == ["0.9", "Env([0.7, 1.05], [4],[-2])", "1"]
+    assert listed(["env [1 2] [3]", "0.5"]) == ["env [1 2] [3]", "0.5"]
+
+
+def test_a_description_holds_no_paths_times_or_hosts_and_reads_back(generate, small: Path, tmp_path: Path) -> None:
+    assert generate("-n", 2, "--seconds", 0.1, "-o", tmp_path / "t")[0] == 0
+    text = (tmp_path / "t" / "takes.json").read_text()
+    assert str(tmp_path) not in text and str(small.parent) not in text
+    plan = plans.read(tmp_path / "t" / "takes.json")
+    assert plan.to_json() == text.encode()
+    assert (plan.model, len(plan.takes)) == ("small", 2)
+
+
+def test_a_take_made_longer_is_the_same_as_far_as_it_went(generate, small: Path, tmp_path: Path) -> None:
+    clap = tmp_path / "clap.wav"
+    soundfile.write(clap, np.random.default_rng(0).uniform(-0.5, 0.5, 5000), 11025)
+    assert generate("-n", 3, "--seconds", 0.5, "--prime", clap, "-o", tmp_path / "t")[0] == 0
+    clap.unlink()
+    again = ["--again", tmp_path / "t" / "takes.json", 2, "--seconds", 1.5, "-o", tmp_path / "longer.wav"]
+    assert generate(*again)[0] == 0
+    longer = soundfile.read(tmp_path / "longer.wav")[0]
+    assert len(longer) == 1.5 * RATE
+    np.testing.assert_array_equal(longer[: RATE // 2], sounds(tmp_path / "t")["take-002.wav"])
+
+
+# ---------------------------------------------------------------- how files are written
+
+
+@pytest.mark.parametrize(("bits", "subtype"), [("16", "PCM_16"), ("24", "PCM_24"), ("float", "FLOAT")])
+def test_files_have_the_rate_bits_and_length_that_were_asked_for(
+    bits: str, subtype: str, generate, tmp_path: Path
+) -> None:
+    out = tmp_path / "take.wav"
+    assert generate("--seconds", 0.3331, "--rate", 44100, "--bits", bits, "-o", out)[0] == 0
+    info = soundfile.info(out)
+    assert (info.samplerate, info.subtype, info.frames) == (44100, subtype, round(0.3331 * 44100))
+
+
+def test_all_takes_are_normalised_by_one_gain(generate, tmp_path: Path) -> None:
+    order = [
+        "-n",
+        3,
+        "--seconds",
+        0.4,
+        "--temperature",
+        0.5,
+        1,
+        1.5,
+        "--bits",
+        "float",
+        "--fade-in",
+        100,
+        "--fade-out",
+        100,
+    ]
+    assert generate(*order, "-o", tmp_path / "plain")[0] == 0
+    assert generate(*order, "--normalise", -6, "-o", tmp_path / "even")[0] == 0
+    plain, even = (np.stack(list(sounds(tmp_path / name).values())) for name in ("plain", "even"))
+    assert np.abs(even).max() == pytest.approx(10 ** (-6 / 20), rel=1e-6)
+    np.testing.assert_allclose(even, plain * (np.abs(even).max() / np.abs(plain).max()), rtol=1e-5, atol=1e-7)
+    assert np.abs(plain[:, [0, -1]]).max() < 1e-4 < np.abs(plain).max()
+
+
+# ---------------------------------------------------------------- scores
+
+
+def test_a_score_sounds_as_its_messages_do_live(generate, small: Path, tmp_path: Path) -> None:
+    score = tmp_path / "ramps.csv"
+    score.write_text("time,message\n0,temperature 0.7\n0.1,temperature,1.2,100\n0.25,gain 0.3 50\n")
+    order = ["-n", 2, "--seed", 5, "--seconds", 0.5, "--score", score, "--rate", 16000, "--bits", "float"]
+    assert generate(*order, "-o", tmp_path / "t")[0] == 0
+    lines = (
+        Line(0, "temperature", (0.7,)),
+        Line(1600, "temperature", (1.2, 100)),
+        Line(4000, "gain", (0.3, 50)),
+    )
+    same = Score(lines, {"model": str(small), "seed": 6}, rate=16000.0)
+    live = np.concatenate(list(scores.perform(same, 0.5)), axis=1)[0]
+    np.testing.assert_array_equal(sounds(tmp_path / "t")["take-002.wav"], live)
+    scores.write(same, tmp_path / "same.json")
+    again = scores.read(tmp_path / "same.json")
+    assert again == same and again.folder == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[[30, "tempo-rubato 3"]]', "message 1: no message 'tempo-rubato'"),
+        ('[[30, "temperature 0.9"], [31, "temperature 70"]]', "message 2: temperature: temperature is 70, expected"),
+        ('[["soon", "temperature 1"]]', "its time is 'soon', expected a number of seconds"),
+        ('{"messages": 5}', "no list of messages"),
+        ("[[", "is no score"),
+    ],
+)
+def test_a_wrong_score_is_one_sentence_with_its_line(text: str, says: str, generate, tmp_path: Path) -> None:
+    score = tmp_path / "wrong.json"
+    score.write_text(text)
+    status, said = generate("--score", score, "-o", tmp_path / "out.wav")
+    assert status == 1 and says in said and said.count("\n") == 1 and "wrong.json" in said
+
+
+# ---------------------------------------------------------------- bad orders
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["-n", "0"], "0 takes, expected 1 to"),
+        (["--seconds", "0"], "nothing to write"),
+        (["--seconds", "604800", "-o", "w.flac"], "GB of disk are needed"),
+        (["--seconds", "604800", "-o", "w.wav"], "4 GB that such a file holds, expected .flac"),
+        (["-n", "5", "--seed", "1", "2"], "2 seeds for 5 takes, expected one to count on from, or 5"),
+        (["--seed", "12x"], "12x: no such file"),
+        (["--temperature", "hot"], "temperature is 'hot', expected a number from 0.01 to 5"),
+        (["-n", "2", "--temperature", "0.9", "Env([1],[2])"], "1 levels, 1 times"),
+        (["--bits", "float", "-o", "x.flac"], "FLAC has no floats"),
+        (["-o", "x.mp3"], "could not be written as .mp3"),
+        (["--frame_sizes", "16", "64", "--dim", "1024"], "--frame-sizes: the model says it, so leave it out; --dim:"),
+    ],
+)
+def test_a_bad_order_is_one_sentence(words: list[str], says: str, generate, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, said = generate(*words)
+    assert status == 1 and says in said and said.count("\n") == 1, said
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_takes_of_another_model_are_told(generate, small: Path, tmp_path: Path) -> None:
+    assert generate("-n", 2, "--seconds", 0.1, "-o", tmp_path / "t")[0] == 0
+    other = tmp_path / "other.safetensors"
+    checkpoint.save(Model.random(Config(frame_sizes=[4, 16], dim=16, sample_rate=RATE), seed=1), other)
+    status, said = generate("--again", tmp_path / "t" / "takes.json", 1, model=other)
+    assert status == 1 and "is another model than the small" in said and said.count("\n") == 1
+    status, said = generate("--again", tmp_path / "t" / "takes.json", 3)
+    assert status == 1 and "there is no take 3, expected one from 1 to 2" in said
