@@ -82,7 +82,8 @@ class Patch:
         self.connect(source, outlet, self.obj(f"print {label}"))
 
     def write(self, path: Path) -> Path:
-        path.write_text("#N canvas 0 0 700 500 12;\n" + "\n".join(self.lines) + "\n")
+        text = "#N canvas 0 0 700 500 12;\n" + "\n".join(self.lines) + "\n"
+        path.write_text(text, "utf-8", "surrogateescape")
         return path
 
 

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <string>
 
+#include "message.hpp"
 #include "natives.hpp"
 
 PyObject *host = nullptr;
@@ -131,7 +132,8 @@ bool make_module(const std::string &library)
         if (!module) return false;
     }
     host = Py_NewRef(package);
-    const Ref done(PyObject_CallMethod(host, "_start", "s", library.c_str()));
+    const Ref path(python_text(library.c_str()));
+    const Ref done(path ? PyObject_CallMethod(host, "_start", "O", path.o) : nullptr);
     return done.o != nullptr;
 }
 

@@ -8,11 +8,16 @@
 
 // ------------------------------------------------------------------ Pd to Python
 
+PyObject *python_text(const char *text)
+{
+    const auto length = static_cast<Py_ssize_t>(std::char_traits<char>::length(text));
+    return PyUnicode_DecodeUTF8(text, length, "surrogateescape");
+}
+
 PyObject *python_symbol(const t_symbol *s)
 {
     static PyObject *type = PyObject_GetAttrString(host, "Symbol");
-    const Ref text(PyUnicode_DecodeUTF8(s->s_name, static_cast<Py_ssize_t>(std::char_traits<char>::length(s->s_name)),
-                                        "surrogateescape"));
+    const Ref text(python_text(s->s_name));
     return text ? PyObject_CallFunctionObjArgs(type, text.o, nullptr) : nullptr;
 }
 

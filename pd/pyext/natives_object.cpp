@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "message.hpp"
 #include "natives.hpp"
 #include "object.hpp"
 #include "pd_thread.hpp"
@@ -139,7 +140,7 @@ PyObject *name(PyObject *, PyObject *capsule)
 {
     HandlePtr handle;
     if (!to_handle(capsule, &handle)) return nullptr;
-    return PyUnicode_FromString(handle->name.c_str());
+    return python_text(handle->name.c_str());
 }
 
 PyObject *address(PyObject *, PyObject *capsule)
@@ -169,7 +170,7 @@ PyObject *find(PyObject *, PyObject *args)
     const int fd = canvas_open(handle->object->canvas, name.c_str(), ext.c_str(), directory, &file, MAXPDSTRING, 1);
     if (fd < 0) Py_RETURN_NONE;
     sys_close(fd);
-    return Py_BuildValue("ss", directory, file);
+    return Py_BuildValue("NN", python_text(directory), python_text(file));
 }
 
 // Signal vectors as writable memory; None where there is no audio.

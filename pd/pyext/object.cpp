@@ -127,10 +127,11 @@ namespace {
 bool make_box(Object &o, const std::string &kind, const Arguments &a)
 {
     const Ref handle(new_handle(o.handle)), args(python_atoms(a.argc, a.argv));
-    if (!handle || !args) return false;
-    Ref box(PyObject_CallMethod(host, "_open", "OsssOsiii", handle.o, kind.c_str(), a.module.c_str(), a.name.c_str(),
-                                args.o, canvas_getcurrentdir()->s_name, a.inlets, a.outlets,
-                                static_cast<int>(a.pass_objects)));
+    const Ref module(python_text(a.module.c_str())), name(python_text(a.name.c_str()));
+    const Ref folder(python_text(canvas_getcurrentdir()->s_name));
+    if (!handle || !args || !module || !name || !folder) return false;
+    Ref box(PyObject_CallMethod(host, "_open", "OsOOOOiii", handle.o, kind.c_str(), module.o, name.o, args.o, folder.o,
+                                a.inlets, a.outlets, static_cast<int>(a.pass_objects)));
     if (!box) PyErr_Print();
     if (!box || box == Py_None) return false;
     o.handle->box = box.take();

@@ -7,6 +7,7 @@ Weights are float32, float16, or int8 with a float32 `<name>.scale` of one facto
 from __future__ import annotations
 
 import json
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def recognise(path: Path) -> bool:
     """Whether `path` is a .safetensors file, of whatever content: by its suffix, or else by its first bytes."""
     if path.suffix == ".safetensors":
         return True
-    if not path.is_file():
+    if not os.path.isfile(path):
         return False
     with path.open("rb") as file:
         head = file.read(9)
@@ -155,7 +156,7 @@ def _json(path: Path, metadata: dict[str, str], key: str) -> dict[str, Any]:
 
 def _check_header(path: Path) -> None:
     """Clear words for the usual accidents, before the reader sees the file."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise SopiError(f"{path}: no such file")
     size = path.stat().st_size
     with path.open("rb") as file:

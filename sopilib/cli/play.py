@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     """Opens or renders the instrument -> the exit status. Raises SopiError."""
     if shutil.which(args.pd) is None:
         raise SopiError(f"{args.pd}: no such program; install Pure Data (apt install puredata)")
-    if not args.patch.is_file():
+    if not os.path.isfile(args.patch):
         raise SopiError(f"{args.patch}: no such patch")
     display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if args.render is None and display and sound_output():

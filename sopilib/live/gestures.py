@@ -300,9 +300,8 @@ def record(p: Performer, at: Arrival, do: str, file: str | None) -> None:
         if p.recording is not None:
             raise SopiError(f"record: {p.recording.path.name} is being recorded, send record stop first")
         p.teller.check_dsp("record")
-        if file:
-            p.places.recording(file, at.confined)
-        p.recording = Recording(p.stream, p.places.recordings, file, at.t)
+        name = p.places.recording(file, at.confined) if file else None
+        p.recording = Recording(p.stream, p.places.recordings, name, at.t)
         p.tell_setting("record")
     elif p.recording is not None:
         p.recording.end(at.t)

@@ -8,6 +8,7 @@ from pathlib import Path
 from sopilib import library
 from sopilib.errors import SopiError
 from sopilib.live.messages import Numeral
+from sopilib.names import shown
 
 __all__ = ["SNAPSHOTS", "Places"]
 
@@ -60,17 +61,16 @@ class Places:
     def sound(self, name: str, confined: bool) -> Path:
         """The path of a sound file that is there."""
         path = self._confined(name) if confined else self._beside(name)
-        if not path.is_file() and not confined:
-            path = Path(name).expanduser()
-        if not path.is_file():
+        if not os.path.isfile(path) and not confined:
+            path = Path(os.path.expanduser(name))
+        if not os.path.isfile(path):
             raise SopiError(f"seed {name}: no such array or file, expected a number, an array or a sound file")
         return path
 
-    def recording(self, name: str, confined: bool) -> None:
-        """Checks the name of a new recording, which may be a path if the message is not confined."""
+    def recording(self, name: str, confined: bool) -> str:
+        """The name of a new recording, which may be a path if the message is not confined."""
         _check(name)
-        if confined:
-            self._confined(name)
+        return self._confined(name).name if confined else os.path.expanduser(name)
 
     def snapshots_to_save(self, name: str, confined: bool) -> Path:
         """The path of a file of snapshots that may be there already or not. Its name ends in SNAPSHOTS, whatever was
@@ -86,7 +86,7 @@ class Places:
         """The path of the file of snapshots that was saved under this name, or else of the file that has just it."""
         exact = self._confined(name) if confined else self._beside(name)
         saved = self.snapshots_to_save(name, confined)
-        return saved if saved.is_file() else exact
+        return saved if os.path.isfile(saved) else exact
 
     def shown(self, path: Path) -> str:
         """A path as it is told: without the folder, if it is in it."""
@@ -95,11 +95,11 @@ class Places:
 
     def _beside(self, name: str) -> Path:
         _check(name)
-        path = Path(name).expanduser()
+        path = Path(os.path.expanduser(name))
         return path if self.folder is None or path.is_absolute() else self.folder / path
 
     def _confined(self, name: str) -> Path:
-        if "/" in name or "\\" in name or name.startswith((".", "~")) or not name.isprintable():
+        if "/" in name or "\\" in name or name.startswith((".", "~")) or not shown(name).isprintable():
             raise SopiError(f"{name!r} is a path, expected the name of a file in the folder {self.recordings.name}")
         return self.recordings.absolute() / name
 

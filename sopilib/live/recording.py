@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from sopilib.errors import SopiError
+from sopilib.names import shown
 from sopilib.native import _native
 
 __all__ = ["Recording"]
@@ -21,7 +23,7 @@ class Recording:
     """
 
     def __init__(self, stream: _native.Stream, folder: Path, name: str | None, t: int) -> None:
-        wanted = Path(name).expanduser() if name else None
+        wanted = Path(name) if name else None
         if wanted is not None and wanted.suffix.lower() != ".wav":
             wanted = wanted.with_name(wanted.name + ".wav")
         try:
@@ -32,7 +34,7 @@ class Recording:
         except (OSError, RuntimeError) as e:
             reason = e.strerror if isinstance(e, OSError) else e
             raise SopiError(
-                f"record {name or folder}: {reason}; expected a new file in a folder that can be written"
+                f"record {shown(name or folder)}: {reason}; expected a new file in a folder that can be written"
             ) from None
         self.shown = f"{folder.name}/{self.path.name}" if self.path.parent == folder else str(self.path)
 
@@ -63,6 +65,6 @@ class Recording:
 
 def _free_name(folder: Path) -> str:
     number = 1
-    while (folder / f"take-{number:03}.wav").exists():
+    while os.path.lexists(folder / f"take-{number:03}.wav"):
         number += 1
     return f"take-{number:03}.wav"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from safetensors.numpy import save
 from sopilib.errors import SopiError
 from sopilib.files import write_whole
 from sopilib.model import Model
+from sopilib.names import escaped, unescaped
 from sopilib.native import _native
 
 __all__ = ["Snapshots"]
@@ -72,7 +74,7 @@ class Snapshots:
         alone."""
         if not self.slots:
             raise SopiError("nothing is stored, expected snapshot store <slot> before")
-        replaces = path.exists()
+        replaces = os.path.lexists(path)
         if replaces and not _holds_snapshots(path):
             raise SopiError("there is a file of that name that holds no snapshots, choose another name")
         arrays: dict[str, np.ndarray] = {}
@@ -93,7 +95,7 @@ class Snapshots:
         metadata = {
             "format": FORMAT,
             "model": fingerprint(model),
-            "name": model.name,
+            "name": escaped(model.name),
             "positions": json.dumps(positions),
         }
         write_whole(path, save(arrays, metadata), overwrite=replaces)
@@ -102,7 +104,7 @@ class Snapshots:
     @staticmethod
     def read(path: Path, model: Model) -> dict[int, tuple[Any, Model]]:
         """The slots of a file. All of them must be right and of this model."""
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise SopiError("no such file")
         loaded: dict[int, tuple[Any, Model]] = {}
         try:
@@ -111,9 +113,8 @@ class Snapshots:
                 if metadata.get("format") != FORMAT:
                     raise SopiError(f"no file of snapshots, expected one that snapshot save wrote ({FORMAT})")
                 if metadata.get("model") != fingerprint(model):
-                    raise SopiError(
-                        f"these snapshots are of the model {metadata.get('name')}, not of {model.name}: load that model"
-                    )
+                    of = unescaped(metadata.get("name", "?"))
+                    raise SopiError(f"these snapshots are of the model {of}, not of {model.name}: load that model")
                 for slot, position in json.loads(metadata["positions"]).items():
                     arrays = {
                         name: _checked(file.get_tensor(f"{slot}.{name}"), name, kind)

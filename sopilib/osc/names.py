@@ -8,6 +8,7 @@ from typing import Any
 from sopilib.live import COMMANDS
 from sopilib.live.commands import Argument, Command
 from sopilib.live.messages import number_text
+from sopilib.names import escaped
 
 __all__ = ["ROOT", "addresses", "as_sent", "controls", "names"]
 
@@ -22,11 +23,17 @@ def addresses(kind: str) -> list[str]:
 
 def as_sent(name: str, values: Sequence[Any]) -> tuple[Any, ...]:
     """The values of an event or a setting under this name: a command's have no more than the command needs."""
-    values = tuple(number_text(v) if isinstance(v, int) and v > LARGEST_INT else v for v in values)
+    values = tuple(_as_sent(v) for v in values)
     command = COMMANDS.get(name)
     if command is None or not command.arguments:
         return values
     return values[: len(controls(command))]
+
+
+def _as_sent(value: Any) -> Any:
+    if isinstance(value, str):
+        return escaped(value)
+    return number_text(value) if isinstance(value, int) and value > LARGEST_INT else value
 
 
 def controls(command: Command) -> list[Argument]:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from pythonosc.osc_message_builder import OscMessageBuilder
 
 from sopilib.errors import SopiError
+from sopilib.names import escaped, unescaped
 
 __all__ = ["IMMEDIATELY", "LONGEST", "Message", "decode", "encode", "ntp_to_unix_ns", "unix_ns_to_ntp"]
 
@@ -40,7 +41,7 @@ class Message(NamedTuple):
     """NTP, 2^-32 s since 1900; None: at once."""
     address: str
     arguments: tuple[Any, ...]
-    """int, float, bool or str."""
+    """int, float, bool or str, in which what `encode` has escaped is as it was."""
 
 
 def decode(packet: bytes) -> list[Message]:
@@ -54,7 +55,8 @@ def decode(packet: bytes) -> list[Message]:
 
 
 def encode(address: str, *values: Any) -> bytes:
-    """A message of ints, floats, bools and strings. A number is written with as many bits as it needs."""
+    """A message of ints, floats, bools and strings. A number is written with as many bits as it needs; what is no text
+    in a string, as in some names of files, is escaped (`names.escaped`)."""
     builder = OscMessageBuilder(address)
     for value in values:
         if isinstance(value, float):
@@ -62,8 +64,17 @@ def encode(address: str, *values: Any) -> bytes:
         elif isinstance(value, int) and -(2**63) <= value < 2**63:
             builder.add_arg(value)
         else:
-            builder.add_arg(str(value).encode("utf-8", "replace").replace(b"\0", b"").decode())
+            builder.add_arg(in_text(str(value)))
     return builder.build().dgram
+
+
+def in_text(text: str) -> str:
+    """What a string of OSC can hold of it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = escaped(text)
+    return text.replace("\0", "")
 
 
 def ntp_to_unix_ns(ntp: int) -> int:
@@ -126,7 +137,7 @@ def _message(packet: bytes, begin: int, end: int, time: int | None) -> Message:
             at += size
         elif tag in "sS":
             text, at = _string(packet, at, end, "utf-8")
-            arguments.append(text)
+            arguments.append(unescaped(text))
         elif tag in CONSTANTS:
             arguments.append(CONSTANTS[tag])
         elif tag not in WITHOUT_VALUE:

@@ -15,6 +15,7 @@ from sopilib.checkpoint.native import is_model
 from sopilib.engine.blocks import blocks
 from sopilib.errors import SopiError
 from sopilib.files import refuse_foreign, write_whole
+from sopilib.names import shown
 from sopilib.score import describe, likelihood, log_mel_distance, stillness, tones
 from sopilib.train.pictures import spectrograms
 from sopilib.train.prepare import Dataset, find_audio
@@ -183,7 +184,7 @@ def _compare(model: Model, corpus: np.ndarray, others: list[str]) -> tuple[list[
         "| 30 s each | level | peak | DC | longest silence | tones | spectrum, distance to the recordings |",
         "|---|---|---|---|---|---|---|",
     ]
-    also = {Path(o).name: np.concatenate([sound.read_audio(f, rate) for f in find_audio([o])]) for o in others}
+    also = {shown(Path(o).name): np.concatenate([sound.read_audio(f, rate) for f in find_audio([o])]) for o in others}
     sounds = {"the recordings": corpus} | {f"temperature {t}": _generate(model, 30, t, 1) for t in TEMPERATURES}
     for title, audio in sounds.items():
         d = describe(audio, rate)

@@ -8,6 +8,7 @@ load(path, options)      the `Model`, with `Record.about` as about["import"]
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -46,7 +47,7 @@ _BEGINNINGS = {
 
 def _describe(path: Path) -> str:
     """What a path that nobody recognises is."""
-    if path.is_dir():
+    if os.path.isdir(path):
         return "a folder without a checkpoint"
     with path.open("rb") as file:
         head = file.read(8)

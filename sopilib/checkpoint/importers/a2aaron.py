@@ -9,6 +9,7 @@ is that file as codes decode to it, so its samples lie on the code grid, and it 
 from __future__ import annotations
 
 import math
+import os
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from sopilib.checkpoint.importers.record import Options, Parameters, Record, new
 from sopilib.checkpoint.readers import torch_file
 from sopilib.errors import SopiError
 from sopilib.model import Config, Model, fold
+from sopilib.names import for_library
 
 Floats = NDArray[np.float32]
 
@@ -45,9 +47,9 @@ def recognise(path: Path) -> bool:
 
 def _file(path: Path) -> Path | None:
     """The checkpoint that `path` means: of a folder, its newest."""
-    if path.is_dir():
+    if os.path.isdir(path):
         return newest([path], r".*_epoch_(\d+)_iter_(\d+)_model\.pt")
-    return path if path.is_file() else None
+    return path if os.path.isfile(path) else None
 
 
 def load(path: Path, options: Options) -> Model:
@@ -121,7 +123,7 @@ def _quantiser(file: Path, q: int, options: Options, record: Record) -> Quantise
             raise SopiError("one of lowest and highest is given, expected both: the range of the sound trained on")
         return Quantiser(*_of_range(options.lowest, options.highest, q))
     if options.sound is not None:
-        sound = Path(options.sound).expanduser()
+        sound = Path(os.path.expanduser(options.sound))
         heard = _heard(sound, q)
         known = Quantiser(
             *(_grid(heard.levels, q) or _of_range(heard.lowest, heard.highest, q)), heard.rate, sound.name
@@ -137,7 +139,7 @@ def _quantiser(file: Path, q: int, options: Options, record: Record) -> Quantise
 def _of_ground_truth(file: Path, q: int, record: Record) -> Quantiser:
     """That of the run, which has the same name up to the epoch, or is the only one in the folder."""
     own = file.with_name(re.split(r"_epoch_\d+_iter_", file.name)[0] + "_ground_truth.wav")
-    found = [own] if own.is_file() else list(file.parent.glob("*_ground_truth.wav"))
+    found = [own] if os.path.isfile(own) else list(file.parent.glob("*_ground_truth.wav"))
     if len(found) == 1:
         try:
             heard = _heard(found[0], q)
@@ -176,7 +178,7 @@ def _heard(path: Path, q: int) -> Heard:
     lowest, highest = math.inf, -math.inf
     levels: Floats | None = np.empty(0, np.float32)
     try:
-        with soundfile.SoundFile(str(path)) as sound:
+        with soundfile.SoundFile(for_library(path)) as sound:
             for block in sound.blocks(BLOCK, dtype="float32", always_2d=True):
                 left = block[:, 0]
                 lowest, highest = min(lowest, float(left.min())), max(highest, float(left.max()))

@@ -7,6 +7,7 @@ The quantiser is always linear.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,9 @@ def recognise(path: Path) -> bool:
 
 def _file(path: Path) -> Path | None:
     """The checkpoint that `path` means: of a folder, its newest."""
-    if path.is_dir():
+    if os.path.isdir(path):
         return newest([path, path / "checkpoints"], r"(?:best-)?ep(\d+)-it(\d+)")
-    return path if path.is_file() else None
+    return path if os.path.isfile(path) else None
 
 
 def load(path: Path, options: Options) -> Model:

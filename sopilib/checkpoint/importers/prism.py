@@ -51,7 +51,7 @@ def recognise(path: Path) -> bool:
 
 def _prefix(path: Path) -> Path | None:
     """The checkpoint that `path` means: of a folder, its newest."""
-    if path.is_dir():
+    if os.path.isdir(path):
         return _newest(path)
     if _is_prefix(path):
         return path

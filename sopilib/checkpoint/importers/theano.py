@@ -9,6 +9,7 @@ order of the gates. With weight norm, each column of a matrix is scaled to the l
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -42,9 +43,9 @@ def recognise(path: Path) -> bool:
 
 def _file(path: Path) -> Path | None:
     """The checkpoint that `path` means: of a folder, its newest. (The hours in the names begin anew after --resume.)"""
-    if path.is_dir():
+    if os.path.isdir(path):
         return newest([path, path / "params"], r"params_e(\d+)_i(\d+)_.*\.pkl")
-    if not path.is_file():
+    if not os.path.isfile(path):
         return None
     with path.open("rb") as file:
         head = file.read(128)
@@ -148,7 +149,7 @@ def _told(file: Path, sizes: dict[str, Any], record: Record) -> tuple[str, dict[
     """The script's name, its flags, and where they are from: args.pkl, else the name of the run's folder."""
     folders = (file.parent, file.parent.parent)
     for arguments in (folder / "args.pkl" for folder in folders):
-        if not arguments.is_file() or arguments.stat().st_size > LARGEST_LOG:
+        if not os.path.isfile(arguments) or arguments.stat().st_size > LARGEST_LOG:
             continue
         try:
             line = pickles.read_file(arguments)

@@ -180,11 +180,15 @@ public:
         (void)prepared.release(); // the stream's now
     }
 
-    std::unique_ptr<Recording> record(const std::string &path, uint64_t from)
+    // path: a str, in which bytes that are no text are surrogates, or the bytes themselves
+    std::unique_ptr<Recording> record(const nb::object &path, uint64_t from)
     {
         if (!(sample_rate() > 0)) throw std::runtime_error("the host's audio is off");
+        PyObject *bytes = nullptr;
+        if (!PyUnicode_FSConverter(path.ptr(), &bytes)) throw nb::python_error();
+        const std::string name = nb::steal<nb::bytes>(bytes).c_str();
         nb::gil_scoped_release released;
-        return std::make_unique<Recording>(std::make_unique<Recorder>(stream_, path, from));
+        return std::make_unique<Recording>(std::make_unique<Recorder>(stream_, name, from));
     }
 
     bool freewheel() const { return sopi_load(&stream_->ring()->freewheel) != 0; }
@@ -387,6 +391,7 @@ void bind_stream(nb::module_ &m)
             "ascending. It is posted once; with `listened` it has heard the input up to that t, and plays.")
         .def(
             "record", &StreamHandle::record, "path"_a, "from_"_a,
+            nb::sig("def record(self, path: str | bytes, from_: int) -> Recorder"),
             "-> Recorder of what is handed out from host frame from_ on, into a new WAV file of 32-bit floats. RuntimeError.")
         .def("stats", &StreamHandle::stats, "Frames, counts, rtf (seconds of sound per busy second).")
         .def("peak", &StreamHandle::peak, "Largest |sample| handed out since last asked.")
