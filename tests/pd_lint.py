@@ -386,6 +386,8 @@ def lying(window: Window) -> Iterator[str]:
                     yield f"[{box.shown[:40]}] is under a canvas"
     if window.on_parent:
         return
+    if any(box.name == "cnv" and (box.x < 1 or box.y < 1) for box in window.boxes):
+        yield "a canvas at the very edge of the window gives it scrollbars"
     if window.height >= HIGH or window.width > WIDE:
         yield f"its window of {window.width} x {window.height} doesn't fit on a screen of {WIDE} x {HIGH}"
     for name, (left, top, right, bottom), _ in things:

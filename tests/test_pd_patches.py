@@ -20,10 +20,8 @@ import soundfile
 from pd_host import FLAGS, ROOT, Patch, Result, end, run, start
 
 from sopilib.cli.play import virtual_screen
-from sopilib.live import COMMANDS
 
 pytestmark = pytest.mark.usefixtures("pd_models")
-HELP = ROOT / "pd" / "samplernn~-help.pd"
 
 
 def wait_for(path: Path, size: int, seconds: float = 20) -> None:
@@ -374,15 +372,6 @@ def test_closing_pds_window_ends_it_while_it_plays(display: str, tmp_path: Path)
     finally:
         process.kill()
         process.wait()
-
-
-def test_the_help_patch_has_a_line_for_every_message_and_says_what_the_table_says() -> None:
-    text = HELP.read_text()
-    examples = re.findall(r"#X msg \d+ \d+ ([a-z0-9-]+)", text)
-    assert set(COMMANDS) <= set(examples)
-    told = " ".join(text.split())
-    for name, command in COMMANDS.items():
-        assert command.help.replace(",", " \\,").replace(";", " -") in told, name
 
 
 # ---------------------------------------------------------------- MIDI

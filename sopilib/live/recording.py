@@ -27,7 +27,8 @@ class Recording:
         if wanted is not None and wanted.suffix.lower() != ".wav":
             wanted = wanted.with_name(wanted.name + ".wav")
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            if wanted is None or not wanted.is_absolute():
+                folder.mkdir(parents=True, exist_ok=True)
             self.path = folder / (wanted or _free_name(folder))
             self._rate = stream.sample_rate
             self._recorder = stream.record(str(self.path), t)

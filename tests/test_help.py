@@ -1,0 +1,86 @@
+"""The help of [samplernn~] and [pyext]: made from the command table, whole, and every message in it works."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+import pd_lint
+from pd_host import ROOT, Patch, run
+
+from sopilib.live.commands import COMMANDS, STATUS
+
+HELP = ROOT / "pd" / "samplernn~-help.pd"
+
+
+def write_help() -> Any:
+    """The generator, a program beside the patch."""
+    spec = importlib.util.spec_from_file_location("write_help", ROOT / "pd" / "write_help.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def texts(window: pd_lint.Window) -> str:
+    return " ".join(box.shown for w in window.windows() for box in w.boxes if box.kind == "text")
+
+
+def test_the_help_is_what_the_command_table_makes_of_it() -> None:
+    assert HELP.read_text() == write_help().front(), "run python pd/write_help.py"
+
+
+def test_the_help_has_every_message_says_what_it_does_and_what_comes_out() -> None:
+    pages = pd_lint.read(HELP)
+    messages = {box.name for w in pages.windows() for box in w.boxes if box.kind == "msg"}
+    assert set(COMMANDS) <= messages
+    told = re.sub(r"\s+", "", texts(pages))
+    for name, command in COMMANDS.items():
+        assert re.sub(r"\s+", "", command.help.replace(";", " -")) in told, name
+    for name, means in STATUS.items():
+        assert name in COMMANDS or re.sub(r"\s+", "", name + means.replace(";", " -")) in told, name
+
+
+def test_the_help_is_below_600_pixels_high_and_its_reference_is_in_pds_manner() -> None:
+    pages = pd_lint.read(HELP)
+    assert all(w.height < 600 for w in pages.windows())
+    reference = next(w for w in pages.windows() if w.name == "reference")
+    titles = [made[0] for box in reference.boxes if (made := pd_lint.label(box))]
+    assert titles == ["INLETS", "OUTLETS", "ARGUMENTS"]
+    assert {"reference", "play", "voices", "answers"} <= {w.name for w in pages.windows()}
+
+
+def test_no_message_of_the_help_has_the_words_of_its_opposite() -> None:
+    for window in pd_lint.read(HELP).windows():
+        told = [box.shown for box in window.boxes if box.kind == "text" and len(box.shown) > 12]
+        assert len(told) == len(set(told)), f"{window.name}: two rows say the same"
+
+
+def test_every_message_of_the_help_is_understood_and_none_leaves_a_file_in_its_folder(tmp_path: Path) -> None:
+    """Each message box in turn, with the least and the most that its slider or number box gives."""
+    helps = write_help()
+    rows = [row[0] for _, rows in helps.page_of_the_rest(helps.PAGES).values() for row in rows]
+    patch = Patch()
+    box = patch.obj("samplernn~ tabla")
+    patch.print(box, 1, "status")
+    patch.obj("array define help-sound 24000")
+    messages = []
+    for row in rows:
+        if row.startswith("osc"):  # a port of this machine: tests/test_pd_osc.py
+            continue
+        name = row.split()[0]
+        between = helps.ends(COMMANDS[name].arguments[0]) if "$1" in row else (0, 0)
+        for value in sorted({*between} if name != "voices" else {1, 2}):
+            written = row.replace(helps.FILE, f"{tmp_path}/a-file").replace(helps.ARRAY, "help-sound")
+            messages.append(written.replace("$1", f"{value:g}"))
+    messages = [m for m in messages if m not in (f"seed {tmp_path}/a-file", "folder models")]
+    for i, message in enumerate(messages):
+        patch.at(10 + 10 * i, message, box)
+    patch.quit(50 + 10 * len(messages))
+    result = run(patch.write(tmp_path / "p.pd"))
+    assert not result.errors(), result.out
+    assert not [line for line in result.printed("status") if line.startswith("error")], result.out
+    assert {p.name.split(".")[0] for p in tmp_path.iterdir()} == {"p", "a-file"}
