@@ -39,6 +39,8 @@ UNKNOWN = 1 << 48
 WRITTEN = {"WAV": "WAV", "FLAC": "FLAC", "AIFF": "AIFF", "AIF": "AIFF", "W64": "W64", "RF64": "RF64", "CAF": "CAF"}
 """The kinds of files that are written, by their suffix: those that hold 24 bits."""
 
+SET_ADD_PEAK_CHUNK = 0x1050  # of libsndfile
+
 _Unreadable = (soundfile.LibsndfileError, RuntimeError, OSError, ValueError, EOFError)
 
 
@@ -360,6 +362,8 @@ class NewSound:
             raise SopiError(
                 f"{self._name}: {kind} of {channels} channels at {rate} Hz could not be written ({reason})"
             ) from None
+        # of floats libsndfile keeps the peak, and the time at which it was written: no file would be twice the same
+        soundfile._snd.sf_command(self._file._file, SET_ADD_PEAK_CHUNK, soundfile._ffi.NULL, 0)
         self.frames, self.channels = 0, channels
 
     def write(self, block: np.ndarray) -> None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from small_disk import no_file_above
 
 from sopilib import Config, Engine, Model, SopiError, checkpoint
 from sopilib.cli import main
@@ -190,6 +195,146 @@ def test_a_wrong_score_is_one_sentence_with_its_line(text: str, says: str, gener
     score.write_text(text)
     status, said = generate("--score", score, "-o", tmp_path / "out.wav")
     assert status == 1 and says in said and said.count("\n") == 1 and "wrong.json" in said
+
+
+# ---------------------------------------------------------------- broken off
+
+KILLS = """
+import os, random, signal, sys, time
+from sopilib.cli import main
+
+def run(words, kill_after=None):
+    \"\"\"In a process of its own -> how it ended, and after how many seconds.\"\"\"
+    begin = time.monotonic()
+    child = os.fork()
+    if not child:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os._exit(main(words))
+    if kill_after is not None:
+        time.sleep(kill_after)
+        os.kill(child, signal.SIGKILL)
+    return os.waitpid(child, 0)[1], time.monotonic() - begin
+
+unbroken, broken, *words = sys.argv[1:]
+ended, took = run([*words, "-o", unbroken])
+assert ended == 0
+chance, killed = random.Random(), 0
+for _ in range(10):
+    ended, _ = run([*words, "-o", broken], chance.uniform(0, took / 3))
+    killed += ended == signal.SIGKILL
+ended, _ = run([*words, "-o", broken])
+assert ended == 0
+print(killed)
+"""
+
+
+@pytest.mark.parametrize("how", [(), ("--normalise", "--rate", "11025", "--fade-out", "50")])
+def test_killed_ten_times_and_started_again_it_makes_what_an_unbroken_run_makes(
+    how: tuple[str, ...], small: Path, tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "clap.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 2000), RATE)
+    words = ["generate", str(small), "-n", "24", "--seconds", "1.5", "--voices", "3", "--threads", "2", *how]
+    words += ["--prime", str(tmp_path / "clap.wav")]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLS, str(tmp_path / "unbroken"), str(tmp_path / "broken"), *words],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 2, "some of them must have been killed at their work"
+    assert len(contents(tmp_path / "unbroken")) == 26
+    assert contents(tmp_path / "broken") == contents(tmp_path / "unbroken")
+    assert not list(tmp_path.rglob(".*"))
+
+
+def started(words: list[str]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "sopilib.cli", "generate", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def until(condition, patience: float = 60) -> None:
+    end = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < end, "it never came to be"
+        time.sleep(0.02)
+
+
+def test_ctrl_c_keeps_what_is_made_and_says_so_and_nobody_else_works_there(
+    generate, small: Path, tmp_path: Path
+) -> None:
+    one, many = tmp_path / "one.wav", tmp_path / "many"
+    alone = started([str(small), "--seconds", "36000", "-o", str(one)])
+    takes = started([str(small), "-n", "1000", "--seconds", "20", "--voices", "2", "--threads", "1", "-o", str(many)])
+    until(lambda: any(path.stat().st_size > 20_000 for path in tmp_path.glob("one.wav*")))
+    until(lambda: (many / "take-001.wav").exists())
+    status, second = generate("-n", 1000, "--seconds", 20, "-o", many)
+    assert status == 1 and f"sopi generate works there already (process {takes.pid}" in second
+    for process in (alone, takes):
+        process.send_signal(signal.SIGINT)
+    said = [process.communicate(timeout=60)[0] for process in (alone, takes)]
+    assert [process.returncode for process in (alone, takes)] == [130, 130], said
+    assert "broken off after" in said[0] and said[0].count("\n") == 1
+    assert soundfile.info(one).frames > 1000
+    assert "of 1000 takes are there, and the same line goes on with the others" in said[1] and said[1].count("\n") == 1
+    assert not list(tmp_path.rglob("*.part"))
+    assert {len(sound) for sound in sounds(many).values()} == {20 * RATE}
+
+
+def test_a_finished_folder_is_left_as_it_is_and_may_get_more_takes(generate, tmp_path: Path) -> None:
+    order, folder = ["--seconds", 0.2, "-o", tmp_path / "t"], tmp_path / "t"
+    assert generate("-n", 2, *order)[0] == 0
+    before = contents(folder)
+    assert "2 takes of 0.2 s at 8000 Hz, 0 made now" in generate("-n", 2, *order)[1]
+    assert contents(folder) == before
+    assert generate("-n", 3, *order)[0] == 0
+    assert {name: digest for name, digest in contents(folder).items() if name in before and "json" not in name} == {
+        name: digest for name, digest in before.items() if "json" not in name
+    }
+    assert len(sounds(folder)) == 3
+    (folder / "take-002.wav").unlink()
+    assert "1 made now" in generate("-n", 3, *order)[1]
+    assert contents(folder)["take-002.wav"] == before["take-002.wav"]
+
+
+def test_takes_replace_no_others_unless_that_is_asked_for(generate, tmp_path: Path) -> None:
+    order, folder = ["-n", 2, "--seconds", 0.2, "-o", tmp_path / "t"], tmp_path / "t"
+    assert generate(*order)[0] == 0
+    before = contents(folder)
+    status, said = generate(*order, "--temperature", 0.5)
+    assert status == 1 and said.count("\n") == 1
+    assert "of take 1 temperature is 0.5, there 1.0" in said and "--overwrite to replace them" in said
+    assert contents(folder) == before
+    assert generate(*order, "--temperature", 0.5, "--overwrite")[0] == 0
+    assert all(contents(folder)[name] != digest for name, digest in before.items())
+    (tmp_path / "mine").mkdir()
+    soundfile.write(tmp_path / "mine" / "take-002.wav", np.zeros(10), RATE)
+    status, said = generate(*order[:-1], tmp_path / "mine")
+    assert status == 1 and "take-002.wav: there is such a file already" in said
+    assert list(contents(tmp_path / "mine")) == ["take-002.wav"]
+
+
+def test_a_full_disk_is_one_sentence_and_finished_takes_stay(generate, tmp_path: Path) -> None:
+    order, folder = ["--seconds", 1, "-o", tmp_path / "t"], tmp_path / "t"
+    assert generate("-n", 2, *order)[0] == 0
+    before = contents(folder)
+    with no_file_above(10_000):
+        status, said = generate("-n", 6, *order)
+    assert status == 1 and "File too large" in said and said.count("\n") == 1
+    assert "; 2 of 6 takes are there, and the same line goes on with the others" in said
+    assert {n: d for n, d in contents(folder).items() if n.startswith("take-")} == {
+        n: d for n, d in before.items() if n.startswith("take-")
+    }
+    assert "4 made now" in generate("-n", 6, *order)[1]
+    assert len(sounds(folder)) == 6
+
+
+def test_a_folder_that_cant_be_written_is_one_sentence(generate, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    for out in ("file/takes", "file/out.wav", "file"):
+        status, said = generate("-n", 1 + ("wav" not in out), "--seconds", 0.1, "-o", tmp_path / out)
+        assert status == 1 and said.count("\n") == 1, said
+        assert "Not a directory" in said or "File exists" in said
 
 
 # ---------------------------------------------------------------- bad orders

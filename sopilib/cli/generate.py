@@ -168,12 +168,13 @@ def run(args: argparse.Namespace) -> int:
     heard = _heard(args, model, before)
     plan, place = _again(args, before) if before else _wanted(args, engine, tuple(heard))
     _ask_for_room(plan, place, args.yes)
-    missing = place.begin(plan, args.overwrite)
-    for of, audio in heard.items():
-        place.keep(of, audio, model.config.sample_rate)
-    codes = {of.sound: running.codes_heard(model, audio) for of, audio in heard.items()}
-    means = Means.chosen(engine, plan, missing, args.threads, args.voices)
-    return _make(plan, place, running.units(plan, missing, means.voices, codes), means, engine, name)
+    with place.alone():
+        missing = place.begin(plan, args.overwrite)
+        for of, audio in heard.items():
+            place.keep(of, audio, model.config.sample_rate)
+        codes = {of.sound: running.codes_heard(model, audio) for of, audio in heard.items()}
+        means = Means.chosen(engine, plan, missing, args.threads, args.voices)
+        return _make(plan, place, running.units(plan, missing, means.voices, codes), means, engine, name)
 
 
 def _make(plan: Plan, place: Place, work: list[running.Unit], means: Means, engine: Engine, name: str | Path) -> int:

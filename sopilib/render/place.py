@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy as np
 from sopilib import sound
 from sopilib.errors import SopiError
 from sopilib.files import refuse_foreign, whole_file, write_whole
+from sopilib.locks import one_process
 from sopilib.render import plan as plans
 from sopilib.render.plan import Heard, Plan, Take
 
@@ -42,6 +43,14 @@ class Place:
         self.description = folder / description
         self._meanwhile = folder / f".{Path(description).stem}"
         self._done = self._meanwhile / "done"
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keeps other processes out of it, as long as the block takes. Raises SopiError if one works there."""
+        return one_process(self._named, "sopi generate", beside=True)
+
+    @property
+    def _named(self) -> Path:
+        return self.description
 
     def begin(self, plan: Plan, overwrite: bool) -> list[Take]:
         """Makes the place ready for a plan -> the takes that are to be made. Raises SopiError if other takes, or other
@@ -160,6 +169,10 @@ class File(Place):
         except OSError as e:
             raise self._refused(e) from None
         return list(plan.takes)
+
+    @property
+    def _named(self) -> Path:
+        return self._path
 
     def path(self, plan: Plan, take: Take) -> Path:
         """The file."""

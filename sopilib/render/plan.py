@@ -170,11 +170,10 @@ class Plan:
         mine, theirs = self.to_dict(), other.to_dict()
         for name in ("model", "engine", "sound", "score", "version"):
             if mine[name] != theirs[name]:
-                return f"{name} is {_brief(mine[name])}, there {_brief(theirs[name])}"
+                return _difference(name, mine[name], theirs[name])
         for a, b in zip(mine["takes"], theirs["takes"]):
             if a != b:
-                key = next(k for k in a if a[k] != b.get(k))
-                return f"{key} of take {a['number']} is {_brief(a[key])}, there {_brief(b.get(key))}"
+                return f"of take {a['number']} {_difference('it', a, b)}"
         return f"there are to be {len(self.takes)} takes, there are {len(other.takes)}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -261,6 +260,13 @@ def read(path: Path) -> Plan:
         raise SopiError(f"{path}: {e.strerror or e}, expected a takes.json as sopi generate writes it") from None
     except (ValueError, RecursionError) as e:
         raise SopiError(one_line(f"{path}: is no takes.json ({e})")) from None
+
+
+def _difference(name: str, mine: Any, theirs: Any) -> str:
+    if isinstance(mine, dict) and isinstance(theirs, dict):
+        key = next(key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key))
+        return _difference(key.replace("_", " "), mine.get(key), theirs.get(key))
+    return f"{name} is {_brief(mine)}, there {_brief(theirs)}"
 
 
 def _brief(value: Any) -> str:
