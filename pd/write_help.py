@@ -1,4 +1,4 @@
-"""Writes pd/samplernn~-help.pd, the help of [samplernn~], from the command table:
+"""Writes pd/samplernn~-help.pd, the help of [samplernn~], from the command table, and pd/pyext/pyext-help.pd:
 
     python pd/write_help.py
 
@@ -189,7 +189,7 @@ def knobs(rows: Iterable[Row]) -> list[str]:
 WIDTH, STEP, LETTER, LINE = 860, 12, 7, 16
 
 
-def page(title: str, rows: tuple[Row, ...]) -> Canvas:
+def page(title: str, rows: tuple[Row, ...], to: str = "$0-help") -> Canvas:
     """Each message a step further right than the one above, so that its cord passes to the left of all below."""
     canvas = Canvas(WIDTH, 0, 120, 60)
     canvas.panel(3, 3, WIDTH - 6, 34, PETROL, title)
@@ -205,7 +205,7 @@ def page(title: str, rows: tuple[Row, ...]) -> Canvas:
         message, bottom = widget(canvas, row, x, y)
         messages.append(message)
         y = max(bottom, y + LINE * lines(told, columns) + 5) + 8
-    target = canvas.obj(20, y + 8, "s $0-help")
+    target = canvas.obj(20, y + 8, f"s {to}")
     for message in messages:
         canvas.connect(message, 0, target)
     if knobs(rows):
@@ -300,11 +300,12 @@ def answers() -> Canvas:
     return canvas
 
 
+Sections = list[tuple[str, list[tuple[str, str]]]]
+
+
 def reference() -> Canvas:
-    """In the manner of Pd's own."""
-    canvas = Canvas(720, 0, 160, 60)
     names = ", ".join([*COMMANDS, "bang", "settings", "folder", "osc", "name"])
-    sections: list[tuple[str, list[tuple[str, str]]]] = [
+    sections: Sections = [
         ("INLETS", [("1st", f"signal: what listen and seed live hear. Messages: {names}. With ? a setting is told."),
                     ("2nd", "signal: the temperature, one value a sample, wherever it is above 0")]),
         ("OUTLETS", [("1st", "signal: the sound"),
@@ -315,19 +316,24 @@ def reference() -> Canvas:
                        ("2)", f"names and values of settings: {', '.join(KEPT)}"),
                        ("clone", "the number that [clone] puts first is the seed, if no seed is given")]),
     ]  # fmt: skip
+    text = "A message is heard latency ms after it came, to the sample. Settings are saved with the patch; in [clone] "
+    return laid_out(sections, text + "only Pd 0.54 and later do so.")
+
+
+def laid_out(sections: Sections, last: str) -> Canvas:
+    """A reference in the manner of Pd's own."""
+    canvas = Canvas(720, 0, 160, 60)
     y = 12
     for title, entries in sections:
         canvas.panel(8, y, 704, 22, PETROL, title, 12)
         y += 30
         for name, told in entries:
-            canvas.text(20, y, name, 6)
-            canvas.text(80, y, told, 88)
-            y += LINE * lines(told, 88) + 8
+            canvas.text(20, y, name, 8)
+            canvas.text(90, y, plain(told), 86)
+            y += LINE * lines(told, 86) + 8
         y += 6
-    text = "A message is heard latency ms after it came, to the sample. Settings are saved with the patch; in [clone] "
-    text += "only Pd 0.54 and later do so."
-    canvas.text(20, y, text, 96)
-    canvas.place = f"160 60 720 {y + LINE * lines(text, 96) + 16}"
+    canvas.text(20, y, plain(last), 96)
+    canvas.place = f"160 60 720 {y + LINE * lines(last, 96) + 16}"
     return canvas
 
 
@@ -441,5 +447,129 @@ def open_beside() -> Canvas:
     return canvas
 
 
+# ---------------------------------------------------------------- [pyext]
+
+
+TO_THE_BOX: tuple[Row, ...] = (
+    ("reload", "Runs the file again, and makes the instance anew: after each change of the code. reload 3 gives it "
+     "other arguments."),
+    ("reload.", "The same, with the old arguments."),
+    ("doc", "The module's documentation, in the console."),
+    ("doc+", "The class's."),
+    ("dir", "Names in the module, at the last outlet."),
+    ("dir+", "Names in the class."),
+    ("get factor", "An attribute of the instance, at the last outlet."),
+    ("set factor 3", "Sets one that is there, if its name doesn't begin with _."),
+    ("edit", "Opens the file in the program that the environment variable EDITOR names."),
+    ("getmethods", "The messages that this inlet understands, at the last outlet."),
+    ("help", "Most of that in a few lines, in the console."),
+)  # fmt: skip
+
+ATTRIBUTES: tuple[Row, ...] = (
+    ("getattributes", "What can be set here or by @ in the box: args, detach, py, respond."),
+    ("args 4", "What __init__ gets from the next reload. on."),
+    ("getargs", "What it got, at the last outlet."),
+    ("detach 1", "0: methods run in Pd's thread. 1: in one thread for all boxes. 2: each call in a thread of its own."),
+    ("getdetach", "Which it is."),
+    ("stop", "Asks detached methods to end: _shouldexit is true in them."),
+    ("py 1", "Values that Pd doesn't know go out as Python objects, for other boxes."),
+    ("getpy", "Whether they do."),
+    ("respond 1", "Each message is answered, at the last outlet: response 1 if a method took it, else 0."),
+    ("getrespond", "Whether it is."),
+)  # fmt: skip
+
+TO_THE_CLASS: tuple[Row, ...] = (
+    ("5", "float_1(5). A whole number also finds int_1."),
+    ("bang", "bang_1()"),
+    ("note 60 100", "note_1(60, 100): a method of the message's own name, then the number of the inlet."),
+    ("symbol hello", "symbol_1, which this class hasn't: so _anything_1 gets it, which takes what is left."),
+    ("list 1 2 3", "list_1, or else _anything_1(1, 2, 3)."),
+    ("note", "An error in Python is a line in the console that names the box, and the box lives on."),
+)
+
+CODE = """class example(pyext._class):
+    _inlets = 1
+    _outlets = 1
+    def __init__(self, factor=1):
+        self.factor = factor
+    def float_1(self, x):
+        self._outlet(1, self.factor * x)"""
+
+
+def front_of_pyext() -> str:
+    """The help of [pyext] and [pyext~], with boxes of both."""
+    canvas = Canvas(800, 536)
+    canvas.panel(3, 3, 794, 42, PETROL, "pyext", 20)
+    canvas.add("obj 110 25 cnv 1 1 1 empty empty objects\\ written\\ in\\ Python 0 0 0 12 #24323a #a9c9c4 0")
+    canvas.text(16, 52, "[pyext module class arguments] is an instance of a class. The module is a file beside your "
+                "patch, or in Pd's path: this one is pyext_help.py.", 108)  # fmt: skip
+    number = canvas.add("floatatom 200 100 5 0 0 0 - - -")
+    box = canvas.obj(20, 156, "pyext pyext_help example 2")
+    canvas.connect(canvas.obj(20, 126, "r $0-box"), 0, box)
+    canvas.connect(canvas.obj(110, 126, "r $0-class"), 0, box, 1)
+    canvas.connect(number, 0, box, 1)
+    canvas.text(256, 100, "drag", 5)
+    canvas.connect(box, 0, canvas.obj(20, 206, "print result"))
+    canvas.connect(box, 1, canvas.obj(202, 190, "print answer"))
+    canvas.text(16, 240, "Its file, in short:", 40)
+    for i, line in enumerate(CODE.splitlines()):
+        indent = len(line) - len(line.lstrip())
+        canvas.text(20 + LETTER * indent, 264 + 22 * i, line.strip(), 50)
+    x = 450
+    canvas.sub(x, 100, "reference", reference_of_pyext())
+    canvas.sub(x, 130, "to-the-box", page("to the box: its first inlet", TO_THE_BOX, "$0-box"))
+    canvas.text(x + 120, 130, "reload, doc, get, set, ...", 30)
+    canvas.sub(x, 160, "attributes", page("attributes of the box: its first inlet", ATTRIBUTES, "$0-box"))
+    canvas.text(x + 120, 160, "threads, arguments", 30)
+    canvas.sub(x, 190, "to-the-class", page("to the class: the inlets after it", TO_THE_CLASS, "$0-class"))
+    canvas.text(x + 120, 190, "which method gets what", 30)
+    signals(canvas, x, 224)
+    functions(canvas, x, 350)
+    canvas.panel(8, 462, 780, 1, SAND)
+    canvas.text(16, 470, "see also:", 10)
+    opens = canvas.sub(100, 497, "open", open_beside())
+    canvas.connect(canvas.msg(100, 470, "symbol ../samplernn~-help.pd"), 0, opens)
+    canvas.obj(620, 430, "declare -path . -lib py")
+    canvas.text(300, 497, "README.md beside this file has all about threads and rings", 60)
+    return canvas.file("-path . -lib py")
+
+
+def signals(canvas: Canvas, x: int, y: int) -> None:
+    canvas.text(x - 4, y, "With sound: [pyext~ inlets outlets signals-in signals-out ...]", 44)
+    tone = canvas.obj(x, y + 42, "osc~ 220")
+    strength = canvas.slider(x + 120, y + 45, (0, 0.5), "empty empty", 100)
+    sound = canvas.obj(x, y + 72, "pyext~ 1 1 1 1 pyext_help softer 0.1")
+    canvas.connect(tone, 0, sound)
+    canvas.connect(strength, 0, sound, 1)
+    speakers = canvas.obj(x, y + 98, "dac~")
+    canvas.connect(sound, 0, speakers, 0)
+    canvas.connect(sound, 0, speakers, 1)
+
+
+def functions(canvas: Canvas, x: int, y: int) -> None:
+    canvas.text(x - 4, y, "A function: [py module function arguments]", 44)
+    root = canvas.obj(x, y + 52, "py math sqrt")
+    canvas.connect(canvas.msg(x + 80, y + 24, "16"), 0, root, 1)
+    canvas.connect(root, 0, canvas.obj(x, y + 80, "print square-root"))
+
+
+def reference_of_pyext() -> Canvas:
+    sections: Sections = [
+        ("INLETS", [("1st", "messages to the box: see the page to-the-box. In [pyext~] also its first signal."),
+                    ("others", "signals, as many as the box says; then messages to the class, _inlets of them")]),
+        ("OUTLETS", [("first", "signals of [pyext~]"),
+                     ("others", "messages, _outlets of them: self._outlet(1, ...)"),
+                     ("last", "answers of the box to get, dir, getattributes and so on")]),
+        ("ARGUMENTS", [("numbers", "inlets and outlets, instead of _inlets and _outlets; in [pyext~] four numbers, the "
+                        "last two of signals"),
+                       ("module", "a file's name without .py"),
+                       ("class", "in it; the module's own name if it is left out"),
+                       ("others", "what __init__ gets"),
+                       ("@detach", "0, 1 or 2: in which thread methods run")]),
+    ]  # fmt: skip
+    return laid_out(sections, "Without the external's folder in Pd's path a patch needs [declare -path ... -lib py].")
+
+
 if __name__ == "__main__":
     (HERE / "samplernn~-help.pd").write_text(front())
+    (HERE / "pyext" / "pyext-help.pd").write_text(front_of_pyext())

@@ -7,6 +7,7 @@ Sizes are Pd's own, at zoom 1: the grid of its fonts, and what its GUI objects m
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -261,7 +262,7 @@ def ends(box: Box) -> Ends | None:
         case "clone":
             child = find(box, args[1] if args[0].isdigit() else args[0])
             return inner_ends(read(child)) if child else None
-        case "pyext" | "pyext~":
+        case "pyext" | "pyext~" | "py" | "pym":
             return pyext_ends(box)
         case _ if box.name in CLASSES:
             return CLASSES[box.name]
@@ -299,7 +300,9 @@ def inner_ends(window: Window) -> Ends:
 
 
 def pyext_ends(box: Box) -> Ends:
-    numbers = [int(w) for w in box.words[1:5] if w.isdigit()]
+    if box.name in ("py", "pym"):
+        return Ends(2, 2)
+    numbers = [int(w) for w in itertools.takewhile(str.isdigit, box.words[1:5])]
     if box.name == "pyext~" and len(numbers) == 4:
         inlets, outlets, signals_in, signals_out = numbers
         return Ends(max(1, signals_in) + inlets, signals_out + outlets + 1)

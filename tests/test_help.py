@@ -84,3 +84,46 @@ def test_every_message_of_the_help_is_understood_and_none_leaves_a_file_in_its_f
     assert not result.errors(), result.out
     assert not [line for line in result.printed("status") if line.startswith("error")], result.out
     assert {p.name.split(".")[0] for p in tmp_path.iterdir()} == {"p", "a-file"}
+
+
+# ---------------------------------------------------------------- [pyext]
+
+PYEXT_HELP = ROOT / "pd" / "pyext" / "pyext-help.pd"
+
+
+def test_pyexts_help_has_real_objects_and_every_message_to_the_box_explained(tmp_path: Path) -> None:
+    assert PYEXT_HELP.read_text() == write_help().front_of_pyext(), "run python pd/write_help.py"
+    pages = pd_lint.read(PYEXT_HELP)
+    assert {"pyext", "pyext~", "py"} <= {box.name for box in pages.boxes if box.kind == "obj"}
+    sent = {box.name for w in pages.windows() for box in w.boxes if box.kind == "msg"}
+    patch = Patch()
+    box = patch.obj("pyext pyext_help example 2")
+    patch.print(box, 1, "answer")
+    patch.at(5, "getmethods", box)
+    patch.quit(20)
+    (answer,) = run(patch.write(tmp_path / "p.pd")).printed("answer")
+    assert set(answer.split()[1:]) <= sent
+
+
+def test_every_message_of_pyexts_help_does_what_its_line_says(tmp_path: Path) -> None:
+    helps = write_help()
+    patch = Patch()
+    box = patch.obj("pyext pyext_help example 2")
+    patch.print(box, 0, "result")
+    patch.print(box, 1, "answer")
+    rows = [(row[0], inlet) for inlet, page in ((1, helps.TO_THE_CLASS), (0, helps.TO_THE_BOX)) for row in page]
+    rows += [(row[0], 0) for row in helps.ATTRIBUTES]
+    for i, (message, inlet) in enumerate(row for row in rows if row[0] != "edit"):
+        patch.at(10 + 10 * i, message, box, inlet)
+    root = patch.obj("py math sqrt")
+    patch.at(5, "16", root, 1)
+    patch.print(root, 0, "root")
+    patch.quit(50 + 10 * len(rows))
+    result = run(patch.write(tmp_path / "p.pd"))
+    assert result.printed("result") == ["10", "factor 2", "note 62 100"]
+    assert result.printed("root") == ["4"]
+    assert result.out.count("example got") == 2
+    assert len(result.errors()) == 1, "the message note without a pitch is a mistake on purpose"
+    answers = " ".join(result.printed("answer"))
+    for words in ("get factor 2", "attributes args detach py respond", "args 4", "detach 1", "py 1", "respond 1"):
+        assert words in answers, answers
