@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import pickle
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -139,3 +142,32 @@ def test_a_mutated_file_loads_or_is_a_clear_error(tmp_path: Path, data: st.DataO
         sopilib.load(path)
     except SopiError as e:
         assert "\n" not in str(e)
+
+
+def test_a_model_that_another_program_writes_over_while_it_is_loaded_does_not_end_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    checkpoint.save(Model.random(Config(frame_sizes=[4], dim=256, q_levels=256)), path)
+    loading = f"""
+import sopilib
+loaded = failed = 0
+print("begins", flush=True)
+while not loaded or not failed or loaded + failed < 300:
+    try:
+        sopilib.checkpoint.load({str(path)!r})
+        loaded += 1
+    except sopilib.SopiError as e:
+        assert "\\n" not in str(e)
+        failed += 1
+"""
+    whole = path.read_bytes()
+    with subprocess.Popen([sys.executable, "-c", loading], stdout=subprocess.PIPE) as process, path.open("rb+") as file:
+        assert process.stdout is not None
+        process.stdout.readline()
+        while process.poll() is None:  # as cp does it
+            file.truncate(0)
+            file.seek(0)
+            for begin in range(0, len(whole), 1 << 17):
+                file.write(whole[begin : begin + (1 << 17)])
+                file.flush()
+            time.sleep(0.01)
+    assert process.returncode == 0

@@ -76,6 +76,24 @@ def test_a_message_is_heard_latency_after_its_logical_time(tmp_path: Path, rate:
     np.testing.assert_allclose(half[int(due) + 2 :], 0.5 * plain[int(due) + 2 :], atol=1e-6)
 
 
+@pytest.mark.parametrize("block", ["block~ 2048", "block~ 1", "block~ 64 1 2"])
+def test_in_a_subpatch_of_another_block_or_twice_the_rate_it_is_the_same_sound(tmp_path: Path, block: str) -> None:
+    takes = []
+    for setting in ("block~ 64", block):
+        patch = Patch()
+        boxes = ("obj 10 10 inlet", "obj 10 40 samplernn~ small seed 4", "obj 10 80 outlet~", f"obj 200 10 {setting}")
+        patch.lines += ["#N canvas 0 0 400 300 sub 0;", *(f"#X {box};" for box in boxes)]
+        patch.lines += ["#X connect 0 0 1 0;", "#X connect 1 0 2 0;"]
+        inside = patch.add("restore", "pd sub")
+        patch.at(0, "generate", inside)
+        patch.record(tmp_path / "out.wav", inside, 300)
+        patch.quit(400)
+        render(patch, tmp_path)
+        takes.append(played(tmp_path))
+    assert takes[0].std() > 0.01
+    assert np.array_equal(takes[0], takes[1])
+
+
 def test_two_objects_play_at_once_and_leave_each_other_alone(tmp_path: Path) -> None:
     patch, one = player(tmp_path, 500, "samplernn~ small seed 1", "one")
     two = patch.obj("samplernn~ other seed 1")

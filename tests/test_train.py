@@ -334,6 +334,21 @@ def test_dropout_depends_on_step_and_lane_not_on_who_computes_it() -> None:
         assert float((other == whole).float().mean()) == pytest.approx(0.3**2 + 0.7**2, abs=0.03)
 
 
+def test_a_run_whose_state_was_cut_short_says_how_to_go_on(
+    sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(sounds, "-o", tmp_path / "run", "--steps", 4, "--every", 2, *SMALL)
+    state = tmp_path / "run" / "state.pt"
+    for content in (state.read_bytes()[:1000], b"", b"no state" * 1000):
+        state.write_bytes(content)
+        capsys.readouterr()
+        assert train("-o", tmp_path / "run", "--steps", 6) == 1
+        said = capsys.readouterr().err
+        assert "cut short or damaged" in said
+        assert "--from" in said
+        assert said.count("\n") == 1
+
+
 def test_a_full_disk_is_one_sentence_and_loses_nothing(
     sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.numpy import save as to_bytes
 
+from sopilib import tensor_file
 from sopilib.errors import SopiError
 from sopilib.files import write_whole
 from sopilib.model import Config, Model, shapes
 
 FORMAT, VERSION = "sopilib", "1"
 SCALE = ".scale"
-LARGEST_HEADER = 4 << 20  # bytes; a hundred times what the largest model needs
 
 
 def save(model: Model, path: str | Path, precision: str = "float32", *, overwrite: bool = True) -> None:
@@ -87,9 +87,8 @@ def recognise(path: Path) -> bool:
 def is_model(path: Path) -> bool:
     """Whether this is a file that `save` wrote, as its metadata says. Its weights are not looked at."""
     try:
-        with safe_open(str(path), framework="numpy") as file:
-            return (file.metadata() or {}).get("format") == FORMAT
-    except (SafetensorError, OSError):
+        return tensor_file.metadata(path).get("format") == FORMAT
+    except SopiError:
         return False
 
 
@@ -97,44 +96,33 @@ def load(path: str | Path) -> Model:
     """Returns the model in a file that `save` wrote, its weights as float32. Raises SopiError with what is wrong if the
     file is anything else, damaged, or of another version."""
     path = Path(path)
-    _check_header(path)
-    try:
-        with safe_open(str(path), framework="numpy") as f:
-            metadata: dict[str, str] = f.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise SopiError(
-                    f"{path}: a safetensors file, but not a sopilib model (its metadata has no format {FORMAT!r})"
-                )
-            if metadata.get("version") != VERSION:
-                raise SopiError(
-                    f"{path}: written by another sopilib (version {metadata.get('version')}, this one reads {VERSION})"
-                )
-            config = Config.from_dict(_json(path, metadata, "config"))
-            names = set(f.keys())
-            want = shapes(config)
-            weights = {}
-            for name in names:
-                if name.endswith(SCALE) and name.removesuffix(SCALE) in want:
-                    continue
-                if name in want and tuple(f.get_slice(name).get_shape()) != want[name]:
-                    raise SopiError(
-                        f"{path}: {name} has shape {f.get_slice(name).get_shape()}, expected {list(want[name])}"
-                    )
-                weights[name] = _weight(f, name, names)
-    except (SafetensorError, OSError) as e:
-        raise SopiError(f"{path}: not a safetensors file, or cut short or damaged ({e})") from None
+    metadata = tensor_file.metadata(path)
+    if metadata.get("format") != FORMAT:
+        raise SopiError(f"{path}: a safetensors file, but not a sopilib model (its metadata has no format {FORMAT!r})")
+    if metadata.get("version") != VERSION:
+        raise SopiError(
+            f"{path}: written by another sopilib (version {metadata.get('version')}, this one reads {VERSION})"
+        )
+    config = Config.from_dict(_json(path, metadata, "config"))
+    want = shapes(config)
+    arrays = tensor_file.read(path).arrays
+    weights = {}
+    for name, w in arrays.items():
+        if name.endswith(SCALE) and name.removesuffix(SCALE) in want:
+            continue
+        if name in want and w.shape != want[name]:
+            raise SopiError(f"{path}: {name} has shape {list(w.shape)}, expected {list(want[name])}")
+        weights[name] = _weight(name, w, arrays.get(name + SCALE))
     try:
         return Model(config, weights, _json(path, metadata, "about"), name=path.stem)
     except SopiError as e:
         raise SopiError(f"{path}: {e}") from None
 
 
-def _weight(f: Any, name: str, names: set[str]) -> np.ndarray:
-    w = f.get_tensor(name)
+def _weight(name: str, w: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
     if w.dtype == np.int8:
-        if name + SCALE not in names:
+        if scale is None:
             raise SopiError(f"{name} is int8 but its scales {name + SCALE} are missing")
-        scale = f.get_tensor(name + SCALE)
         if scale.shape != (*w.shape[:-1], 1):
             raise SopiError(f"{name}{SCALE} has shape {scale.shape}, expected {(*w.shape[:-1], 1)}")
         w = w.astype(np.float32) * scale
@@ -152,17 +140,3 @@ def _json(path: Path, metadata: dict[str, str], key: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise SopiError(f"{path}: its {key} is not a JSON object")
     return value
-
-
-def _check_header(path: Path) -> None:
-    """Clear words for the usual accidents, before the reader sees the file."""
-    if not os.path.isfile(path):
-        raise SopiError(f"{path}: no such file")
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(8)
-    if len(head) < 8:
-        raise SopiError(f"{path}: only {size} bytes, not a model file")
-    (length,) = struct.unpack("<Q", head)
-    if length > min(size - 8, LARGEST_HEADER):
-        raise SopiError(f"{path}: not a safetensors file, or cut short ({size} bytes)")

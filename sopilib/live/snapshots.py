@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from sopilib import tensor_file
 from sopilib.errors import SopiError
 from sopilib.files import write_whole
 from sopilib.model import Model
@@ -108,35 +108,38 @@ class Snapshots:
             raise SopiError("no such file")
         loaded: dict[int, tuple[Any, Model]] = {}
         try:
-            with safe_open(path, "numpy") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != FORMAT:
-                    raise SopiError(f"no file of snapshots, expected one that snapshot save wrote ({FORMAT})")
-                if metadata.get("model") != fingerprint(model):
-                    of = unescaped(metadata.get("name", "?"))
-                    raise SopiError(f"these snapshots are of the model {of}, not of {model.name}: load that model")
-                for slot, position in json.loads(metadata["positions"]).items():
-                    arrays = {
-                        name: _checked(file.get_tensor(f"{slot}.{name}"), name, kind)
-                        for name, kind in (ARRAYS | MORE).items()
-                        if name in ARRAYS or f"{slot}.{name}" in file.keys()  # noqa: SIM118
-                    }
-                    model.check_codes(arrays["history"])
-                    if type(position) is not int or not 0 <= position < 2**31:
-                        raise SopiError(f"damaged: the position of slot {slot} is {position!r}")
-                    loaded[int(slot)] = _native.Snapshot.of(position, **arrays), model
-        except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as e:
-            if isinstance(e, SopiError):
-                raise
+            metadata, found = _read(path)
+            if metadata.get("format") != FORMAT:
+                raise SopiError(f"no file of snapshots, expected one that snapshot save wrote ({FORMAT})")
+            if metadata.get("model") != fingerprint(model):
+                of = unescaped(metadata.get("name", "?"))
+                raise SopiError(f"these snapshots are of the model {of}, not of {model.name}: load that model")
+            for slot, position in json.loads(metadata["positions"]).items():
+                arrays = {
+                    name: _checked(found[f"{slot}.{name}"], name, kind)
+                    for name, kind in (ARRAYS | MORE).items()
+                    if name in ARRAYS or f"{slot}.{name}" in found
+                }
+                model.check_codes(arrays["history"])
+                if type(position) is not int or not 0 <= position < 2**31:
+                    raise SopiError(f"damaged: the position of slot {slot} is {position!r}")
+                loaded[int(slot)] = _native.Snapshot.of(position, **arrays), model
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as e:
             raise SopiError(f"damaged: {type(e).__name__}: {e}") from None
         return loaded
 
 
+def _read(path: Path) -> tensor_file.TensorFile:
+    try:
+        return tensor_file.read(path)
+    except SopiError:
+        raise SopiError("damaged, or no file of snapshots") from None
+
+
 def _holds_snapshots(path: Path) -> bool:
     try:
-        with safe_open(path, "numpy") as file:
-            return (file.metadata() or {}).get("format") == FORMAT
-    except (SafetensorError, OSError):
+        return tensor_file.metadata(path).get("format") == FORMAT
+    except SopiError:
         return False
 
 

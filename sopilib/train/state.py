@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 from sopilib.errors import SopiError
 from sopilib.files import write_whole
 from sopilib.model import Config
+from sopilib.names import for_shell, shown
 from sopilib.train.settings import LATER, Settings
 
 NAME = "state.pt"
@@ -37,10 +39,18 @@ def write(folder: Path, config: Config, settings: Settings, state: dict[str, Any
 
 def read(folder: Path, config: Config, settings: Settings) -> dict[str, Any]:
     """The state of the run in `folder`, its tensors on the CPU. What an older version didn't know of a config or of
-    settings has its default. Raises SopiError if the state belongs to another config, or to other settings than those
-    that may be given anew (`LATER`)."""
-    state = torch.load(folder / NAME, map_location="cpu", weights_only=True)
-    had = Config.from_dict(state["config"]).to_dict()
+    settings has its default. Raises SopiError if the file is damaged, or the state belongs to another config, or to
+    other settings than those that may be given anew (`LATER`)."""
+    try:
+        state = torch.load(folder / NAME, map_location="cpu", weights_only=True)
+        had = Config.from_dict(state["config"]).to_dict()
+    except OSError as e:
+        raise SopiError(f"{shown(folder / NAME)}: can't be read ({e.strerror or e})") from None
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError, AttributeError):
+        raise SopiError(
+            f"{shown(folder / NAME)}: cut short or damaged, so this run can't go on: begin another one from its best "
+            f"model, --from {for_shell(folder / (folder.name + '.safetensors'))}"
+        ) from None
     for name, value in config.to_dict().items():
         if had[name] != value:
             raise _another_run(folder, name, had[name], value)
