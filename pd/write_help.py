@@ -451,8 +451,7 @@ def open_beside() -> Canvas:
 
 
 TO_THE_BOX: tuple[Row, ...] = (
-    ("reload", "Runs the file again, and makes the instance anew: after each change of the code. reload 3 gives it "
-     "other arguments."),
+    ("reload 3", "Runs the file again, after each change of the code, and makes the instance anew with these arguments."),
     ("reload.", "The same, with the old arguments."),
     ("doc", "The module's documentation, in the console."),
     ("doc+", "The class's."),

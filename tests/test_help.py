@@ -125,5 +125,5 @@ def test_every_message_of_pyexts_help_does_what_its_line_says(tmp_path: Path) ->
     assert result.out.count("example got") == 2
     assert len(result.errors()) == 1, "the message note without a pitch is a mistake on purpose"
     answers = " ".join(result.printed("answer"))
-    for words in ("get factor 2", "attributes args detach py respond", "args 4", "detach 1", "py 1", "respond 1"):
+    for words in ("get factor 3", "attributes args detach py respond", "args 4", "detach 1", "py 1", "respond 1"):
         assert words in answers, answers
