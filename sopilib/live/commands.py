@@ -23,7 +23,8 @@ class Argument:
 
     kind      "float", "int", "switch" (0 or 1), "choice" (one of `choices`), "text" (the rest of the message),
               "sound" (an integer, or the name of an array or a file), "slot" (an integer, or the name of a file),
-              "level" (a number, or an envelope of numbers), "message" (the rest of the message, itself one)
+              "level" (a number, or an envelope of numbers), "message" (the rest of the message, itself one),
+              "note" (a length as notes have it: 1/4, 3/8, 2, or off)
     least, most  the range of a number, inclusive
     default   what it is if the message ends before it; None: it is required, unless it is `optional`
     unit      of the number, as "ms"
@@ -60,6 +61,8 @@ class Argument:
             return "a message such as temperature 0.8"
         if self.kind == "level":
             return f"a number from {self.least:g} to {self.most:g}, or env [levels] [times] [curves]"
+        if self.kind == "note":
+            return f"a length such as 1/4, 1/12 or 2, of {self.most:g} whole notes at most, or off"
         what = {"float": "a number", "int": "a whole number"}[self.kind]
         unit = f" {self.unit}" if self.unit else ""
         if math.isinf(self.least) and math.isinf(self.most):
@@ -79,6 +82,7 @@ class Command:
     says      the values of the status event that has its name, where they are not simply its arguments
     voice     it may be meant for one voice, as `voice 2 gain 0.5`
     apart     what it sets for all voices together is a thing of its own, and leaves what is set for single voices
+    on_line   it waits for the next line of the grid, if there is one
     dsp       it is heard only while the host computes sound: if it doesn't, the player is told
     kept      from 1: it is kept with a patch, and restored in this order; 0: it isn't
     always    it is kept even if it is as it usually is
@@ -94,6 +98,7 @@ class Command:
     says: str = ""
     voice: bool = False
     apart: bool = False
+    on_line: bool = False
     dsp: bool = False
     kept: int = 0
     always: bool = False
@@ -154,10 +159,11 @@ COMMANDS: dict[str, Command] = {
             (Argument("on", "switch", default=1),),
             "Starts the sound where it was; with 0, stops it.",
             told="playing",
+            on_line=True,
             dsp=True,
             native=("play",),
         ),
-        Command("stop", (), "Stops the sound, as generate 0 does.", native=("play",)),
+        Command("stop", (), "Stops the sound, as generate 0 does.", on_line=True, native=("play",)),
         Command(
             "temperature",
             (Argument("temperature", "level", 0.01, 5, usual=1, knob=(0.2, 2)), RAMP),
@@ -181,12 +187,13 @@ COMMANDS: dict[str, Command] = {
             query=True,
             voice=True,
             says="number",
+            on_line=True,
             dsp=True,
             kept=12,
             always=True,
             native=("seed",),
         ),
-        Command("reset", (), "The music of the present seed from its beginning.", native=("seed",)),
+        Command("reset", (), "The music of the present seed from its beginning.", on_line=True, native=("seed",)),
         Command(
             "listen",
             (
@@ -276,6 +283,7 @@ COMMANDS: dict[str, Command] = {
             "store, recall: the model's whole memory in a numbered slot. morph: the memory goes over to it in ms. "
             "save, load: all slots, a file.",
             says="store, recall, morph, save or load, and the slot or the file",
+            on_line=True,
             native=("store", "recall", "morph"),
         ),
         Command(
@@ -284,6 +292,7 @@ COMMANDS: dict[str, Command] = {
             "Loops the last ms of sound; the model waits. 0: it goes on.",
             query=True,
             says="milliseconds of the loop, 0: none",
+            on_line=True,
             dsp=True,
             native=("freeze",),
         ),
@@ -343,6 +352,7 @@ COMMANDS: dict[str, Command] = {
             "0: the first model alone, 1: the second, between them both. Ramp in ms.",
             query=True,
             says="share of the second model, milliseconds of its ramp",
+            on_line=True,
             kept=16,
             native=("blend",),
         ),
@@ -377,6 +387,32 @@ COMMANDS: dict[str, Command] = {
             native=("feature",),
         ),
         Command(
+            "tempo",
+            (Argument("bpm", "float", 10, 999, usual=120, unit="beats a minute", knob=(40, 240)),),
+            "Beats a minute, of the grid; the beat that has begun stays where it was.",
+            query=True,
+            kept=18,
+            native=("tempo",),
+        ),
+        Command(
+            "grid",
+            (Argument("line", "note", 0, 16, usual="off"),),
+            "Generate, stop, seed, reset, snapshot, freeze and blend begin at the next line, each 1/4, 1/16 or 2 whole "
+            "notes; off: at once.",
+            query=True,
+            says="the length from line to line, or off",
+            kept=19,
+            native=("grid",),
+        ),
+        Command(
+            "beat",
+            (Argument("bpm", "float", 10, 999, optional=True, unit="beats a minute"),),
+            "Here is a beat of the grid, which goes on from it at the tempo of the last two. With bpm: here a bar "
+            "begins, at this tempo.",
+            says="beats a minute",
+            native=("beat",),
+        ),
+        Command(
             "record",
             (
                 Argument("do", "choice", choices=("start", "stop")),
@@ -403,7 +439,13 @@ COMMANDS: dict[str, Command] = {
             query=True,
         ),
         Command(
-            "tick", (Argument("on", "switch", default=1),), "Asks for a tick at each smallest frame.", says="0 or 1"
+            "tick",
+            (
+                Argument("on", "switch", default=1),
+                Argument("at", "choice", default="frame", choices=("frame", "line")),
+            ),
+            "Asks for a tick at each smallest frame of the model, or at each line of the grid: a clock.",
+            says="0 or 1; frame or line",
         ),
         Command(
             "report",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +113,7 @@ def generate(p: Performer, at: Arrival, on: int) -> None:
     """Starts or stops the sound."""
     if on and p.music.engine is None and p.loading is None:
         p.teller.tell("warning", "no model is loaded: the sound starts when one is, send load <name or path>")
-    p.stream.post("play", at.t, bool(on))
+    p.stream.post("play", at.t, bool(on), on_line=True)
     p.state.playing = bool(on)
     p.teller.tell("playing", on)
     if not on:
@@ -133,7 +134,7 @@ def seed(
             raise SopiError("voice: a sound is heard by all voices, expected seed <number>")
         _prime(p, at, sound, offset, length)
         return
-    p.stream.post("seed", at.t, sound, voice=voice - 1)
+    p.stream.post("seed", at.t, sound, voice=voice - 1, on_line=True)
     if not voice:
         tell_dropped(p, p.loader.drop("prime"), f"seed {sound}")
     p.remember("seed", sound, voice)
@@ -171,7 +172,7 @@ def _prime(p: Performer, at: Arrival, name: str, offset: float, length: float | 
         first, other = primed(engine, number, codes), None if second is None else primed(second, number, codes)
         with p.lock:
             if not job.dropped:
-                p.music.swap(first, at.t, second=other)
+                p.music.swap(first, at.t, second=other, on_line=True)
                 p.teller.tell("primed", name, round(1000 * len(sound) / model_rate))
 
     tell_dropped(p, p.background("prime", f"seed {name}", work), f"seed {name}")
@@ -258,14 +259,14 @@ def snapshot(p: Performer, at: Arrival, do: str, slot: int | str, ms: float) -> 
         raise SopiError(f"snapshot {do}: no model is loaded, load one first")
     elif do == "store":
         empty = _native.Snapshot()
-        p.stream.post("store", at.t, empty)
+        p.stream.post("store", at.t, empty, on_line=True)
         p.snapshots.put(slot, empty, p.music.engine.model)
         p.teller.tell("snapshot", do, slot)
     else:
         kept = p.snapshots.get(slot, p.music.engine.model, p.state.voices)
         if do == "recall":
             p.music.end_listening()
-        p.stream.post(do, at.t, kept, ms if do == "morph" else 0.0)
+        p.stream.post(do, at.t, kept, ms if do == "morph" else 0.0, on_line=True)
         p.teller.tell("snapshot", do, slot)
 
 
@@ -322,9 +323,35 @@ def freewheel(p: Performer, at: Arrival, on: int) -> None:
     p.tell_setting("freewheel")
 
 
-def tick(p: Performer, at: Arrival, on: int) -> None:
+def tempo(p: Performer, at: Arrival, bpm: float) -> None:
+    """Beats a minute."""
+    p.stream.post("tempo", at.t, bpm)
+    p.remember("tempo", bpm)
+
+
+def grid(p: Performer, at: Arrival, line: str) -> None:
+    """The length from line to line."""
+    p.stream.post("grid", at.t, 0.0 if line == "off" else float(Fraction(line)))
+    p.remember("grid", line)
+
+
+def beat(p: Performer, at: Arrival, bpm: float | None) -> None:
+    """A beat is at the very moment of this message: the first of a bar, or one more, at the tempo of the last two."""
+    before, p.state.beat = p.state.beat, at.t
+    first = bpm is not None or before is None
+    if bpm is None:
+        since = (at.t - before) / p.host_rate if before is not None else 0.0
+        least, most = COMMANDS["tempo"].arguments[0].least, COMMANDS["tempo"].arguments[0].most
+        bpm = 60 / since if since and least <= 60 / since <= most else p.state.tempo
+    p.stream.post("beat", at.t, bpm, index=int(first))
+    if bpm != p.state.tempo:
+        p.remember("tempo", bpm)
+
+
+def tick(p: Performer, at: Arrival, on: int, where: str) -> None:
     """Whether the host asks for ticks: that is the host's affair, who hears it from the event."""
-    p.teller.tell("tick", on)
+    p.stream.tick_at_lines(where == "line")
+    p.teller.tell("tick", on, where)
 
 
 def report(p: Performer, at: Arrival, ms: float) -> None:
@@ -360,7 +387,7 @@ GESTURES: dict[str, Callable[..., Any]] = {
     function.__name__.replace("_", "-"): function
     for function in (
         *(load, load2, blend, blend_mode, generate, stop, seed, reset, rest, listen, guard, voices, voice, feature),
-        *(snapshot, record, latency, freewheel, tick, report, models, status),
+        *(snapshot, record, latency, freewheel, tempo, grid, beat, tick, report, models, status),
     )
 }
 """By the name of their message. A message that has none is a knob."""

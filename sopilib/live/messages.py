@@ -8,6 +8,7 @@ import numbers
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from sopilib.errors import SopiError
@@ -186,6 +187,19 @@ def _wrong(name: str, argument: Argument, atom: Any) -> SopiError:
     return SopiError(f"{name}: {argument.name} is {found}, expected {argument.expected}")
 
 
+def _note(argument: Argument, atom: Any, wrong: SopiError) -> str:
+    """A length in whole notes as a fraction in its lowest terms, or off."""
+    if _text(atom) in ("off", "0"):
+        return "off"
+    try:
+        length = Fraction(_text(atom)).limit_denominator(128)
+    except (ValueError, ZeroDivisionError):
+        raise wrong from None
+    if not 0 < length <= argument.most:
+        raise wrong
+    return str(length)
+
+
 def _value(name: str, argument: Argument, atom: Any) -> Any:
     is_number = isinstance(atom, numbers.Real)
     wrong = _wrong(name, argument, atom)
@@ -195,6 +209,8 @@ def _value(name: str, argument: Argument, atom: Any) -> Any:
         return _text(atom)
     if argument.kind == "sound" and not is_number and (whole := _text_number(_text(atom))) is not None:
         atom, is_number = whole, True
+    if argument.kind == "note":
+        return _note(argument, atom, wrong)
     if argument.kind in ("sound", "slot") and not is_number:
         if not _text(atom).strip():
             raise wrong

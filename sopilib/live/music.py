@@ -166,16 +166,21 @@ class Music:
         if self.engine is not None and (logits or self._paired):
             self.swap(self._fresh(self.engine), t)
 
-    def swap(self, engine: Engine, t: int, keep: bool = False, second: Engine | None = None) -> None:
+    def swap(
+        self, engine: Engine, t: int, keep: bool = False, second: Engine | None = None, on_line: bool = False
+    ) -> None:
         """Crossfades to an engine in the state that it is in. What is ready later than asked for counts from the moment
         that it is ready. Listening ends without an answer.
 
         keep    the voices that were there already play on
         second  of the second model, in the state to begin with, where both write one music; None: a fresh one
+        on_line  it waits for the next line of the grid
         """
         self.end_listening()
         t = self._from_now(t)
-        self._stream.post("swap-keeping" if keep else "swap", t, self._player(self._both(engine, second)), CROSSFADE)
+        self._stream.post(
+            "swap-keeping" if keep else "swap", t, self._player(self._both(engine, second)), CROSSFADE, on_line=on_line
+        )
         if not keep:
             self._state.forget_own("seed")  # every voice begins with that of all
         if self._state["guard"] != "off":

@@ -226,7 +226,7 @@ class Performer:
         posted: Any = bool(value) if command.arguments[0].kind == "switch" else value
         if isinstance(value, Curve):
             posted, ramp = _native.Envelope(value.levels, value.times, value.curves), 0.0
-        self.stream.post(command.native[0], at.t, posted, ramp, voice - 1)
+        self.stream.post(command.native[0], at.t, posted, ramp, voice - 1, on_line=command.on_line)
         if isinstance(value, Curve):
             value, ramp = value.levels[-1], round(1000 * sum(value.times), 3)
         self.remember(command.name, value, voice, *([ramp] if command.ramps else []))

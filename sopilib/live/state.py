@@ -24,6 +24,8 @@ class State:
         """What sounds while the model listens: silence, input or old; empty if it doesn't listen."""
         self.values: dict[str, Any] = {c.name: c.usual for c in COMMANDS.values() if c.usual is not None} | given
         """The value of each message that has one, for all voices together."""
+        self.beat: int | None = None
+        """Host frame of the last `beat`, None if there was none."""
         self.features: dict[int, float] = {}
         """The conditioning values that were set, counted from 1."""
         self.voice: dict[int, dict[str, Any]] = {}

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-NUMBERS = ("float", "int", "switch", "level", "sound")
+NUMBERS = ("float", "int", "switch", "level", "sound", "note")
 
 HEADER = """// Made by write_command_table.py from sopilib/live/commands.py. Change that, not this.
 #pragma once
@@ -62,7 +62,7 @@ def entry(name: str, command: Any) -> str:
     )
     if number and not whole and not (math.isfinite(least) and math.isfinite(most)):
         raise SystemExit(f"{command.name}: {value.name} has no range, which the stream must know")
-    usual = getattr(value, "usual", None) if number else None
+    usual = getattr(value, "usual", None) if number and value.kind != "note" else None
     counted = [a for a in arguments[:place] if a.kind == "int"]
     fields = (
         f'"{name}"',

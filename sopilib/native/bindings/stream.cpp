@@ -150,6 +150,12 @@ public:
         return found;
     }
 
+    void tick_at_lines(bool on)
+    {
+        nb::gil_scoped_release released;
+        stream_->tick_at_lines(on, 0.1);
+    }
+
     std::shared_ptr<Player> player(std::shared_ptr<Source> source) const
     {
         nb::gil_scoped_release released; // the filter may take a while for odd rates
@@ -163,7 +169,8 @@ public:
         return std::make_shared<Listener>(std::move(player), std::move(copy), host_rate());
     }
 
-    void post(const std::string &name, uint64_t t, const nb::object &value, double ramp, int voice, uint32_t index)
+    void post(const std::string &name, uint64_t t, const nb::object &value, double ramp, int voice, uint32_t index,
+              bool on_line)
     {
         Command command;
         command.t = t;
@@ -171,6 +178,7 @@ public:
         command.voice = voice;
         command.index = index;
         command.ramp = ramp;
+        command.on_line = on_line;
         std::unique_ptr<Prepared> prepared = prepared_of(value);
         command.value = prepared          ? Value(prepared.get())
                         : value.is_none() ? Value()
@@ -372,16 +380,20 @@ void bind_stream(nb::module_ &m)
         .def("heard", &StreamHandle::heard, "end"_a, "n"_a,
              "float32: what came in last before host position `end`, n frames at most.")
         .def("ticks", &StreamHandle::ticks, "end"_a,
-             "Host positions before `end` at which a bottom frame began, since last asked.")
+             "Host positions before `end` at which a bottom frame, or a line of the grid, began, since last asked.")
+        .def("tick_at_lines", &StreamHandle::tick_at_lines, "on"_a,
+             "Whether ticks are at the lines of the grid, from now on, or at the bottom frames of a model.")
         .def(
             "post", &StreamHandle::post, "name"_a, "t"_a, "value"_a.none() = nb::none(), "ramp"_a = 0.0, "voice"_a = -1,
-            "index"_a = 0,
+            "index"_a = 0, "on_line"_a = false,
             "Posts the command `name`, which takes effect at host frame t + latency. Names, ranges and units are those of the\n"
             "table of messages (sopilib/live/commands.py). `value`: a number or a bool; an int up to 2**64 - 1 for seed; an object\n"
             "that was prepared (a Player for swap, swap-keeping and second, or None for no sound; an Envelope, in seconds, for\n"
             "temperature; a Listener for listen, with `index` 1 for silence meanwhile, 2 for the input, 3 for the old sound; a\n"
             "Snapshot for store, recall and morph; a Guard for guard, or None). `ramp` is in ms; of a swap it is the crossfade, 5\n"
-            "to 100 ms. `voice` counts from 0, -1 is all of them. `index`: which conditioning value, from 0. Raises ValueError for\n"
+            "to 100 ms. `voice` counts from 0, -1 is all of them. `index`: which conditioning value, from 0; 1: a beat that is the\n"
+            "first of a bar. `on_line`: it waits for the next line of the grid, if there is one. grid, tempo and beat hold for\n"
+            "the commands after them, a beat from its own t on. Raises ValueError for\n"
             "what the command doesn't take, RuntimeError if too many commands wait.")
         .def("player", &StreamHandle::player, "source"_a,
              "-> Player: what it takes to hear a source in this stream, made before it is posted. It is posted once.")

@@ -33,6 +33,7 @@ struct Command {
     int32_t voice = -1; // from 0; -1: all
     uint32_t index = 0; // which conditioning value, or what sounds while the model listens
     double ramp = 0;    // ms
+    bool on_line = false; // it waits for the next line of the grid, if there is one
     Value value;        // in the unit of the message
 };
 static_assert(std::is_trivially_copyable_v<Command>, "commands are copied as they are through the queue");

@@ -98,7 +98,8 @@ void Stream::check(const Command &command) const
         wrong(entry.name, "for one voice", "for all of them");
     if (command.voice >= kMostVoices)
         wrong(entry.name, "for voice " + std::to_string(command.voice), "0 to " + std::to_string(kMostVoices - 1));
-    const uint32_t least = command.id == Id::listen ? 1 : 0, most = command.id == Id::listen ? 3 : entry.indices - 1;
+    const uint32_t least = command.id == Id::listen ? 1 : 0;
+    const uint32_t most = command.id == Id::listen ? 3 : command.id == Id::beat ? 1 : entry.indices - 1;
     if (command.index < least || command.index > most)
         wrong(entry.name, "for number " + std::to_string(command.index),
               std::to_string(least) + " to " + std::to_string(most));

@@ -27,6 +27,9 @@ void Stream::produce(int n)
     hear(n);
     for (int c = 0; c < channels_; c++) lines_[c] = &out_[size_t(c) * chunk_];
     complete(lines_.data(), at_, n, true);
+    if (ticks_at_lines_ && grid_.on())
+        for (uint64_t p = grid_.line(at_, host_rate_); p < at_ + uint64_t(n); p = grid_.line(p + 1, host_rate_))
+            put_tick(p);
     const int64_t due = int64_t(at_) - int64_t(frames(latency_)); // the input that at_ may know of
     for (int i = 0; i < n; i++) {
         const double position = double(at_ + i);
@@ -134,7 +137,7 @@ void Stream::generate(Player &p, int n, bool heard, bool ticks)
         stats_.limited.fetch_add(p.source->limited() - limited, std::memory_order_relaxed);
         voices_.mix(p, from, m, knobs_[Id::mix].last() != 0 || p.voices > channels_, host_rate_);
         if (guarded(p)) watch(p, from, m);
-        if (ticks) put_ticks(p, phase, from, m);
+        if (ticks && !ticks_at_lines_) put_ticks(p, phase, from, m);
     }
 }
 
@@ -162,16 +165,19 @@ int Stream::generate_some(Player &p, int from, int n, bool heard)
     return m;
 }
 
+void Stream::put_tick(uint64_t position) noexcept
+{
+    sopi_ring &r = shared_->ring;
+    const uint64_t w = r.tick_write;
+    sopi_store(&r.ticks[w & (SOPI_RING_TICKS - 1)], position);
+    sopi_store(&r.tick_write, w + 1);
+}
+
 // Of the bottom frames that begin among n samples, the first of which is at `phase` of its own.
 void Stream::put_ticks(const Player &p, int phase, int from, int n) noexcept
 {
-    sopi_ring &r = shared_->ring;
     const int frame = p.source->frame();
-    for (int i = (frame - phase) % frame; i < n; i += frame) {
-        const uint64_t w = r.tick_write;
-        sopi_store(&r.ticks[w & (SOPI_RING_TICKS - 1)], p.heard(from + i));
-        sopi_store(&r.tick_write, w + 1);
-    }
+    for (int i = (frame - phase) % frame; i < n; i += frame) put_tick(p.heard(from + i));
 }
 
 // The signal inlet rules where it is above 0.

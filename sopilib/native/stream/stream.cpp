@@ -122,6 +122,13 @@ void close_all_streams(double timeout)
     for (auto &s : streams) s->close(std::max(0.0, double(until - platform::now_ns()) * 1e-9));
 }
 
+void Stream::tick_at_lines(bool on, double timeout) noexcept
+{
+    lines_wanted_ = on;
+    const int64_t until = platform::now_ns() + int64_t(timeout * 1e9);
+    while (ticks_at_lines_ != on && !done_ && platform::now_ns() < until) platform::sleep_ns(200000);
+}
+
 bool Stream::post(const Command &command)
 {
     check(command);
@@ -163,6 +170,7 @@ void Stream::step()
     const uint64_t wanted = sopi_load(&r.freewheel) ? shared_->wanted.load(std::memory_order_acquire) : 0;
     const uint64_t read = sopi_load(&r.read);
     follow_host();
+    change_ticks();
     if (!host_rate_) {
         // Silence needs no rate: so the host's first block is not missed.
         if (!sopi_load(&r.freewheel) && at_ == 0) publish(r.reserve + kHeadStart);
@@ -245,13 +253,35 @@ void Stream::stretch(double factor) noexcept
 void Stream::receive() noexcept
 {
     for (Command c; !pending_.full() && commands_.pop(c);) {
+        if (at_once(c)) continue;
         c.at = std::max(c.t + frames(promised_latency_), not_before_);
+        if (c.on_line && grid_.on()) c.at = grid_.line(c.at, host_rate_);
         if (c.id == Id::latency) { // of the commands after it at once, of what sounds when its time has come
             not_before_ = c.at;
             promised_latency_ = c.value.number / 1000;
         }
         pending_.insert(c);
     }
+}
+
+// Ticks of the other kind that were put in ahead are none: positions before the host's are passed over.
+void Stream::change_ticks() noexcept
+{
+    const bool wanted = lines_wanted_;
+    if (wanted == ticks_at_lines_) return;
+    for (uint64_t &tick : shared_->ring.ticks) sopi_store(&tick, uint64_t(0));
+    ticks_at_lines_ = wanted;
+}
+
+// What is no sound: it holds for the commands after it.
+bool Stream::at_once(const Command &c) noexcept
+{
+    const double x = c.value.number;
+    if (c.id == Id::grid) grid_.set(x);
+    else if (c.id == Id::tempo) grid_.tempo(x, c.t, host_rate_);
+    else if (c.id == Id::beat) grid_.beat_at(x, c.t, c.index == 1, host_rate_);
+    else return false;
+    return true;
 }
 
 void Stream::apply_due() noexcept

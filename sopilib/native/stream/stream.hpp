@@ -19,6 +19,7 @@
 #include "stream/clock.hpp"
 #include "stream/command.hpp"
 #include "stream/event.hpp"
+#include "stream/grid.hpp"
 #include "stream/listener.hpp"
 #include "stream/looper.hpp"
 #include "stream/own_thread.hpp"
@@ -58,6 +59,9 @@ public:
     // False if too many wait. Takes over what is prepared, unless it throws or says false: std::invalid_argument for what the
     // table of commands, or what is prepared, doesn't allow.
     bool post(const Command &command);
+    // From when it returns there are ticks at the lines of the grid, or at the frames of the model, and none of the other kind
+    // any more; unless the producer was held up for `timeout` s.
+    void tick_at_lines(bool on, double timeout) noexcept;
     // Frees what the producer is done with.
     void collect() noexcept { retired_.free(); }
     Teller &teller() noexcept { return teller_; }
@@ -92,6 +96,8 @@ private:
     void configure(int host_rate);
     void stretch(double factor) noexcept;
     void receive() noexcept;
+    bool at_once(const Command &c) noexcept;
+    void change_ticks() noexcept;
     void apply_due() noexcept;
     void fall_silent(const char *why) noexcept;
     void publish(uint64_t write);
@@ -142,6 +148,7 @@ private:
     bool play(Player &p, float *const *out, int n, bool heard, bool ticks);
     void generate(Player &p, int n, bool heard, bool ticks);
     int generate_some(Player &p, int from, int n, bool heard);
+    void put_tick(uint64_t position) noexcept;
     void put_ticks(const Player &p, int phase, int from, int n) noexcept;
     void watch(Player &p, int from, int n);
     void at_top_frame(Player &p, uint64_t position);
@@ -181,6 +188,8 @@ private:
     double promised_latency_; // s, for the commands that come in
     double latency_; // s, of what sounds
     uint64_t not_before_ = 0; // after a shorter latency: commands go no earlier than those already promised
+    Grid grid_;
+    std::atomic<bool> lines_wanted_{false}, ticks_at_lines_{false}; // instead of at the frames of a model
     Held<Player> player_, second_;
     bool playing_ = false;
     uint64_t stop_at_ = 0; // a long fade out ends here; 0: none is on
