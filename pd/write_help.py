@@ -116,10 +116,15 @@ PAGES: dict[str, tuple[str, tuple[Row, ...]]] = {
         ),
     ),
     "time": (
-        "latency, ticks, rendering",
+        "latency, grid, ticks",
         (
             ("latency $1",),
+            ("tempo $1",),
+            ("grid 1/4",),
+            ("grid off", "They begin at once again."),
+            ("beat",),
             ("tick $1",),
+            ("tick 1 line", "A clock: a bang at each line of the grid."),
             ("freewheel $1",),
         ),
     ),

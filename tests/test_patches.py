@@ -24,7 +24,10 @@ PENDING = {
 """Patches that are not yet as they should be. Whoever mends one takes it off this list: a test demands it."""
 
 PRINTED = {
-    "": (r"py: \[pyext\] and \[pyext~\] with Python .*",),
+    "": (
+        r"py: \[pyext\] and \[pyext~\] with Python .*",
+        r"samplernn_pd\.samplernn: .* runs at .*x real time here: .*",  # on a machine that has other things to do
+    ),
     "pd/samplernn~-help.pd": (r"samplernn: [a-z0-9-]+ .*",),
 }
 """What a patch may print when it is opened and runs for a second: "" is any of them."""
