@@ -74,6 +74,8 @@ def _lock(stack: ExitStack, file: Path, place: Path, what: str) -> bool:
     try:
         stack.enter_context(lock)
     except Timeout:
+        if not file.exists():
+            raise SopiError(f"{shown(place)}: could not be written (no file can be made there)") from None
         holder = _holder(file)
         raise SopiError(
             f"{shown(place)}: {holder.get('what', 'another program')} works there already (process "

@@ -22,8 +22,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> None:
     """Makes the data set and prints its summary. Raises SopiError if there is no sound, or it can't be written."""
+    from sopilib.train.preparation.summary import too_little
     from sopilib.train.prepare import Preparation, prepare
 
     dataset = prepare(args.audio, args.output, Preparation(**options.given(args, Preparation)))
     print((dataset.folder / "summary.txt").read_text(), end="")
+    for line in too_little(dataset.seconds("train"), dataset.seconds("validation")):
+        print(line)
     print(f"{dataset.folder}: train on it with: sopi train {for_shell(dataset.folder)} -o RUN")

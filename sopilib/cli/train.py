@@ -10,7 +10,7 @@ from sopilib.cli import options
 from sopilib.errors import SopiError
 from sopilib.model import Config
 from sopilib.model.quantise import NEW
-from sopilib.names import for_shell
+from sopilib.names import for_shell, shown
 
 if TYPE_CHECKING:
     from sopilib.train.run_folder import Wanted
@@ -46,7 +46,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Trains a model. The same command, or `sopi train -o RUN` alone, goes on with a run that stopped.",
     )
     parser.add_argument("audio", nargs="*", help="sound files, folders, patterns in quotes, or one data set")
-    parser.add_argument("-o", "--output", required=True, type=Path, metavar="RUN", help="its folder; and its name")
+    parser.add_argument("-o", "--output", type=Path, metavar="RUN", help="its folder; and its name")
+    parser.add_argument(
+        "--use", type=int, metavar="STEP", help="make the model of this step the run's: sopi train RUN --use STEP"
+    )
     parser.add_argument("--preset", choices=list(PRESETS), help=f"{presets}. Default {DEFAULT}".replace("%", "%%"))
     parser.add_argument(
         "--config", type=Path, metavar="JSON", help="values of the options below, or a *.config.json of the course"
@@ -61,12 +64,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     """Trains until the run is done, with exit status 0, or stopped, with 130. Raises SopiError if it can't."""
     try:
-        from sopilib.train import machine, run_folder
+        from sopilib.train import checkpoints, machine, run_folder
         from sopilib.train.parallel import Group
     except ImportError as e:
         raise SopiError(f"training needs PyTorch ({e}): pip install 'sopilib[train]'") from None
 
-    folder: Path = args.output
+    folder = _folder(args)
+    if args.use is not None:
+        with run_folder.alone(folder, Group()):
+            print(
+                f"{checkpoints.use(folder, args.use)}: the model of step {args.use}, until training finds a better one"
+            )
+        return 0
     group = Group.join(machine.device(args.device or "auto"))
     try:
         with run_folder.alone(folder, group):
@@ -89,6 +98,19 @@ def run(args: argparse.Namespace) -> int:
         f"or in any patch the message: load {best.resolve()}"
     )
     return 0
+
+
+def _folder(args: argparse.Namespace) -> Path:
+    """The run's folder, which may also stand alone."""
+    from sopilib.train import run_folder
+
+    if args.output is None and len(args.audio) == 1 and run_folder.exists(Path(args.audio[0])):
+        args.output, args.audio = Path(args.audio[0]), []
+    if args.output is None:
+        raise SopiError("where is the run to be? expected -o RUN, the name of its folder")
+    if args.use is not None and not run_folder.exists(args.output):
+        raise SopiError(f"{shown(args.output)}: no run, whose step could be used")
+    return args.output
 
 
 def _wanted(args: argparse.Namespace) -> Wanted:

@@ -7,6 +7,7 @@ RUN/live.json            settings that may be changed while it works          (`
 RUN/run.json             what it began with                                   (`sopilib.train.run_folder`)
 RUN/log.csv, curves.png, tensorboard/                                         (`sopilib.train.report`)
 RUN/previews/            sounds of the model, with spectrograms below real sound
+RUN/heard.wav            some of the recordings as the model hears them: coded, and decoded again
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 
 import torch
 
+from sopilib import sound
 from sopilib.errors import SopiError
 from sopilib.model import Config, Model
 from sopilib.train import checkpoints, machine, state
@@ -29,10 +31,13 @@ from sopilib.train.live import LiveSettings
 from sopilib.train.parallel import Group
 from sopilib.train.prepare import Dataset
 from sopilib.train.report import Report
+from sopilib.train.schedule import bent
 from sopilib.train.settings import LIVE, Settings
 from sopilib.train.step import Learner
-from sopilib.train.validation import Best, recorded, validate
+from sopilib.train.validation import Best, coded, recorded, validate
 
+HEARD = 30.0
+"""Seconds of heard.wav."""
 SETBACKS = 6
 """So many times in all a run steps back before it gives up."""
 
@@ -51,6 +56,11 @@ class Meter:
     def bits(self) -> float:
         """The mean loss in bits per sample."""
         return self.nats / self.samples / math.log(2)
+
+    @property
+    def accuracy(self) -> float:
+        """How many samples were guessed right, as a share."""
+        return self.correct / self.samples
 
 
 class Run:
@@ -101,19 +111,35 @@ class Run:
         self.best = Best(settings.monitor if dataset.segments["validation"] else "train_bits")
         self._stopping = False
 
-        resumes = state.exists(folder)
         with self._writing():
-            if self.group.rank == 0:
-                folder.mkdir(parents=True, exist_ok=True)
-            if resumes:
-                self._load()
-            if given:
-                self.settings = dataclasses.replace(self.settings, **given)
-            self.report = Report(folder, self.step, settings.steps, self.group.rank == 0, loud)
-            if not resumes:
-                self._save()
-            if given or not resumes:
-                self.live.write(self.settings)
+            self._open(given or {}, loud)
+
+    def _open(self, given: Mapping[str, Any], loud: bool) -> None:
+        """Reads how far the run had come, and takes what live.json says and what was `given`; or writes the beginning
+        of a new one."""
+        resumes = state.exists(self.folder)
+        if self.group.rank == 0:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        if resumes:
+            self._load()
+        self.report = Report(self.folder, self.step, self.settings.steps, self.group.rank == 0, loud)
+        if resumes:
+            self._take(self.live.read(self.settings, self.report.say))
+            for name, value in given.items():
+                if (before := getattr(self.settings, name)) != value:
+                    self.report.say(f"{name} is {value} from now on (before: {before})")
+        self._take(dataclasses.replace(self.settings, **given))
+        if given or not resumes:  # at once, so that the rate bends from here wherever the run is stopped
+            self.live.write(self.settings)
+            self._save()
+        if not resumes and self.group.rank == 0:
+            heard = coded(self.dataset, self.learner.network.to_model(self.folder.name), HEARD)
+            sound.write_audio(self.folder / "heard.wav", [heard[None]], self.config.sample_rate)
+
+    def _take(self, settings: Settings) -> None:
+        """Goes on with these settings."""
+        self.learner.bend = bent(self.settings, settings, self.learner.bend, self.step)
+        self.settings, self.report.steps = settings, settings.steps
 
     @property
     def step(self) -> int:
@@ -124,8 +150,7 @@ class Run:
         """Trains until the run is done or stopped, and returns why it ended. `watch` is called after each checkpoint
         with its step and scores, in the first process, and returns True to stop. Raises SopiError if the loss explodes
         again and again, a file can't be written, or the GPU's memory is used up."""
-        mine = self.learner.mine
-        self.report.announce(self.dataset, self.config, self.settings, self.step, mine.stop - mine.start, self.group)
+        self._announce()
         with self._signals(), self._writing():
             began = time.monotonic()
             why = "done"
@@ -142,7 +167,7 @@ class Run:
                     began = time.monotonic()
                 elif self.step % self.settings.log_every == 0 and self.meter.samples:
                     self._log({})
-                if stop:
+                if stop and not self._last():
                     self._save()
                     why = "stopped"
             self.report.close()
@@ -157,9 +182,22 @@ class Run:
             self._step_back(outcome.bits)
         return outcome.stop
 
+    def _announce(self) -> None:
+        if self.report.loud:
+            with self._in_memory():
+                each = self.learner.seconds() if self.step < self.settings.steps else 0.0
+            mine = self.learner.mine
+            lanes = mine.stop - mine.start
+            self.report.announce(self.dataset, self.config, self.settings, self.step, lanes, each, self.group)
+
     def _step_in_memory(self) -> bool:
-        try:
+        with self._in_memory():
             return self.train_step()
+
+    @contextmanager
+    def _in_memory(self) -> Iterator[None]:
+        try:
+            yield
         except torch.cuda.OutOfMemoryError as e:
             raise SopiError(
                 f"the GPU's memory is used up ({str(e).splitlines()[0]}): try --batch "
@@ -172,7 +210,7 @@ class Run:
     def _read_live(self) -> None:
         # processes have to wait for each other to agree on it, so that they don't look at every step
         if self.group.size == 1 or self.step % self.settings.log_every == 0:
-            self.settings = self.live.read(self.settings, self.report.say)
+            self._take(self.live.read(self.settings, self.report.say))
 
     def _step_back(self, bits: float) -> None:
         """Goes back to the last checkpoint, with half the learning rate and other data."""
@@ -231,7 +269,7 @@ class Run:
         began = time.monotonic()
         held_out = validate(self.learner.network, self.dataset) if self.group.rank == 0 else None
         held_out = self.group.gather(held_out)[0]
-        row: dict[str, float] = {"train_bits": self.meter.bits}
+        row: dict[str, float] = {"train_bits": self.meter.bits, "train_accuracy": self.meter.accuracy}
         if held_out is not None:
             row |= {"held_out_bits": held_out.bits, "held_out_accuracy": held_out.accuracy}
             row |= {"held_out_density_bits": held_out.density_bits}
@@ -250,7 +288,7 @@ class Run:
         s = self.settings
         model = self.learner.network.to_model(self.folder.name)
         model.about = checkpoints.provenance(self.dataset, self.config, s, self.step, self.seconds, row, self.origin)
-        checkpoints.keep(self.folder, model, self.step, better, s.keep)
+        checkpoints.keep(self.folder, model, self.step, better, s.keep, s.keep_previewed)
         self._log(row)
         self.report.curves()
         if s.preview_every and s.previews and (self.step % s.preview_every < s.every or self._last()):
@@ -263,7 +301,7 @@ class Run:
             "step": self.step,
             "seconds": round(self.seconds, 1),
             "train_bits": self.meter.bits,
-            "train_accuracy": self.meter.correct / self.meter.samples,
+            "train_accuracy": self.meter.accuracy,
             **row,
             "learning_rate": self.learner.rate,
             "gradient": self.learner.gradient,
@@ -271,7 +309,7 @@ class Run:
         }
         each = seconds / self.meter.samples * self.settings.batch * self.config.seq_len
         self.report.row(values)
-        self.report.progress(values, (self.settings.steps - self.step) * each, bool(row))
+        self.report.progress(values, max(0, self.settings.steps - self.step) * each, bool(row))
         self.meter = Meter()
 
     def _save(self) -> None:

@@ -1,11 +1,10 @@
-"""What this machine can do for training: which device and precision, how much memory, and how long a run will take."""
+"""What this machine can do for training: which device and precision, and how much memory."""
 
 from __future__ import annotations
 
 import ctypes
 import math
 import os
-import time
 
 import torch
 
@@ -86,21 +85,3 @@ def memory(config: Config, settings: Settings, lanes: int) -> int:
     piece = min(samples, PIECE_CPU if settings.device == "cpu" else PIECE_GPU)
     of_pieces = piece * (4 * c.q_levels * 4 + 2 * len(c.sample_relu) * c.mlp_dim * 4)
     return int((4 * (2 + moments) + low) * parameters(c) + of_frames + handed_down + of_pieces)
-
-
-def seconds(config: Config, settings: Settings, lanes: int) -> float:
-    """About how many seconds a step takes with so many lanes. It measures a matrix product like those of a step, of
-    whose speed a step reaches half."""
-    kind, n = TYPES[settings.precision], min(2048, lanes * config.seq_len)
-    a = torch.randn(n, config.dim, device=settings.device).to(kind)
-    b = torch.randn(config.dim, config.dim, device=settings.device).to(kind)
-    best = float("inf")
-    for _ in range(5):
-        began = time.perf_counter()
-        for _ in range(3):
-            c = a @ b
-        if c.is_cuda:
-            torch.cuda.synchronize()
-        best = min(best, (time.perf_counter() - began) / 3)
-    rate = n * config.dim**2 / best
-    return 3 * arithmetic(config) * lanes * config.seq_len / (0.5 * rate)

@@ -12,18 +12,26 @@ import numpy as np
 
 from sopilib import Engine, Model, sound
 from sopilib.amounts import duration
+from sopilib.errors import SopiError
 from sopilib.files import write_whole
 from sopilib.model import Config
 from sopilib.score import failures
 from sopilib.train import machine, pictures
 from sopilib.train.parallel import Group
+from sopilib.train.preparation.summary import too_little
 from sopilib.train.prepare import Dataset
 from sopilib.train.settings import Settings
+from sopilib.train.validation import SCORED
 
 COLUMNS = (
     *("step", "seconds", "train_bits", "train_accuracy", "held_out_bits", "held_out_accuracy"),
     *("learning_rate", "gradient", "audio_seconds_per_second", "held_out_density_bits"),
 )
+
+
+PREVIEW_SEED = 1
+PRIMED = 10.0
+"""Seconds at most that a model hears before its previews, where they go on from a sound."""
 
 
 class Report:
@@ -106,22 +114,25 @@ class Report:
                     self.tensorboard.add_scalar(name, value, values["step"])
 
     def announce(
-        self, dataset: Dataset, config: Config, settings: Settings, step: int, lanes: int, group: Group
+        self, dataset: Dataset, config: Config, settings: Settings, step: int, lanes: int, each: float, group: Group
     ) -> None:
         """Says what is trained on what, and about how long it will take from `step` on, with so many `lanes` in each
-        process of the group."""
-        if not self.loud:
-            return
+        process of the group, if a step takes `each` seconds."""
         trained, held_out = (dataset.seconds(p) for p in ("train", "validation"))
-        left = (settings.steps - step) * machine.seconds(config, settings, lanes)
+        steps = max(0, settings.steps - step)
+        # a validation goes forward only, which is a third of the work
+        validated = min(SCORED, held_out) * config.sample_rate / (lanes * config.seq_len) / 3
+        left = each * (steps + steps / settings.every * validated)
         heard = settings.steps * settings.batch * config.seq_len / config.sample_rate
+        for line in too_little(trained, held_out):
+            self.say(line)
         self.say(
-            f"{trained / 60:.1f} minutes to train on, {held_out:.0f} s held out; "
+            f"{duration(trained)} to train on, {held_out:.1f} s held out; "
             f"{machine.parameters(config) / 1e6:.1f} M weights, {settings.precision} on {settings.device}"
             + (f" in {group.size} processes" if group.size > 1 else "")
         )
         self.say(
-            f"about {duration(left)} for {settings.steps - step} steps, which hear everything "
+            f"about {duration(left)} for {steps} steps, which hear everything "
             f"{heard / max(trained, 1e-9):.1f} times; "
             f"about {machine.memory(config, settings, lanes) / 1e9:.1f} GB of memory"
         )
@@ -148,8 +159,8 @@ class Report:
                 self.tensorboard.flush()
 
     def previews(self, model: Model, step: int, settings: Settings, real: np.ndarray) -> None:
-        """Lets the model play at each temperature, with seeds 1, 2 and so on, and draws these sounds below real sound.
-        What is wrong with one is said.
+        """Lets the model play at each temperature, with the same seeds at every step, and draws these sounds below real
+        sound. What is wrong with one is said.
 
         step      the step that the model is of
         settings  say how many, how long and at which temperatures
@@ -161,8 +172,14 @@ class Report:
         folder.mkdir(exist_ok=True)
         temperatures = np.repeat(np.array(settings.preview_temperatures, np.float32), settings.previews)
         engine = Engine(model, voices=len(temperatures))
-        engine.reset(step)
-        sounds = model.decode(engine.generate(round(settings.preview_seconds * rate), temperatures[:, None]))
+        engine.reset(PREVIEW_SEED)  # the same for every step, so that they compare
+        memory = model.silence(len(temperatures))
+        if settings.preview_from:
+            heard = model.encode(_prime(settings, rate))
+            engine.prime(np.broadcast_to(heard, (len(temperatures), len(heard))))
+            model.decode(np.broadcast_to(heard, (len(temperatures), len(heard))), memory)
+        codes = engine.generate(round(settings.preview_seconds * rate), temperatures[:, None])
+        sounds = model.decode(codes, memory)
         sheet = {"recorded": real[: sounds.shape[1]]}
         for k, (temperature, made) in enumerate(zip(temperatures, sounds)):
             number = f"_{k % settings.previews + 1}" if settings.previews > 1 else ""
@@ -181,3 +198,12 @@ class Report:
         """Closes TensorBoard's files."""
         if self.tensorboard is not None:
             self.tensorboard.close()
+
+
+def _prime(settings: Settings, rate: int) -> np.ndarray:
+    """The sound that previews go on from, float32 [n], of at most `PRIMED` seconds. Raises SopiError if it can't be
+    read."""
+    audio = sound.read_audio(settings.preview_from, rate)[round(settings.preview_offset * rate) :]
+    if not len(audio):
+        raise SopiError(f"{settings.preview_from}: ends before --preview-offset, {settings.preview_offset:g} s")
+    return audio[: round(PRIMED * rate)]

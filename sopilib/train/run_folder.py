@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -15,11 +16,13 @@ from sopilib.errors import SopiError
 from sopilib.files import holds_others, write_whole
 from sopilib.locks import one_process
 from sopilib.model import Config, Model
+from sopilib.names import for_shell, shown, unescaped
 from sopilib.train import state
 from sopilib.train.coding import fitted
 from sopilib.train.loop import Run
 from sopilib.train.parallel import Group
-from sopilib.train.prepare import Dataset, Preparation, is_dataset, prepare
+from sopilib.train.preparation.recordings import digest
+from sopilib.train.prepare import Dataset, Preparation, find_audio, is_dataset, prepare
 from sopilib.train.settings import DEFAULT, LATER, PRESETS, from_values, read_values
 
 NAME = "run.json"
@@ -43,8 +46,7 @@ class Beginning:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked for when a run is begun or gone on with. A run that goes on looks at `values` alone, for it has all
-    else from its beginning."""
+    """What is asked for when a run is begun or gone on with."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     """Values of `Config` and `Settings` that were given."""
@@ -113,7 +115,7 @@ def open_run(folder: Path, wanted: Wanted, group: Group, say: Callable[[str], No
     there = group.gather(_what_is_there(folder))[0]
     if there == "something else":
         raise SopiError(f"{folder}: there are files in it, but no run to go on with, expected the name of a new folder")
-    return _go_on(folder, wanted) if there == "run" else _begin(folder, wanted, group, say)
+    return _go_on(folder, wanted, say) if there == "run" else _begin(folder, wanted, group, say)
 
 
 def _what_is_there(folder: Path) -> str:
@@ -123,26 +125,103 @@ def _what_is_there(folder: Path) -> str:
     return "something else" if holds_others(folder, ("dataset",)) else "nothing"
 
 
-def _go_on(folder: Path, wanted: Wanted) -> Run:
+def _go_on(folder: Path, wanted: Wanted, say: Callable[[str], None]) -> Run:
     began = read(folder)
-    start = checkpoint.load(began.start) if began.start and not state.exists(folder) else None
-    values = {**began.config, **began.settings, **wanted.values}
-    config, settings = from_values(values, start.config if start else None)
+    dataset = Dataset(began.dataset)
+    _same_sound(folder, wanted, dataset, say)
+    if wanted.start and (there := _place(wanted.start)) != began.start:
+        raise _another(folder, f"that began with {began.start or 'random weights'}", there, "--from")
+    values, asked_by = _asked(wanted)
+    had = _flat({**began.config, **began.settings})
     later = {name: value for name, value in wanted.values.items() if name in LATER}
-    return Run(folder, Dataset(began.dataset), config, settings, start, began.origin, later)
+    for name, value in _flat({**began.config, **began.settings, **values}).items():
+        if value == had[name]:
+            continue
+        if name not in LATER:
+            raise _another(folder, f"with {name} {had[name]!r}", value, asked_by.get(name, "--config"))
+        later.setdefault(name, value)
+    start = checkpoint.load(began.start) if began.start and not state.exists(folder) else None
+    config, settings = from_values({**began.config, **began.settings}, start.config if start else None)
+    return Run(folder, dataset, config, settings, start, began.origin, later)
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """All values of the config and the settings that these make."""
+    config, settings = from_values(values)
+    return {**config.to_dict(), **dataclasses.asdict(settings)}
+
+
+def _another(folder: Path, had: str, wanted: Any, by: str) -> SopiError:
+    """What to raise if another run is asked for than the one that `folder` holds."""
+    return SopiError(
+        f"{folder} holds a run {had}, not {wanted!r} ({by}): leave that out to go on, or begin another run in a new "
+        "folder"
+    )
+
+
+def _same_sound(folder: Path, wanted: Wanted, dataset: Dataset, say: Callable[[str], None]) -> None:
+    """Raises SopiError if a run on this data set is asked to go on with another one, or with other recordings; tells
+    `say` of recordings that have come since."""
+    has = Preparation(**dataset.about["preparation"])
+    for name, value in wanted.preparation.items():
+        if getattr(has, name) != value:
+            flag = "--" + name.replace("_", "-")
+            raise _another(folder, f"on sound prepared with {name} {getattr(has, name)!r}", value, flag)
+    if len(wanted.audio) == 1 and is_dataset(wanted.audio[0]):
+        if Path(wanted.audio[0]).resolve() != dataset.folder.resolve():
+            raise _another(folder, f"on the data set {dataset.folder}", wanted.audio[0], "the sound")
+        return
+    if not wanted.audio:
+        return
+    try:
+        files = find_audio(wanted.audio)
+    except SopiError as e:
+        say(f"{e}; the run goes on with {dataset.folder}")
+        return
+    new = _new_files(files, dataset)
+    if new and len(new) == len(files):
+        raise _another(folder, f"on the recordings in {dataset.folder}", shown(new[0]), "the sound")
+    if new:
+        more = f" and {len(new) - 5} more" if len(new) > 5 else ""
+        say(
+            f"{', '.join(map(shown, new[:5]))}{more}: came after this run had begun, which doesn't hear that; "
+            f"to train on all, begin another one: sopi train {' '.join(map(for_shell, wanted.audio))} -o NEW --from "
+            f"{for_shell(folder)}"
+        )
+
+
+def _new_files(files: Sequence[Path], dataset: Dataset) -> list[Path]:
+    """Those of the files that the data set wasn't made from, by name or else by content."""
+    sources = dataset.about["sources"]
+    known = {os.path.abspath(unescaped(s["file"])) for s in sources}
+    contents = {s.get("sha256") for s in sources}
+    return [f for f in files if os.path.abspath(f) not in known and digest(f) not in contents]
+
+
+def _asked(wanted: Wanted, begins: bool = False) -> tuple[dict[str, Any], dict[str, str]]:
+    """The values that were asked for, and by name what asked for each. A run that `begins` has a preset in any case."""
+    preset = wanted.preset or (DEFAULT if begins and not (wanted.config or wanted.start) else None)
+    values: dict[str, Any] = {}
+    asked_by: dict[str, str] = {}
+    for given, by in (
+        (PRESETS[preset][1] if preset else {}, f"--preset {preset}"),
+        (read_values(wanted.config) if wanted.config else {}, f"--config {wanted.config}"),
+    ):
+        values |= given
+        asked_by |= dict.fromkeys(given, by)
+    values |= wanted.values
+    asked_by |= {name: "--" + name.replace("_", "-") for name in wanted.values}
+    if "keep" in wanted.values and "keep_previewed" not in wanted.values:
+        values["keep_previewed"] = False  # who says how many means all of them
+    return values, asked_by
 
 
 def _begin(folder: Path, wanted: Wanted, group: Group, say: Callable[[str], None]) -> Run:
     start = checkpoint.load(wanted.start) if wanted.start else None
-    preset = wanted.preset or (None if wanted.config or start else DEFAULT)
-    values = {
-        **(PRESETS[preset][1] if preset else {}),
-        **(read_values(wanted.config) if wanted.config else {}),
-        **wanted.values,
-    }
+    values, asked_by = _asked(wanted, begins=True)
     if start is not None:
         values["features"] = start.config.features
-    config, settings = from_values(values, start.config if start else None)
+    config, settings = from_values(values, start.config if start else None, asked_by)
     dataset = _dataset(folder, wanted, config, group, say)
     if start is None and config.features != len(dataset.feature_names):
         config = dataclasses.replace(config, features=len(dataset.feature_names))
@@ -157,10 +236,15 @@ def _begin(folder: Path, wanted: Wanted, group: Group, say: Callable[[str], None
 
 
 def _origin(name: str | None, model: Model | None) -> tuple[str | None, dict[str, Any] | None]:
-    """Where to find a model again from any folder, and its name and `about`."""
+    """Where a model lies, and its name and `about`."""
     if name is None or model is None:
         return None, None
-    return str(Path(name).resolve() if Path(name).exists() else name), {"name": model.name, "about": model.about}
+    return _place(name), {"name": model.name, "about": model.about}
+
+
+def _place(name: str) -> str:
+    """Where to find a model again from any folder."""
+    return str(Path(name).resolve() if Path(name).exists() else name)
 
 
 def _dataset(folder: Path, wanted: Wanted, config: Config, group: Group, say: Callable[[str], None]) -> Dataset:

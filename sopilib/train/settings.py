@@ -18,11 +18,14 @@ CHOICES = {
     "schedule": ("cosine", "linear", "constant"),
     "clip_by": ("norm", "value"),
     "precision": ("auto", "float32", "bfloat16", "float16"),
-    "monitor": ("held_out_bits", "train_bits", "held_out_accuracy"),
+    "monitor": ("held_out_bits", "train_bits", "held_out_accuracy", "train_accuracy"),
 }
-LIVE = ("lr", "every", "preview_every", "previews", "preview_seconds", "preview_temperatures", "keep", "patience")
+LIVE = (
+    *("steps", "lr", "every", "preview_every", "previews", "preview_seconds", "preview_temperatures", "preview_from"),
+    *("preview_offset", "keep", "keep_previewed", "patience"),
+)
 """Settings that a run reads again from its live.json while it works."""
-LATER = (*LIVE, "steps", "threads", "device", "log_every")
+LATER = (*LIVE, "threads", "device", "log_every")
 """Settings that may be given anew when a run goes on."""
 
 
@@ -45,6 +48,9 @@ class Settings:
     lr: float = option(2e-3, "learning rate at its highest")
     schedule: str = option("cosine", "of the learning rate, to zero at the last step: cosine or linear; or constant")
     warm_up: int = option(100, "steps in which the learning rate rises from zero")
+    decay_after: int = option(0, "steps after which the learning rate shrinks, by a tenth each time; 0: never")
+    decay_every: int = option(1000, "steps from one such time to the next")
+    momentum: float | None = option(None, "of sgd, where it is 0.9 by default, and of rmsprop, where it is 0")
     weight_decay: float = option(0.0, "for adamw")
     clip: float = option(1.0, "largest gradient")
     clip_by: str = option("norm", "norm: the gradient as a whole; value: each of its numbers")
@@ -59,13 +65,16 @@ class Settings:
     compile: bool = option(False, "torch.compile: minutes at the start, then faster where steps are short")
     every: int = option(250, "steps from one validation and checkpoint to the next")
     log_every: int = option(25, "steps from one line of the log to the next")
-    keep: int = option(3, "checkpoints to keep as models that play, besides the best; 0: all")
-    monitor: str = option("held_out_bits", "what best means: held_out_bits, train_bits or held_out_accuracy")
+    keep: int = option(3, "checkpoints to keep as models that play, besides the best: the last so many; 0: all")
+    keep_previewed: bool = option(True, "keep those that have previews too; default: unless --keep is given")
+    monitor: str = option("held_out_bits", "what best means: held_out_bits, train_bits, or ..._accuracy of either")
     patience: int = option(0, "stop after so many validations without a better one; 0: never")
     preview_every: int = option(1000, "steps from one set of previews to the next; 0: none")
     previews: int = option(1, "sounds for each temperature")
     preview_seconds: float = option(4.0, "length of each")
     preview_temperatures: list[float] = option([0.9, 1.0], "of the previews")
+    preview_from: str = option("", "a sound file that the previews go on from")
+    preview_offset: float = option(0.0, "seconds of it that are left out before")
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
@@ -73,12 +82,15 @@ class Settings:
 
     def _check(self, name: str, value: Any) -> None:
         default = next(f for f in dataclasses.fields(self) if f.name == name)
-        kind = {"int": int, "float": (int, float), "bool": bool, "str": str}.get(str(default.type), list)
+        if value is None and default.default is None:
+            return
+        of = str(default.type).removesuffix(" | None")
+        kind = {"int": int, "float": (int, float), "bool": bool, "str": str}.get(of, list)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):  # type: ignore[arg-type]
             raise SopiError(f"{name} is {value!r}, expected {default.metadata['help']}")
         if name in CHOICES and value not in CHOICES[name]:
             raise SopiError(f"{name} is {value!r}, expected one of {', '.join(CHOICES[name])}")
-        at_least_one = ("steps", "batch", "every", "log_every")
+        at_least_one = ("steps", "batch", "every", "log_every", "decay_every")
         numbers = value if isinstance(value, list) else [value] if isinstance(value, (int, float)) else []
         for number in numbers:
             if not isinstance(number, (int, float)) or not math.isfinite(number) or number < (name in at_least_one):
@@ -86,8 +98,8 @@ class Settings:
         above_zero = ("lr", "clip", "excerpt", "preview_seconds", "preview_temperatures")
         if name in above_zero and not all(n > 0 for n in numbers):
             raise SopiError(f"{name} is {value!r}, expected above 0")
-        if name == "rnn_dropout" and value >= 1:
-            raise SopiError(f"rnn_dropout is {value!r}, expected less than 1")
+        if name in ("rnn_dropout", "momentum") and value is not None and value >= 1:
+            raise SopiError(f"{name} is {value!r}, expected less than 1")
 
     def with_live(self, values: Mapping[str, Any]) -> Settings:
         """These settings with what live.json says in their place. Raises SopiError for one that may not change while a
@@ -98,14 +110,17 @@ class Settings:
         return dataclasses.replace(self, **values)
 
     def learning_rate(self, step: int) -> float:
-        """The learning rate of a step, from 0. It rises in a straight line while it warms up, then falls to zero at the
-        last step, or stays."""
+        """The learning rate of a step, from 0, in a run that always had so many steps. It rises in a straight line
+        while it warms up, then falls to zero at the last step, or stays."""
         if step < self.warm_up:
             return self.lr * (step + 1) / self.warm_up
         done = min(1.0, (step - self.warm_up) / max(1, self.steps - self.warm_up))
+        lr = self.lr
+        if self.decay_after and step >= self.decay_after:  # as PRiSM's reduce_learning_rate_after
+            lr *= math.exp(-0.1 * (1 + (step - self.decay_after) // self.decay_every))
         if self.schedule == "cosine":
-            return self.lr * 0.5 * (1 + math.cos(math.pi * done))
-        return self.lr * (1 - done) if self.schedule == "linear" else self.lr
+            return lr * 0.5 * (1 + math.cos(math.pi * done))
+        return lr * (1 - done) if self.schedule == "linear" else lr
 
 
 DEFAULT = "live"
@@ -175,13 +190,16 @@ def read_values(path: Path) -> dict[str, Any]:
     return values
 
 
-def from_values(values: Mapping[str, Any], model: Config | None = None) -> tuple[Config, Settings]:
+def from_values(
+    values: Mapping[str, Any], model: Config | None = None, asked_by: Mapping[str, str] | None = None
+) -> tuple[Config, Settings]:
     """Makes a config and settings from one flat mapping, such as a preset's values, the course's *.config.json, or the
     options of a command.
 
     values  by the names of fields of `Config` and `Settings`, or the course's names for them; None: not given.
             emphasis_hz stands for emphasis with one pole whose corner is at so many Hz, where emphasis isn't given
     model   the config of a model to go on with; `values` can change its seq_len, but not its shape
+    asked_by  by name, what asked for the value, such as "--preset live", for what is said of an impossible one
 
     Raises SopiError that names an unknown or an impossible value.
     """
@@ -198,7 +216,11 @@ def from_values(values: Mapping[str, Any], model: Config | None = None) -> tuple
     if model is not None:
         for name, value in what.items():
             if name != "seq_len" and Config.from_dict({**model.to_dict(), name: value}) != model:
-                raise SopiError(f"{name} is {value!r}, but the model to go on with has {getattr(model, name, None)!r}")
+                by = (asked_by or {}).get(name, name)
+                raise SopiError(
+                    f"{by}: {name} is {value!r}, but the model to go on with has {getattr(model, name, None)!r}: "
+                    f"leave {by.partition(' ')[0]} out, as it keeps its shape"
+                )
         what = {**model.to_dict(), "emb_size": 0, **{k: v for k, v in what.items() if k == "seq_len"}}
     config = Config.from_dict(what)
     if model is None and "seq_len" not in what:

@@ -6,7 +6,9 @@ back to the beginning of the chunk, while the RNN's memory carries over from one
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +23,7 @@ from sopilib.train.lanes import Lanes
 from sopilib.train.network import SampleRNN, State
 from sopilib.train.parallel import Group
 from sopilib.train.prepare import Dataset
+from sopilib.train.schedule import Bend, rate
 from sopilib.train.settings import Settings
 
 
@@ -63,6 +66,7 @@ class Learner:
     rnn       the RNN's state in this process's lanes, carried from chunk to chunk; None before the first step
     lr_scale  a factor of the learning rate, halved at each setback
     gradient  the norm of the last step's gradient, before it was clipped
+    bend      of the learning rate, since the number of steps was changed
     mine      which lanes of the batch are this process's
     """
 
@@ -95,6 +99,7 @@ class Learner:
         self.scaler = torch.amp.GradScaler(torch.device(self.device).type, enabled=settings.precision == "float16")
         self.rnn: State | None = None
         self.step, self.lr_scale, self.gradient = 0, 1.0, 0.0
+        self.bend = Bend()
 
     @property
     def rate(self) -> float:
@@ -111,7 +116,7 @@ class Learner:
         share = settings.rnn_dropout
         dropout = Dropout(share, settings.seed, self.step, self.mine.start) if share else None
         for group in self.optimiser.param_groups:
-            group["lr"] = settings.learning_rate(self.step) * self.lr_scale
+            group["lr"] = rate(settings, self.bend, self.step) * self.lr_scale
         total, correct, after = self.module(codes, self._memory(chunk.jumped), features, counted, dropout)
         self._back(total / (len(codes) * self.config.seq_len), settings)
         mine = [total.item(), correct.item(), float(chunk.counted.sum()), float(stopping)]
@@ -123,6 +128,25 @@ class Learner:
         self.rnn = [[t.detach() for t in tier] for tier in after]
         self.step += 1
         return Outcome(nats, right, samples, learnt=True, stop=stop > 0)
+
+    def seconds(self) -> float:
+        """How many seconds a step takes: it does three for nothing, of which the last two count. Training goes on as if
+        it had not been asked."""
+        lanes = self.lanes.state_dict()
+        seconds = []
+        for _ in range(3):
+            began = time.perf_counter()
+            chunk = self.lanes.next()
+            codes = self._to_device(chunk.codes)
+            counted = None if chunk.counted.all() else self._to_device(chunk.counted)
+            features = None if chunk.features is None else self._to_device(chunk.features)
+            total, _, _ = self.network.loss(codes, self._memory(chunk.jumped), features, counted)
+            total.backward()
+            total.item()  # waits until all is done
+            seconds.append(time.perf_counter() - began)
+        self.lanes.load_state_dict(lanes)
+        self.optimiser.zero_grad(set_to_none=True)
+        return min(seconds[1:])
 
     def _back(self, loss: Tensor, settings: Settings) -> None:
         """Leaves the clipped gradient in the parameters. `loss` is the mean over the whole chunk, padding included, so
@@ -166,6 +190,7 @@ class Learner:
             "lanes": self.lanes.state_dict(),
             "rnn": rnn,
             "step": self.step,
+            "bend": dataclasses.astuple(self.bend),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -179,14 +204,17 @@ class Learner:
             rnn = [[t[self.mine].to(self.device) for t in tier] for tier in rnn]
         self.rnn = rnn
         self.step = state["step"]
+        self.bend = Bend(*state.get("bend", ()))
 
 
 def _optimiser(settings: Settings, network: SampleRNN) -> torch.optim.Optimizer:
     parameters = [p for p in network.parameters() if p.requires_grad]
     if settings.optimiser == "sgd":
-        return torch.optim.SGD(parameters, lr=settings.lr, momentum=0.9, fused=True)
+        return torch.optim.SGD(
+            parameters, lr=settings.lr, momentum=0.9 if settings.momentum is None else settings.momentum, fused=True
+        )
     if settings.optimiser == "rmsprop":
-        return torch.optim.RMSprop(parameters, lr=settings.lr, alpha=0.99, eps=1e-5)
+        return torch.optim.RMSprop(parameters, lr=settings.lr, alpha=0.99, eps=1e-5, momentum=settings.momentum or 0.0)
     if settings.optimiser == "adamw":
         return torch.optim.AdamW(
             parameters, lr=settings.lr, betas=(0.9, 0.99), weight_decay=settings.weight_decay, fused=True

@@ -187,11 +187,15 @@ class Search:
         folder, config, settings = planned
         run = Run(folder, self.dataset, config, settings, loud=False)
         pruned = False
+        reported: set[int] = set()
 
         def watch(step: int, row: Mapping[str, float]) -> bool:
             nonlocal pruned
-            # in eighths of the whole, so that runs of different lengths compare
-            trial.report(row.get("held_out_bits", row["train_bits"]), round(8 * step / settings.steps))
+            # in eighths of the whole, so that runs of different lengths compare; Optuna takes each once
+            eighth = round(8 * step / settings.steps)
+            if eighth not in reported:
+                reported.add(eighth)
+                trial.report(row.get("held_out_bits", row["train_bits"]), eighth)
             pruned = trial.should_prune()
             return pruned
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from sopilib.model import Model
 from sopilib.score import Likelihood, likelihood
 from sopilib.train import coding
 from sopilib.train.network import SampleRNN, State
+from sopilib.train.preparation.dataset import Stretch
 from sopilib.train.prepare import Dataset
 
 SCORED = 60.0
@@ -63,11 +65,27 @@ def validate(network: SampleRNN, dataset: Dataset) -> Likelihood | None:
 
 
 def recorded(dataset: Dataset, seconds: float) -> np.ndarray:
-    """So many seconds of real sound, float32 [n], or less if there is less, to compare previews with: from what is held
-    out, or else from the end of what is trained on."""
-    start, length = (dataset.segments["validation"] or dataset.segments["train"])[-1]
-    n = min(length, round(seconds * dataset.sample_rate))
-    return np.array(dataset.audio[start : start + n])
+    """So many seconds of real sound, float32 [n], or less if there is less, to compare previews with: what is held out,
+    its pieces joined from the longest on, or else what is trained on."""
+    pieces = _longest(dataset.segments["validation"] or dataset.segments["train"], seconds * dataset.sample_rate)
+    return np.concatenate([dataset.audio[start : start + n] for start, n in pieces])
+
+
+def coded(dataset: Dataset, model: Model, seconds: float) -> np.ndarray:
+    """So many seconds of what is trained on, float32 [n], or less if there is less, as the model hears it: resampled,
+    at the data set's gain, coded as this model codes, and decoded again."""
+    pieces = _longest(dataset.segments["train"], seconds * dataset.sample_rate)
+    return np.concatenate([model.decode(coding.codes(dataset, model.config, *p)[None])[0] for p in pieces])
+
+
+def _longest(stretches: Sequence[Stretch], samples: float) -> list[Stretch]:
+    """The longest of the stretches, so many samples of them."""
+    left, out = round(samples), []
+    for start, length in sorted(stretches, key=lambda s: -s[1]):
+        if left > 0:
+            out.append((start, min(length, left)))
+            left -= length
+    return out
 
 
 @dataclass
@@ -75,7 +93,7 @@ class Best:
     """The best score of a run so far."""
 
     monitor: str
-    """Which score counts: "held_out_bits" or "train_bits", of which less is better, or "held_out_accuracy"."""
+    """Which score counts: "held_out_bits" or "train_bits", of which less is better, or an accuracy."""
     value: float = math.inf
     """The best score: less is better, so an accuracy has a minus sign here. Infinite before the first one."""
     step: int = 0
@@ -85,7 +103,7 @@ class Best:
 
     def update(self, scores: Mapping[str, float], step: int) -> bool:
         """Takes the scores of a checkpoint and returns True if it is the best so far."""
-        value = -scores["held_out_accuracy"] if self.monitor == "held_out_accuracy" else scores[self.monitor]
+        value = -scores[self.monitor] if self.monitor.endswith("accuracy") else scores[self.monitor]
         better = value < self.value
         self.stale += 1
         if better:

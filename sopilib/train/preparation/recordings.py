@@ -16,7 +16,7 @@ from sopilib.sound import find_audio, read_sound, resample
 from sopilib.train.preparation.dataset import HOP, Stretch
 from sopilib.train.preparation.options import Preparation
 
-__all__ = ["Recordings", "append", "find_audio", "read_recordings"]
+__all__ = ["Recordings", "append", "digest", "find_audio", "read_recordings"]
 
 
 @dataclass
@@ -45,7 +45,7 @@ def read_recordings(files: Sequence[Path], audio: Path, options: Preparation) ->
         for path in files:
             try:
                 sound, rate = _read(path, options)
-                digest = _digest(path)
+                checksum = digest(path)
             except TROUBLES as e:
                 out.sources.append({"file": escaped(path), "left_out": shown(sentence(e).removeprefix(f"{path}: "))})
                 continue
@@ -58,7 +58,7 @@ def read_recordings(files: Sequence[Path], audio: Path, options: Preparation) ->
             out.sources.append(
                 {
                     "file": escaped(path),
-                    "sha256": digest,
+                    "sha256": checksum,
                     "seconds": round(len(sound) / options.sample_rate, 3),
                     "rate": rate,
                     "dc": offset,
@@ -81,7 +81,7 @@ def _read(path: Path, options: Preparation) -> tuple[np.ndarray, int]:
     return sound, rate
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
     """The SHA-256 of a file."""
     digest = hashlib.sha256()
     with path.open("rb") as file:

@@ -46,6 +46,29 @@ def write_summary(folder: Path, read: Recordings, samples: dict[str, int], silen
     pictures.spectrograms({"the recordings": np.array(audio[: SHOWN * rate])}, rate, folder / "summary.png")
 
 
+ENOUGH = 300.0
+"""Seconds below which a model can do little more than know its recordings by heart."""
+SCORABLE = 2.0
+"""Seconds held out below which a score says little."""
+
+
+def too_little(trained: float, held_out: float) -> list[str]:
+    """Lines that say what will come of it if so many seconds are few to train on, or to measure with."""
+    lines = []
+    if trained < ENOUGH:
+        lines.append(
+            f"{trained:.1f} s are little to train on: it will learn these by heart rather than play something new, "
+            "and what is held out will soon get worse; ten minutes of one kind are enough to begin with, half an hour "
+            "is good"
+        )
+    if held_out < SCORABLE:
+        lines.append(
+            f"{held_out:.1f} s are held out, too little to tell how good it is, so listen to the previews: more "
+            "recordings, or a larger --validation (10 s or more), would tell"
+        )
+    return lines
+
+
 def _histogram(decibels: np.ndarray) -> list[str]:
     """Lines that show how much of the sound has which level, in steps of 10 dB."""
     lines = ["level of 20 ms windows, dB below full scale:"]
