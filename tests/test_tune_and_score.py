@@ -84,7 +84,8 @@ def test_score_compares_what_a_model_makes(model: Path, tmp_path: Path, capsys: 
     assert [r["sound"] for r in rows] == ["temperature 0.9", "temperature 1"]
     assert cli.main(["score", str(model), str(tmp_path / "a.wav"), "--generated", str(tmp_path / "a.wav")]) == 0
     said = capsys.readouterr().out
-    assert "a.wav: spectrum db 0, movement db 0, tones db 0, level db 0" in said
+    assert re.search(r"\n +recordings +coded +a.wav +good is\n", said)
+    assert re.search(r"\nspectrum, distance, dB +0.0 +\d.\d +0.0 +below 4 dB\n", said)
 
 
 def test_tuning_finds_a_table_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

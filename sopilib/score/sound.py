@@ -41,12 +41,12 @@ def describe(audio: np.ndarray, sample_rate: int) -> Description:
     )
 
 
-def _windows(audio: np.ndarray, size: int) -> np.ndarray:
-    """A view of the windows of a sound, [frames, size], each half over the one before."""
-    return np.lib.stride_tricks.sliding_window_view(audio, size)[:: max(1, size // 2)]
+def windows_of(audio: np.ndarray, size: int, step: int) -> np.ndarray:
+    """A view of the windows of a sound, [frames, size], `step` samples apart."""
+    return np.lib.stride_tricks.sliding_window_view(audio, size)[:: max(1, step)]
 
 
-def _power(windows: np.ndarray) -> Iterator[np.ndarray]:
+def power_of(windows: np.ndarray) -> Iterator[np.ndarray]:
     """Gives the power spectra of windows [frames, size], with Hann's shape: arrays [some frames, size // 2 + 1], not
     all at once, for the recordings of a model are long."""
     shape = np.hanning(windows.shape[1])
@@ -67,6 +67,14 @@ def mel_power(audio: np.ndarray, sample_rate: int, bands: int) -> np.ndarray:
     if len(audio) < size:
         raise SopiError(f"a sound of {len(audio)} samples, expected at least {size} to compare spectra")
 
+    weights = mel_bands(size, sample_rate, bands)
+    return np.concatenate([power @ weights.T for power in power_of(windows_of(audio, size, size // 2))])
+
+
+def mel_bands(size: int, sample_rate: int, bands: int) -> np.ndarray:
+    """How much each bin of a spectrum of `size` samples counts in each triangular mel band from 40 Hz to Nyquist:
+    [bands, size // 2 + 1], 1 in all for a band."""
+
     def mel(hz: float) -> float:
         return 2595 * float(np.log10(1 + hz / 700))
 
@@ -77,8 +85,7 @@ def mel_power(audio: np.ndarray, sample_rate: int, bands: int) -> np.ndarray:
     weights = np.clip(np.minimum(up, down), 0, None)
     # a band narrower than a bin takes the nearest one
     weights[np.arange(bands), np.abs(hz - points[1:-1, None]).argmin(axis=1)] += 1e-3
-    weights /= weights.sum(axis=1, keepdims=True)
-    return np.concatenate([power @ weights.T for power in _power(_windows(audio, size))])
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
 def log_mel_distance(a: np.ndarray, b: np.ndarray, sample_rate: int) -> float:
@@ -101,12 +108,12 @@ def tones(audio: np.ndarray, sample_rate: int) -> float:
         raise SopiError(f"a sound of {len(audio)} samples, expected at least {size} to tell tones from noise")
     hz = np.fft.rfftfreq(size, 1 / sample_rate)
     bands = [(hz >= low) & (hz < low + 200) for low in range(100, max(101, min(2100, sample_rate // 2 - 199)), 200)]
-    windows = _windows(audio, size)
+    windows = windows_of(audio, size, size // 2)
     windows = windows[windows.std(axis=1) > 10 ** (SILENCE_DB / 20)]
     if not len(windows):
         return 0.0
     total = 0.0
-    for power in _power(windows):
+    for power in power_of(windows):
         of_bands = [power[:, b] + 1e-9 for b in bands]
         mean = np.stack([p.mean(axis=1) for p in of_bands])
         apart = 10 * np.log10(mean) - np.stack([10 * np.log10(p).mean(axis=1) for p in of_bands])
@@ -134,26 +141,63 @@ class Comparison:
     """The same of the steps from one such level to the next: the same attacks and decays."""
 
 
+@dataclass(frozen=True)
+class Profile:
+    """What of a sound is compared with another one."""
+
+    spectrum: np.ndarray
+    """The long-term log-mel spectrum, dB [40]."""
+    movement: np.ndarray
+    """The standard deviations over time of the log-mel spectra, dB [40]."""
+    tones: float
+    level: float
+    silent: float
+    """Share of 20 ms windows."""
+    loudness: np.ndarray
+    """The quantiles, 5 to 95 %, of the level of 50 ms windows, dB [19]."""
+    change: np.ndarray
+    """The same of the steps from one such level to the next."""
+
+
+def profile(audio: np.ndarray, sample_rate: int) -> Profile:
+    """What of a sound, float [n], is compared. Raises SopiError if it is shorter than about 1/8 s."""
+    power, levels, places = (
+        mel_power(audio, sample_rate, 40),
+        _levels(audio, sample_rate, 0.05),
+        np.linspace(0.05, 0.95, 19),
+    )
+    return Profile(
+        spectrum=10 * np.log10(power.mean(axis=0) + 1e-12),
+        movement=10 * np.log10(power + 1e-8).std(axis=0),
+        tones=tones(audio, sample_rate),
+        level=describe(audio, sample_rate).rms_db,
+        silent=float((_levels(audio, sample_rate, 0.02) < SILENCE_DB).mean()),
+        loudness=np.quantile(levels, places),
+        change=np.quantile(np.diff(levels), places),
+    )
+
+
+def difference(mine: Profile, real: Profile) -> Comparison:
+    """How far a sound is from recordings, by what is compared of both."""
+
+    def distance(a: np.ndarray, b: np.ndarray) -> float:
+        return float(np.sqrt(np.mean((a - b) ** 2)))
+
+    return Comparison(
+        spectrum_db=distance(mine.spectrum, real.spectrum),
+        movement_db=distance(mine.movement, real.movement),
+        tones_db=mine.tones - real.tones,
+        level_db=mine.level - real.level,
+        silence=mine.silent - real.silent,
+        loudness_db=float(np.abs(mine.loudness - real.loudness).mean()),
+        change_db=float(np.abs(mine.change - real.change).mean()),
+    )
+
+
 def compare(audio: np.ndarray, real: np.ndarray, sample_rate: int) -> Comparison:
     """Compares a generated sound with recordings, `real`, both float [n]. Raises SopiError if one is shorter than about
     1/8 s."""
-    mine, theirs = describe(audio, sample_rate), describe(real, sample_rate)
-    moves = [10 * np.log10(mel_power(a, sample_rate, 40) + 1e-8).std(axis=0) for a in (audio, real)]
-    levels = [_levels(a, sample_rate, 0.05) for a in (audio, real)]
-    places = np.linspace(0.05, 0.95, 19)
-
-    def apart(a: np.ndarray, b: np.ndarray) -> float:
-        return float(np.abs(np.quantile(a, places) - np.quantile(b, places)).mean())
-
-    return Comparison(
-        spectrum_db=log_mel_distance(audio, real, sample_rate),
-        movement_db=float(np.sqrt(np.mean((moves[0] - moves[1]) ** 2))),
-        tones_db=tones(audio, sample_rate) - tones(real, sample_rate),
-        level_db=mine.rms_db - theirs.rms_db,
-        silence=_silent(audio, sample_rate) - _silent(real, sample_rate),
-        loudness_db=apart(levels[0], levels[1]),
-        change_db=apart(np.diff(levels[0]), np.diff(levels[1])),
-    )
+    return difference(profile(audio, sample_rate), profile(real, sample_rate))
 
 
 def _levels(audio: np.ndarray, sample_rate: int, seconds: float) -> np.ndarray:
@@ -161,10 +205,6 @@ def _levels(audio: np.ndarray, sample_rate: int, seconds: float) -> np.ndarray:
     window = max(1, round(seconds * sample_rate))
     frames = audio[: len(audio) // window * window].reshape(-1, window)
     return 20 * np.log10(np.maximum(frames.std(axis=1), 1e-4))
-
-
-def _silent(audio: np.ndarray, sample_rate: int) -> float:
-    return float((_levels(audio, sample_rate, 0.02) < SILENCE_DB).mean())
 
 
 def failures(audio: np.ndarray, sample_rate: int, real: np.ndarray | None = None) -> list[str]:
@@ -192,7 +232,8 @@ def _failures(audio: np.ndarray, sample_rate: int) -> list[str]:
     centred = audio.astype(np.float64) - d.dc
     if _db(float(centred.std())) < -55 or d.longest_silence > 0.8 * len(audio) / sample_rate:
         return [*out, "silence"]
-    power = np.concatenate(list(_power(_windows(centred, min(1024, len(audio)))))) + 1e-12
+    size = min(1024, len(audio))
+    power = np.concatenate(list(power_of(windows_of(centred, size, size // 2)))) + 1e-12
     whole = power.mean(axis=0)
     loudest = int(whole.argmax())
     # one line of the spectrum, and always the same one
