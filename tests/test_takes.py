@@ -82,7 +82,7 @@ def test_every_take_is_the_same_sound_for_any_division(generate, tmp_path: Path)
         assert generate(*order, "--voices", voices, "--threads", threads, "-o", folder)[0] == 0
         made.append(contents(folder))
     assert made[0] == made[1] == made[2]
-    assert list(made[0]) == [*(f"take-00{n}.wav" for n in range(1, 6)), "takes.json"]
+    assert list(made[0]) == [*(f"take-00{n}.wav" for n in range(1, 6)), "takes.html", "takes.json"]
     assert generate(
         "--seconds", 0.3, "--seed", 5, "--temperature", "Env([0.7, 1.05], [0.2], [-2])", "-o", tmp_path / "a.wav"
     )

@@ -15,6 +15,7 @@ import numpy as np
 
 from sopilib import checkpoint, sound
 from sopilib.amounts import duration, size
+from sopilib.cli import choosing
 from sopilib.engine import Engine
 from sopilib.errors import SopiError
 from sopilib.live import COMMANDS
@@ -66,6 +67,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--config-file", type=Path, help=argparse.SUPPRESS)
     _what(parser)
     _sound(parser)
+    choosing.add_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace takes or a sound file of this name")
     parser.add_argument("--yes", action="store_true", help="even if that needs very much of the disk")
     parser.add_argument("--precision", help="auto, int4, int8 or f32; default auto")
@@ -158,6 +160,8 @@ def run(args: argparse.Namespace) -> int:
     """Makes the takes -> the exit status. Raises SopiError."""
     if getattr(args, "no_equal", None):
         raise SopiError("; ".join(dict.fromkeys(args.no_equal)))
+    if args.keep is not None:
+        return choosing.keep(args)
     before = _described(args.again)
     name = args.model or args.old_model or (before.model if before else None)
     if name is None:
@@ -174,7 +178,10 @@ def run(args: argparse.Namespace) -> int:
             place.keep(of, audio, model.config.sample_rate)
         codes = {of.sound: running.codes_heard(model, audio) for of, audio in heard.items()}
         means = Means.chosen(engine, plan, missing, args.threads, args.voices)
-        return _make(plan, place, running.units(plan, missing, means.voices, codes), means, engine, name)
+        status = _make(plan, place, running.units(plan, missing, means.voices, codes), means, engine, name)
+        if not status:
+            choosing.write_page(args, plan, place, bool(missing), means.engines, model)
+        return status
 
 
 def _make(plan: Plan, place: Place, work: list[running.Unit], means: Means, engine: Engine, name: str | Path) -> int:

@@ -317,9 +317,16 @@ function keys() {
   return choice.filter((s) => kept.has(s.key)).map((s) => s.key);
 }
 
+// Where this page lies, as a word for a shell.
+function folder() {
+  if (location.protocol !== "file:") return "FOLDER";
+  const path = decodeURIComponent(location.pathname).replace(/[^/]*$/, "").replace(/(.)\/$/, "$1").replace(/^\/(?=[A-Za-z]:)/, "");
+  return /^[\w@%+=:,./-]+$/.test(path) ? path : "'" + path.replaceAll("'", `'"'"'`) + "'";
+}
+
 function showKept() {
   $("kept").textContent = `${kept.size} of ${choice.length} kept`;
-  $("command").value = kept.size ? data.command.replace("KEEP", () => keys().join(" ")) : "";
+  $("command").value = kept.size ? data.command.replace("FOLDER", folder).replace("KEEP", () => keys().join(" ")) : "";
   $("copy").disabled = $("export").disabled = !kept.size;
 }
 

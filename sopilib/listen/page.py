@@ -8,7 +8,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,12 @@ import soundfile
 from sopilib.errors import SopiError
 from sopilib.files import write_whole
 from sopilib.listen.picture import Picture
+from sopilib.names import shown
+from sopilib.sound import read_sound
 
 HERE = Path(__file__).parent
+DATA = ('<script type="application/json" id="data">', "</script>")
+"""Between which a page has what it shows, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,8 @@ def page(
     """Writes the page, in place of an old one. The same sounds give the same bytes.
 
     title    what stands on top; `about` is a line below it
-    command  what to type to keep the sounds whose keys are put in the place of "KEEP" in it; "": the page is not for
-             choosing
+    command  what to type to keep the sounds whose keys are put in the place of "KEEP" in it; "FOLDER" in it becomes the
+             folder that the page lies in; "": the page is not for choosing
     sort     the key of the column that it is sorted by first, largest first; "": the ranking, or the order given if no
              column counts in it
     embed    the sounds lie in the page, as FLAC in 16 bits, so that it can be sent alone; else beside it
@@ -94,6 +98,22 @@ def page(
     }
     # by which a browser remembers what was chosen here
     data["id"] = hashlib.sha256(json.dumps([title, [s.key for s in sounds]]).encode()).hexdigest()[:16]
+    _write(path, data)
+
+
+def leave(path: Path, keys: Collection[str]) -> None:
+    """Leaves on a page that `page` has written only the sounds with these keys, and the recordings. Raises SopiError if
+    it is no such page or can't be written."""
+    try:
+        data = json.loads(path.read_text("utf-8").partition(DATA[0])[2].partition(DATA[1])[0])
+        data["sounds"] = [sound for sound in data["sounds"] if sound["recorded"] or sound["key"] in keys]
+    except (OSError, ValueError, TypeError, KeyError):
+        raise SopiError(f"{path}: is no page of sounds, expected one that sopi generate has written") from None
+    _write(path, data)
+
+
+def _write(path: Path, data: dict[str, Any]) -> None:
+    """Writes the page that shows this."""
     parts = {name: (HERE / f"page.{name}").read_text("utf-8") for name in ("html", "css", "js")}
     text = parts["html"].replace("/*CSS*/", parts["css"]).replace("/*JS*/", parts["js"])
     # in a script element only "<" could end it, and in JSON it stands in strings alone
@@ -106,12 +126,12 @@ def page(
 
 def _described(sound: Sound, folder: Path, embed: bool) -> dict[str, Any]:
     """What the page's script needs to know of a sound."""
-    link = _embedded(sound.file) if embed else quote(_relative(sound.file, folder))
+    link = _embedded(sound.file) if embed else quote(os.fsencode(_relative(sound.file, folder)))
     picture = sound.picture
     return {
-        "key": sound.key,
-        "name": sound.name,
-        "about": sound.about,
+        "key": shown(sound.key),
+        "name": shown(sound.name),
+        "about": shown(sound.about),
         "link": link,
         "seconds": round(picture.seconds, 3),
         "rms_db": picture.rms_db,
@@ -134,10 +154,7 @@ def _relative(file: Path, folder: Path) -> str:
 
 def _embedded(file: Path) -> str:
     """A sound file as a data URL."""
-    try:
-        audio, rate = soundfile.read(str(file), dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError, OSError) as e:
-        raise SopiError(f"{file}: not a readable sound file ({e})") from None
+    audio, rate = read_sound(file)
     packed = io.BytesIO()
     soundfile.write(packed, audio, rate, "PCM_16", format="FLAC")
     return "data:audio/flac;base64," + base64.b64encode(packed.getvalue()).decode()
