@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from test_engine import SHAPES, close, some_codes
 
 from sopilib import Config, Engine, Model, SopiError, checkpoint, cli
-from sopilib.engine.batch import coins
+from sopilib.engine.batch import BatchEngine, coins, fitting
 from sopilib.engine.reference import coin
 from sopilib.score import likelihood
 
@@ -142,3 +143,63 @@ def test_doctor_checks_a_device_and_says_what_is_wrong(
     if not torch.cuda.is_available():
         assert cli.main(["doctor", "--gpu", "cuda"]) == 1
         assert "device is 'cuda', which torch" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- takes
+
+
+@pytest.fixture
+def model_file(tmp_path: Path) -> Path:
+    path = tmp_path / "m.safetensors"
+    checkpoint.save(Model.random(Config(frame_sizes=[4, 16], dim=16, mlp_dim=16, sample_rate=8000)), path)
+    return path
+
+
+def description(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "takes.json").read_text())
+    return found
+
+
+def test_takes_of_the_engine_for_gpus_are_those_of_the_processor_in_f32_for_any_batch(
+    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sopilib.engine.batch.best_device", lambda: "cpu:0")
+    line = ["generate", str(model_file), "--takes", "5", "--seconds", "0.1", "--no-page", "--precision", "f32"]
+    for name, options in {"cpu": [], "gpu": ["--device", "gpu"], "two": ["--device", "gpu", "--voices", "2"]}.items():
+        assert cli.main([*line, *options, "-o", str(tmp_path / name)]) == 0
+    sounds = {k: [p.read_bytes() for p in sorted((tmp_path / k).glob("*.wav"))] for k in ("cpu", "gpu", "two")}
+    assert len(sounds["cpu"]) == 5
+    assert sounds["cpu"] == sounds["gpu"] == sounds["two"]
+    assert description(tmp_path / "gpu")["engine"] == {"backend": "batch", "precision": "f32", "device": "cpu"}
+    monkeypatch.undo()
+    capsys.readouterr()
+    again = ["generate", str(model_file), "--again", str(tmp_path / "gpu" / "takes.json"), "3", "--device", "cpu"]
+    assert cli.main([*again, "-o", str(tmp_path / "3.wav")]) == 0
+    assert (tmp_path / "3.wav").read_bytes() == sounds["cpu"][2]
+    assert "they are not what was made with batch, f32, cpu" in capsys.readouterr().err
+
+
+def test_without_a_gpu_the_takes_are_made_on_the_processor_and_that_is_said(
+    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sopilib.engine.batch.best_device", lambda: "")
+    line = ["generate", str(model_file), "--seconds", "0.1", "-o"]
+    assert cli.main([*line, str(tmp_path / "a.wav"), "--device", "gpu"]) == 0
+    assert "torch sees no GPU here, so the takes are made on the processor" in capsys.readouterr().err
+    assert cli.main([*line, str(tmp_path / "b.wav"), "--device", "tpu"]) == 1
+    told = capsys.readouterr().err
+    assert "device is 'tpu'" in told and told.count("\n") == 1
+
+
+def test_there_are_as_many_voices_as_the_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(Model.random(Config(frame_sizes=[4], dim=8)), backend="batch", precision="f32")
+    assert fitting(engine.source, 20) == 20
+    frame = BatchEngine._frame
+
+    def small(self: BatchEngine, hot: torch.Tensor, *more: Any) -> torch.Tensor:
+        if hot.shape[1] > 6:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+        return frame(self, hot, *more)
+
+    monkeypatch.setattr(BatchEngine, "_frame", small)
+    assert fitting(engine.source, 20) == 5

@@ -7,7 +7,9 @@ import json
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,14 @@ from sopilib import checkpoint, sound
 from sopilib.amounts import duration, size
 from sopilib.cli import choosing
 from sopilib.engine import Engine
-from sopilib.errors import SopiError
+from sopilib.errors import SopiError, SopiWarning
 from sopilib.live import COMMANDS
 from sopilib.live import score as scores
 from sopilib.live.snapshots import fingerprint
 from sopilib.model import Model
 from sopilib.render import plan as plans
 from sopilib.render import run as running
+from sopilib.render.device import engine_on
 from sopilib.render.means import Means
 from sopilib.render.order import Order, listed, order, to_hear
 from sopilib.render.place import File, Place
@@ -70,7 +73,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     choosing.add_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace takes or a sound file of this name")
     parser.add_argument("--yes", action="store_true", help="even if that needs very much of the disk")
-    parser.add_argument("--precision", help="auto, int4, int8 or f32; default auto")
+    parser.add_argument("--precision", help="auto, int4, int8 or f32; on a GPU f16 or f32; default auto")
+    parser.add_argument(
+        "--device", help="cpu; gpu, the best there is; or torch's name of one, such as cuda:1 or mps; default cpu"
+    )
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="cores that it may use; default: all")
     parser.add_argument("--voices", type=int, default=0, metavar="N", help="takes of one engine; default: by a trial")
     for name, instead in NO_EQUAL.items():
@@ -168,9 +174,11 @@ def run(args: argparse.Namespace) -> int:
         raise SopiError("no model is named, expected sopi generate MODEL, a name under models/ or a file")
     model = _model(name, args.config_file, before)
     precision = args.precision or (before.engine["precision"] if before else "auto")
-    engine = Engine(model, precision=precision)
+    engine = engine_on(args.device or (before.engine.get("device", "cpu") if before else "cpu"), model, precision)
+    if engine.backend == "batch" and (args.score if before is None else before.score) is not None:
+        raise SopiError("a score is performed on the processor: leave --device out")
     heard = _heard(args, model, before)
-    plan, place = _again(args, before) if before else _wanted(args, engine, tuple(heard))
+    plan, place = _again(args, before, engine) if before else _wanted(args, engine, tuple(heard))
     _ask_for_room(plan, place, args.yes)
     with place.alone():
         missing = place.begin(plan, args.overwrite)
@@ -232,7 +240,11 @@ def _model(name: str | Path, config: Path | None, before: Plan | None) -> Model:
     return model
 
 
-def _again(args: argparse.Namespace, before: Plan) -> tuple[Plan, Place]:
+def _again(args: argparse.Namespace, before: Plan, engine: Engine) -> tuple[Plan, Place]:
+    if engine.description != before.engine:
+        was, now = (", ".join(said.values()) for said in (before.engine, engine.description))
+        warnings.warn(SopiWarning(f"made with {now}, they are not what was made with {was}"), stacklevel=2)
+        before = replace(before, engine=engine.description)
     plan = before if args.seconds is None else before.lasting(args.seconds)
     if len(plan.takes) == 1:
         path = args.output or Path(plan.file(plan.takes[0]))

@@ -78,6 +78,15 @@ class Engine:
             self.precision = "f32"
             self.source = ReferenceEngine(model, voices, device)
 
+    @property
+    def description(self) -> dict[str, str]:
+        """All of it that decides about samples, the model apart: backend and precision, and of where it runs the
+        instruction set in f32, and torch's kind of device."""
+        said = {"backend": self.backend, "precision": self.precision}
+        if self.backend != "native":
+            return {**said, "device": str(self.source.device).partition(":")[0]}
+        return {**said, "instruction_set": self.source.instruction_set} if self.precision == "f32" else said
+
     def clone(self, voices: int | None = None) -> Engine:
         """A second engine with the same weights, shared and not copied, and a fresh state. `voices` None means as many
         as this one has."""

@@ -44,6 +44,23 @@ def check_device(device: str) -> torch.device:
     return found
 
 
+def fitting(engine: BatchEngine, voices: int) -> int:
+    """How many voices, at most so many, the device's memory holds together: half as many as long as it doesn't."""
+    while voices > 1:
+        try:
+            trial = engine.clone(voices)
+            shape = (voices, trial.config.lookback)
+            zeros, ones = np.zeros(voices, np.float32), np.ones(voices, np.float32)
+            features = np.zeros((voices, trial.config.features), np.float32)
+            trial.generate(np.ones(shape, np.float32), zeros, ones, zeros, ones, zeros, features)
+            return voices
+        except RuntimeError as e:  # what MPS raises has no name of its own
+            if not isinstance(e, torch.OutOfMemoryError) and "out of memory" not in str(e):
+                raise
+        voices = voices // 2
+    return voices
+
+
 # ---------------------------------------------------------------- random numbers
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sopilib.engine import Engine
+from sopilib.render.device import voices_on
 from sopilib.render.plan import Plan, Take
 
 __all__ = ["Means", "cores"]
@@ -37,6 +38,8 @@ class Means:
         threads  cores that may be used; 0: all
         voices   what somebody has said; 0: nobody has
         """
+        if engine.backend == "batch":
+            return cls(voices_on(engine, voices or len(missing)), 1)
         engines = threads or cores()
         each = voices or max(1, min(USUAL_VOICES, -(-len(missing) // engines)))
         return cls(each, engines)

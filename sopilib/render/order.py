@@ -76,11 +76,10 @@ def order(wanted: Order, engine: Engine, sound: Sound, stem: str) -> Plan:
         settings = {**usual, **wanted.settings, **own}
         heard = wanted.heard[i % len(wanted.heard)] if wanted.heard else None
         takes.append(Take(i + 1, seeds[i], wanted.seconds, settings, heard))
-    where = {"instruction_set": engine.source.instruction_set} if engine.precision == "f32" else {}
     plan = Plan(
         model=model.name,
         fingerprint=fingerprint(model),
-        engine={"backend": engine.backend, "precision": engine.precision, **where},
+        engine=engine.description,
         sound=sound,
         takes=tuple(takes),
         score=wanted.score,
