@@ -124,6 +124,18 @@ def test_the_page_is_the_same_wherever_the_takes_lie_and_is_made_when_it_is_miss
     assert '"key":"distance"' not in (takes / "takes.html").read_text()
 
 
+def test_a_file_of_that_name_that_is_no_page_of_ours_is_not_replaced(
+    folder: Path, takes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (takes / "takes.html").write_text("<p>mine</p>")
+    line = ["generate", str(folder / "small.safetensors"), "--seconds", "1", "-o", str(takes)]
+    line += ["--temperature", "1", "0.01", "1", "1"]
+    for more in (["--takes", "5"], ["--takes", "5", "--page"]):
+        assert main([*line, *more]) == 1
+        assert "takes.html: there is something of that name that is no page of takes" in capsys.readouterr().err
+    assert (takes / "takes.html").read_text() == "<p>mine</p>"
+
+
 def test_takes_are_heard_in_a_browser_and_the_line_that_keeps_them_can_be_pasted(
     folder: Path, takes: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -243,7 +243,7 @@ def test_killed_ten_times_and_started_again_it_makes_what_an_unbroken_run_makes(
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 2, "some of them must have been killed at their work"
-    assert len(contents(tmp_path / "unbroken")) == 26
+    assert len(contents(tmp_path / "unbroken")) == 27
     assert contents(tmp_path / "broken") == contents(tmp_path / "unbroken")
     assert not list(tmp_path.rglob(".*"))
 
@@ -288,8 +288,8 @@ def test_a_finished_folder_is_left_as_it_is_and_may_get_more_takes(generate, tmp
     assert "2 takes of 0.2 s at 8000 Hz, 0 made now" in generate("-n", 2, *order)[1]
     assert contents(folder) == before
     assert generate("-n", 3, *order)[0] == 0
-    assert {name: digest for name, digest in contents(folder).items() if name in before and "json" not in name} == {
-        name: digest for name, digest in before.items() if "json" not in name
+    assert {name: digest for name, digest in contents(folder).items() if name in before and "takes." not in name} == {
+        name: digest for name, digest in before.items() if "takes." not in name
     }
     assert len(sounds(folder)) == 3
     (folder / "take-002.wav").unlink()

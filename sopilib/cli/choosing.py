@@ -8,6 +8,8 @@ from pathlib import Path
 
 from sopilib import sound
 from sopilib.engine import Engine
+from sopilib.files import refuse_foreign
+from sopilib.listen import is_page
 from sopilib.model import Model
 from sopilib.render import choose
 from sopilib.render.place import Place
@@ -35,17 +37,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--delete", action="store_true", help="with --keep: delete the others")
 
 
-def write_page(args: argparse.Namespace, plan: Plan, place: Place, made: bool, threads: int, model: Model) -> None:
-    """Writes the page of these takes, if it is wanted and isn't there as it would be. Raises SopiError.
+def drop_page(place: Place) -> None:
+    """Takes away the page of a place whose takes will be others. Raises SopiError if what has its name is none."""
+    if not place.keeps_half:
+        refuse_foreign(choose.page_of(place), is_page, "page of takes", True)
+        choose.page_of(place).unlink(missing_ok=True)
 
-    made     whether there are new ones
+
+def write_page(args: argparse.Namespace, plan: Plan, place: Place, threads: int, model: Model) -> None:
+    """Writes the page of these takes, if it is wanted and isn't there. Raises SopiError.
+
     threads  how many takes are heard at a time
     """
     path = choose.page_of(place)
     if args.page is False or place.keeps_half or (args.page is None and len(plan.takes) < 2):
         return
-    if path.exists() and not (made or args.page or args.like):
+    if path.exists() and not (args.page or args.like):
         return
+    refuse_foreign(path, is_page, "page of takes", True)
     recordings = sound.find_audio(args.like) if args.like else []
 
     def told(count: int) -> None:

@@ -182,13 +182,15 @@ def run(args: argparse.Namespace) -> int:
     _ask_for_room(plan, place, args.yes)
     with place.alone():
         missing = place.begin(plan, args.overwrite)
+        if missing:
+            choosing.drop_page(place)
         for of, audio in heard.items():
             place.keep(of, audio, model.config.sample_rate)
         codes = {of.sound: running.codes_heard(model, audio) for of, audio in heard.items()}
         means = Means.chosen(engine, plan, missing, args.threads, args.voices)
         status = _make(plan, place, running.units(plan, missing, means.voices, codes), means, engine, name)
         if not status:
-            choosing.write_page(args, plan, place, bool(missing), means.engines, model)
+            choosing.write_page(args, plan, place, means.engines, model)
         return status
 
 

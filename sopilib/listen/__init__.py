@@ -5,7 +5,7 @@ can't do with a file that lies beside a page decides how they are made: it may p
 pictures and figures are made here and lie in the page, and sounds are linked, or embedded to be sent with it.
 """
 
-from sopilib.listen.page import Column, Sound, leave, page
+from sopilib.listen.page import Column, Sound, is_page, leave, page
 from sopilib.listen.picture import Picture, draw
 
-__all__ = ["Column", "Picture", "Sound", "draw", "leave", "page"]
+__all__ = ["Column", "Picture", "Sound", "draw", "is_page", "leave", "page"]

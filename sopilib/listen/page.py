@@ -101,6 +101,14 @@ def page(
     _write(path, data)
 
 
+def is_page(path: Path) -> bool:
+    """Whether `page` has written this file."""
+    try:
+        return DATA[0] in path.read_text("utf-8")
+    except (OSError, ValueError):
+        return False
+
+
 def leave(path: Path, keys: Collection[str]) -> None:
     """Leaves on a page that `page` has written only the sounds with these keys, and the recordings. Raises SopiError if
     it is no such page or can't be written."""
