@@ -632,6 +632,36 @@ def test_a_recording_is_what_was_heard_from_start_to_stop(make, tmp_path):
     assert lines(told, "recorded") == [("recordings/take-001.wav", 12.5)]
 
 
+def test_when_the_hosts_rate_changes_a_recording_goes_on_in_a_file_of_its_own(make, tmp_path):
+    performer, told = make(folder=tmp_path)
+    performer.handle("load", "one")
+    performer.handle("generate")
+    performer.handle("record", "start", "solo")
+    (tmp_path / "recordings" / "solo-2.wav").write_text("mine")
+    heard = []
+    for rate, seconds in ((48000, 1.0), (44100, 0.5), (48000, 0.25)):
+        performer.host(rate, 64)
+        heard.append(performer.read(round(rate * seconds))[0])
+        wait_for(lambda: len(lines(told, "recorded")) == len(heard) - 1)  # noqa: B023
+    performer.handle("record", "stop")
+    heard.append(performer.read(4800)[0])
+    wait_for(lambda: len(lines(told, "recorded")) == 3)
+    files = [soundfile.read(tmp_path / "recordings" / f"solo{n}.wav", dtype="float32") for n in ("", "-3", "-4")]
+    assert [rate for _, rate in files] == [48000, 44100, 48000]
+    whole = np.concatenate([sound for sound, _ in files])
+    np.testing.assert_array_equal(whole, np.concatenate(heard)[: len(whole)])
+    # what was made ahead for the rate before belongs to that
+    for (sound, rate), seconds in zip(files, (1.0, 0.5, 0.25)):
+        assert len(sound) / rate == pytest.approx(seconds, abs=0.05)
+    assert (tmp_path / "recordings" / "solo-2.wav").read_text() == "mine"
+    names = [f"recordings/solo{n}.wav" for n in ("", "-3", "-4")]
+    assert [line[0] for line in lines(told, "recorded")] == names
+    assert lines(told, "record") == [*(("start", name) for name in names), "stop"]
+    warnings = [line for line in lines(told, "warning") if "recordings/" in line]
+    assert warnings[0] == "the host runs at 44100 Hz now: recordings/solo.wav ends, and recordings/solo-3.wav goes on"
+    assert len(warnings) == 2
+
+
 def test_recordings_have_names_and_never_replace_a_file(make, tmp_path):
     performer, told = playing(make, folder=tmp_path)
     performer.handle("record", "start", "solo")

@@ -127,7 +127,7 @@ def test_a_guard_that_this_backend_cannot_have_is_told_as_off(make: Make) -> Non
 def test_a_model_that_finds_no_room_in_the_queue_is_not_said_to_play(make: Make) -> None:
     performer, told = make(freewheel=False)
     performer.read(64)
-    while performer.handle("temperature", 0.5):
+    while performer.handle("kick", 0.5):
         pass
     for line in ("load one: too many commands", "load2 two: too many commands"):
         performer.handle(*line.split(":")[0].split())
@@ -136,6 +136,27 @@ def test_a_model_that_finds_no_room_in_the_queue_is_not_said_to_play(make: Make)
     assert performer.state.model2 is None
     assert performer.music.engine is None
     assert "model" not in [event[0] for event in told]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["DSP was on", "DSP was never on"])
+def test_knobs_that_are_turned_all_the_time_while_dsp_is_off_fill_nothing_and_the_newest_value_counts(
+    known: bool, make: Make
+) -> None:
+    def played(turns: int) -> np.ndarray:
+        performer, told = make(rate=RATE if known else None)
+        performer.handle("load", "one")
+        performer.handle("generate")
+        for turn in range(turns, 0, -1):
+            for knob, value in (("temperature", 0.5), ("gain", 0.3), ("pan", 0.2)):
+                assert performer.handle(knob, value + 0.01 * (turn - 1) % 0.5)
+            performer.handle("voice", 1, "gain", 0.7, turn % 2)  # with a ramp, which begins at the value before
+        performer.handle("gain", 0.9, 100)
+        performer.host(RATE, 64)
+        sound = performer.read(RATE)
+        assert not lines(told, "error")
+        return sound
+
+    np.testing.assert_array_equal(played(3000), played(2))
 
 
 def test_osc_knows_no_model_after_unload(make: Make) -> None:

@@ -157,3 +157,22 @@ def test_the_courses_own_messages_work(tmp_path: Path, pd_models: Path) -> None:
     assert np.array_equal(played(tmp_path, "sound1"), made[0])
     assert np.array_equal(played(tmp_path, "sound2"), made[1])
     assert np.array_equal(played(tmp_path, "sound3"), model.decode(single.generate(RATE, 0.8))[0])
+
+
+def test_an_lfo_while_dsp_is_off_is_no_error_and_its_newest_value_counts(tmp_path: Path) -> None:
+    patch = Patch()
+    box = patch.obj("samplernn~ small")
+    count, more = patch.obj("f 0"), patch.obj("+ 1")
+    patch.chain(patch.obj("loadbang"), patch.obj("metro 1"), count, more)
+    patch.connect(more, 0, count, 1)
+    small = patch.chain(more, patch.obj("/ 100000"), patch.obj("+ 0.02"))
+    for knob in ("temperature", "gain"):
+        patch.chain(small, patch.msg(f"{knob} $1"), box)
+    patch.print(box, 1, "status")
+    patch.at(9000, "temperature?", box)
+    patch.quit(9100)
+    result = run(patch.write(tmp_path / "patch.pd"), rate=RATE, dsp=False)
+    assert not result.errors(), result.out
+    assert not [line for line in result.printed("status") if line.startswith("error")]
+    values = [float(line.split()[1]) for line in result.printed("status") if line.startswith("temperature ")]
+    assert values[-1] > 0.1

@@ -263,8 +263,8 @@ def test_what_must_be_told_finds_room_however_often_the_sound_was_late():
 
     with Playing(rate=16000) as playing:
         playing.render(8000, start(PySource(Failing())))
-        for _ in range(3000):
-            playing.stream.post("gain", 0, 1.0)
+        for t in range(3000):
+            playing.stream.post("gain", t, 1.0)
         playing.render(16000)
         assert playing.stream.stats()["late"] == 3000
         assert told(playing, "error") == ["RuntimeError: out of tune"]

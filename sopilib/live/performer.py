@@ -359,7 +359,14 @@ class Performer:
                 self.teller.tell("warning", f"{value} more events were lost: too many came at once")
 
     def _tell_recording(self) -> None:
-        if self.recording is None or not self.recording.ended:
+        if self.recording is None:
+            return
+        for take, seconds in self.recording.closed():
+            goes_on = f"the host runs at {self.recording.rate} Hz now: {take} ends"
+            self.teller.tell("recorded", take, round(seconds, 3))
+            self.tell_setting("record")
+            self.teller.tell("warning", f"{goes_on}, and {self.recording.shown} goes on")
+        if not self.recording.ended:
             return
         ended, self.recording = self.recording, None
         if ended.failure:

@@ -19,6 +19,8 @@ class Recording:
     name    of a file in the folder, or a whole path, to which .wav is added if it has another end; None: take-001.wav,
             or the first of that kind that is free
 
+    If the host goes on at another sample rate, so does the recording, in a new file: take-001-2.wav.
+
     Raises SopiError if there is such a file already, or if it can't be written.
     """
 
@@ -29,15 +31,35 @@ class Recording:
         try:
             if wanted is None or not wanted.is_absolute():
                 folder.mkdir(parents=True, exist_ok=True)
-            self.path = folder / (wanted or _free_name(folder))
-            self._rate = stream.sample_rate
-            self._recorder = stream.record(str(self.path), t)
+            self._folder, path = folder, folder / (wanted or _free_name(folder))
+            self._recorder = stream.record(os.fsencode(path), t)
         except (OSError, RuntimeError) as e:
             reason = e.strerror if isinstance(e, OSError) else e
             raise SopiError(
                 f"record {shown(name or folder)}: {reason}; expected a new file in a folder that can be written"
             ) from None
-        self.shown = f"{folder.name}/{self.path.name}" if self.path.parent == folder else str(self.path)
+
+    @property
+    def path(self) -> Path:
+        """The file that is being written, or was last."""
+        return Path(os.fsdecode(self._recorder.path))
+
+    @property
+    def shown(self) -> str:
+        """The same, as it is told."""
+        return self._shown(self.path)
+
+    def closed(self) -> list[tuple[str, float]]:
+        """Name and seconds of the files that were closed since last asked, because the host's rate changed."""
+        return [(self._shown(Path(os.fsdecode(p))), frames / rate) for p, rate, frames in self._recorder.closed()]
+
+    @property
+    def rate(self) -> int:
+        """The sample rate of the file that is being written, in Hz."""
+        return int(self._recorder.rate)
+
+    def _shown(self, path: Path) -> str:
+        return f"{self._folder.name}/{path.name}" if path.parent == self._folder else str(path)
 
     def end(self, t: int) -> None:
         """Ends it: host frame t is the first that is not recorded. The file is closed in the background."""
@@ -61,7 +83,7 @@ class Recording:
     @property
     def seconds(self) -> float:
         """How long it is."""
-        return float(self._recorder.frames / self._rate)
+        return float(self._recorder.frames / self._recorder.rate)
 
 
 def _free_name(folder: Path) -> str:

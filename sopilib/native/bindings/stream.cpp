@@ -324,7 +324,22 @@ void bind_recorder(nb::module_ &m)
         .def_prop_ro(
             "ended", [](const Recording &r) { return r->ended(); }, "True once the file is closed.")
         .def_prop_ro(
-            "frames", [](const Recording &r) { return r->frames(); }, "Frames recorded so far.")
+            "frames", [](const Recording &r) { return r->frames(); }, "Frames in that file so far.")
+        .def_prop_ro(
+            "path", [](const Recording &r) { return nb::bytes(r->path().c_str(), r->path().size()); },
+            "The file that is being written, or was last.")
+        .def_prop_ro(
+            "rate", [](const Recording &r) { return r->rate(); }, "Its sample rate, Hz.")
+        .def(
+            "closed",
+            [](const Recording &r) {
+                nb::list all;
+                for (const Take &take : r->closed())
+                    all.append(nb::make_tuple(nb::bytes(take.path.c_str(), take.path.size()), take.rate, take.frames));
+                return all;
+            },
+            "[(path, rate, frames)] of the files that were closed since last asked, while the recording went on in another: the\n"
+            "host runs at another rate since.")
         .def_prop_ro(
             "lost", [](const Recording &r) { return r->lost(); }, "Frames that the disk was too slow for.")
         .def_prop_ro(
@@ -404,7 +419,7 @@ void bind_stream(nb::module_ &m)
         .def(
             "record", &StreamHandle::record, "path"_a, "from_"_a,
             nb::sig("def record(self, path: str | bytes, from_: int) -> Recorder"),
-            "-> Recorder of what is handed out from host frame from_ on, into a new WAV file of 32-bit floats. RuntimeError.")
+            "-> Recorder of what is handed out from host frame from_ on, into a new WAV file of 32-bit floats, whose name ends in\n.wav. RuntimeError.")
         .def("stats", &StreamHandle::stats, "Frames, counts, rtf (seconds of sound per busy second).")
         .def("peak", &StreamHandle::peak, "Largest |sample| handed out since last asked.")
         .def_prop_ro("sample_rate", &StreamHandle::sample_rate, "The host's, Hz; 0 before it is known.")

@@ -58,10 +58,10 @@ void keep_voices(const Source &from, Source &to)
 
 const Stream::Gesture Stream::kGestures[] = {
     {Id::play, &Stream::play_or_stop},
-    {Id::gain, &Stream::set_gain},
-    {Id::pan, &Stream::place},
-    {Id::feature, &Stream::set_feature},
-    {Id::rate, &Stream::set_rate},
+    {Id::gain, &Stream::set_gain, nullptr, false, true},
+    {Id::pan, &Stream::place, nullptr, false, true},
+    {Id::feature, &Stream::set_feature, nullptr, false, true},
+    {Id::rate, &Stream::set_rate, nullptr, false, true},
     {Id::seed, &Stream::seed},
     {Id::kick, &Stream::kick},
     {Id::freeze, &Stream::freeze},
@@ -82,6 +82,13 @@ const Stream::Gesture *Stream::gesture_of(Id id) noexcept
     for (const Gesture &g : kGestures)
         if (g.id == id) return &g;
     return nullptr;
+}
+
+bool Stream::turns_knob(const Command &command) noexcept
+{
+    if (command.id == Id::tempo || command.id == Id::grid || command.id == Id::beat) return false; // for those after it
+    const Gesture *gesture = gesture_of(command.id);
+    return command.value.type == Value::Type::number && (!gesture || gesture->knob);
 }
 
 // ---------------------------------------------------------------- control side

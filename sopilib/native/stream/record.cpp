@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -42,13 +43,22 @@ bool write_all(int file, const void *data, size_t bytes)
     return true;
 }
 
+int open_new(const std::string &path) { return ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644); }
+
+// take.wav -> take-2.wav
+std::string numbered(const std::string &path, int number)
+{
+    const size_t end = path.size() - 4; // .wav
+    return path.substr(0, end) + "-" + std::to_string(number) + path.substr(end);
+}
+
 } // namespace
 
 Recorder::Recorder(std::shared_ptr<Stream> stream, const std::string &path, uint64_t from)
-    : stream_(std::move(stream)), rate_(int(std::lround(stream_->host_rate()))), channels_(stream_->channels()),
-      at_(from), block_(kBlock * size_t(channels_))
+    : stream_(std::move(stream)), first_(path), path_(path), rate_(int(std::lround(stream_->host_rate()))),
+      channels_(stream_->channels()), at_(from), block_(kBlock * size_t(channels_))
 {
-    file_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    file_ = open_new(path);
     if (file_ < 0) throw std::runtime_error(std::strerror(errno));
     try {
         if (!write_header() || ::lseek(file_, kHeader, SEEK_SET) < 0) throw std::runtime_error(std::strerror(errno));
@@ -77,17 +87,70 @@ void Recorder::run() noexcept
     for (;;) {
         const bool last = stream_->stopping();
         const uint64_t to = to_, read = sopi_load(&r->read);
-        if (!write(std::min(to, read))) break;
+        if (!write_until(std::min(to, read))) break;
         stream_->keep_from(at_);
         if (at_ >= to || last) break;
         platform::sleep_ns(sopi_load(&r->freewheel) ? 1000000 : 20000000);
     }
     stream_->keep_from(UINT64_MAX);
+    close_file();
+    ended_ = true;
+}
+
+std::string Recorder::path() const
+{
+    std::lock_guard<std::mutex> lock(mutex_);
+    return path_;
+}
+
+std::vector<Take> Recorder::closed()
+{
+    std::lock_guard<std::mutex> lock(mutex_);
+    return std::exchange(closed_, {});
+}
+
+bool Recorder::failed(int number)
+{
+    if (failure_.empty()) failure_ = std::strerror(number);
+    return false;
+}
+
+bool Recorder::close_file()
+{
     // A full disk may say so only now.
     const bool there = ::fsync(file_) == 0 || errno == EINVAL || errno == EROFS;
     const int number = errno;
-    if ((!there || ::close(file_) != 0) && failure_.empty()) failure_ = std::strerror(there ? errno : number);
-    ended_ = true;
+    const bool closed = ::close(file_) == 0;
+    return (there && closed) || failed(there ? errno : number);
+}
+
+// What the ring has handed out before host frame `upto`, in a file for each rate that it was made for. The producer has said at
+// which frame another rate begins before anything of it could be handed out.
+bool Recorder::write_until(uint64_t upto)
+{
+    const MadeRate made = stream_->made_rate();
+    if (made.rate && made.rate != rate_) {
+        if (at_ < made.from && !write(std::min(upto, made.from))) return false;
+        if (at_ < made.from) return true;
+        if (!go_on_at(made.rate)) return false;
+    }
+    return write(upto);
+}
+
+bool Recorder::go_on_at(int rate)
+{
+    if (frames_ > 0) {
+        if (!close_file()) return false;
+        std::string path;
+        do path = numbered(first_, ++files_);
+        while ((file_ = open_new(path)) < 0 && errno == EEXIST);
+        if (file_ < 0) return failed(errno);
+        std::lock_guard<std::mutex> lock(mutex_);
+        closed_.push_back({std::exchange(path_, path), rate_, frames_});
+        frames_ = 0;
+    }
+    rate_ = rate;
+    return (write_header() && ::lseek(file_, kHeader, SEEK_SET) >= 0) || failed(errno);
 }
 
 // What the ring has handed out before host frame `upto`.
@@ -112,19 +175,12 @@ bool Recorder::write(uint64_t upto)
             failure_ = "the file is as long as a WAV file can be";
             return false;
         }
-        if (!write_all(file_, block_.data(), bytes)) {
-            failure_ = std::strerror(errno);
-            return false;
-        }
+        if (!write_all(file_, block_.data(), bytes)) return failed(errno);
         frames_ += n;
         at_ += n;
         any = true;
     }
-    if (any && !write_header()) {
-        failure_ = std::strerror(errno);
-        return false;
-    }
-    return true;
+    return !any || write_header() || failed(errno);
 }
 
 // WAVE_FORMAT_IEEE_FLOAT of 32 bits, with the sizes of what is there.
@@ -139,8 +195,8 @@ bool Recorder::write_header()
     put(at, 18, 4);
     put(at, 3, 2);
     put(at, uint32_t(channels_), 2);
-    put(at, uint32_t(rate_), 4);
-    put(at, uint32_t(rate_) * frame, 4);
+    put(at, uint32_t(rate_.load()), 4);
+    put(at, uint32_t(rate_.load()) * frame, 4);
     put(at, frame, 2);
     put(at, 32, 2);
     put(at, 0, 2);

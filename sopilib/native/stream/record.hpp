@@ -9,10 +9,18 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
 namespace sopi {
+
+// A file that is closed, while the recording goes on in another.
+struct Take {
+    std::string path;
+    int rate;
+    uint64_t frames;
+};
 
 class Recorder {
 public:
@@ -25,18 +33,33 @@ public:
     // Frame `to` is the first that is not recorded.
     void end(uint64_t to) noexcept { to_ = to; }
     bool ended() const noexcept { return ended_; }
+    // Of the file that is being written, or was last.
+    std::string path() const;
+    int rate() const noexcept { return rate_; }
     uint64_t frames() const noexcept { return frames_; }
+    // Those that were closed since last asked: what was made for another rate of the host's has a file of its own.
+    std::vector<Take> closed();
     uint64_t lost() const noexcept { return lost_; }
     // Why it ended before it was told to; empty: it did not. After ended().
     const std::string &failure() const noexcept { return failure_; }
 
 private:
     void run() noexcept;
+    bool write_until(uint64_t upto);
     bool write(uint64_t upto);
     bool write_header();
+    bool close_file();
+    bool go_on_at(int rate);
+    bool failed(int number);
 
     std::shared_ptr<Stream> stream_;
-    int file_ = -1, rate_, channels_;
+    const std::string first_; // path of the first file
+    mutable std::mutex mutex_; // of path_ and closed_
+    std::string path_;
+    std::vector<Take> closed_;
+    int file_ = -1, files_ = 1;
+    std::atomic<int> rate_;
+    int channels_;
     uint64_t at_; // next frame to record
     std::vector<float> block_; // [frames][channels]
     std::atomic<uint64_t> to_{UINT64_MAX}, frames_{0}, lost_{0};

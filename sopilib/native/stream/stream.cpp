@@ -57,6 +57,7 @@ Stream::~Stream()
     const auto drop = [](const Command &c) {
         if (c.value.type == Value::Type::prepared) delete c.value.prepared;
     };
+    while (!early_.empty()) drop(early_.pop());
     while (!pending_.empty()) drop(pending_.pop());
     for (Command c; commands_.pop(c);) drop(c);
     sopi_ring_release(&shared_->ring);
@@ -172,6 +173,7 @@ void Stream::step()
     follow_host();
     change_ticks();
     if (!host_rate_) {
+        receive_early();
         // Silence needs no rate: so the host's first block is not missed.
         if (!sopi_load(&r.freewheel) && at_ == 0) publish(r.reserve + kHeadStart);
         clock_.rest(read, at_, false, stop_);
@@ -219,6 +221,8 @@ void Stream::configure(int host_rate)
     out_ = std::move(lines);
     for (int c = 0; c < channels_; c++) other_lines_[c] = &other_[size_t(c) * chunk];
     host_rate_ = host_rate;
+    made_from_ = at_;
+    made_rate_ = host_rate; // after the frame: who sees the rate sees that
     chunk_ = chunk;
     rise_length_ = std::max(1, int(kFade * host_rate));
     rise_ = 0;
@@ -252,16 +256,25 @@ void Stream::stretch(double factor) noexcept
 
 void Stream::receive() noexcept
 {
-    for (Command c; !pending_.full() && commands_.pop(c);) {
-        if (at_once(c)) continue;
-        c.at = std::max(c.t + frames(promised_latency_), not_before_);
-        if (c.on_line && grid_.on()) c.at = grid_.line(c.at, host_rate_);
-        if (c.id == Id::latency) { // of the commands after it at once, of what sounds when its time has come
-            not_before_ = c.at;
-            promised_latency_ = c.value.number / 1000;
-        }
-        pending_.insert(c);
+    while (!early_.empty() && !pending_.full()) schedule(early_.pop());
+    for (Command c; !pending_.full() && commands_.pop(c);) schedule(c);
+}
+
+void Stream::receive_early() noexcept
+{
+    for (Command c; !early_.full() && commands_.pop(c);) early_.insert(c);
+}
+
+void Stream::schedule(Command c) noexcept
+{
+    if (at_once(c)) return;
+    c.at = std::max(c.t + frames(promised_latency_), not_before_);
+    if (c.on_line && grid_.on()) c.at = grid_.line(c.at, host_rate_);
+    if (c.id == Id::latency) { // of the commands after it at once, of what sounds when its time has come
+        not_before_ = c.at;
+        promised_latency_ = c.value.number / 1000;
     }
+    pending_.insert(c);
 }
 
 // Ticks of the other kind that were put in ahead are none: positions before the host's are passed over.

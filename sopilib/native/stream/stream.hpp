@@ -42,6 +42,12 @@
 
 namespace sopi {
 
+// The host's rate that the sound is made for, in Hz, and the first host frame of it. rate 0: none yet.
+struct MadeRate {
+    int rate;
+    uint64_t from;
+};
+
 class Stream {
 public:
     // capacity in frames, a power of two; latency in seconds.
@@ -73,6 +79,11 @@ public:
     bool stopping() const noexcept { return stop_; }
     // In freewheel the ring keeps the frames from here on.
     void keep_from(uint64_t position) noexcept { keep_from_ = position; }
+    MadeRate made_rate() const noexcept
+    {
+        const int rate = made_rate_;
+        return {rate, made_from_};
+    }
     const Stats &stats() const noexcept { return stats_; }
     int channels() const noexcept { return channels_; }
 
@@ -83,9 +94,11 @@ private:
         void (Stream::*run)(Command &command);
         const void *takes = nullptr; // the type of what must be prepared
         bool or_none = false; // or may be left out
+        bool knob = false; // it sets a number, and whatever that was before is no matter then
     };
     static const Gesture kGestures[];
     static const Gesture *gesture_of(Id id) noexcept;
+    static bool turns_knob(const Command &command) noexcept;
     void check(const Command &command) const;
     void check_prepared(const Command &command, const Gesture *gesture) const;
 
@@ -96,6 +109,8 @@ private:
     void configure(int host_rate);
     void stretch(double factor) noexcept;
     void receive() noexcept;
+    void receive_early() noexcept;
+    void schedule(Command command) noexcept;
     bool at_once(const Command &c) noexcept;
     void change_ticks() noexcept;
     void apply_due() noexcept;
@@ -172,6 +187,8 @@ private:
     std::mutex ending_; // held while the thread is joined
     std::atomic<bool> stop_{false}, done_{true};
     std::atomic<uint64_t> keep_from_{UINT64_MAX};
+    std::atomic<int> made_rate_{0};
+    std::atomic<uint64_t> made_from_{0};
     platform::Priority host_; // of the thread that started it
     Stats stats_;
     Teller teller_;
@@ -180,7 +197,8 @@ private:
     Queue<Command, kMostWaiting> commands_;
 
     // the producer's state
-    Pending pending_{kMostWaiting};
+    Pending early_{kMostWaiting, turns_knob}; // before the host's rate is known, in the order in which they were posted
+    Pending pending_{kMostWaiting, turns_knob};
     Clock clock_;
     int host_rate_ = 0;
     int freewheeling_ = -1; // -1: not known yet
