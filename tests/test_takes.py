@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -20,7 +21,8 @@ from sopilib.cli import main
 from sopilib.live import score as scores
 from sopilib.live.score import Line, Score
 from sopilib.render import plan as plans
-from sopilib.render.order import listed
+from sopilib.render.means import Means, best
+from sopilib.render.order import Order, listed, order
 
 RATE = 8000
 
@@ -187,6 +189,10 @@ def test_a_score_sounds_as_its_messages_do_live(generate, small: Path, tmp_path:
         ('[[30, "temperature 0.9"], [31, "temperature 70"]]', "message 2: temperature: temperature is 70, expected"),
         ('[["soon", "temperature 1"]]', "its time is 'soon', expected a number of seconds"),
         ('{"messages": 5}', "no list of messages"),
+        (
+            '{"settings": {"temprature": 0.9}, "messages": []}',
+            "no setting 'temprature', expected model, load2 or one of",
+        ),
         ("[[", "is no score"),
     ],
 )
@@ -195,6 +201,36 @@ def test_a_wrong_score_is_one_sentence_with_its_line(text: str, says: str, gener
     score.write_text(text)
     status, said = generate("--score", score, "-o", tmp_path / "out.wav")
     assert status == 1 and says in said and said.count("\n") == 1 and "wrong.json" in said
+
+
+def test_the_scores_on_the_page_are_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "takes.md").read_text()
+    (tmp_path / "evening.csv").write_text(re.findall(r"((?:    [0-9][^\n]*,[^\n]*\n)+)", page)[0].replace("    ", ""))
+    (tmp_path / "evening.json").write_text(re.findall(r"```json\n(.*?)```", page, re.DOTALL)[0])
+    as_lines, as_json = (scores.read(tmp_path / f"evening.{kind}") for kind in ("csv", "json"))
+    assert as_lines.messages == (
+        Line(30.0, "temperature", (1.2, 4000)),
+        Line(34.5, "load2", ("drums",)),
+        Line(35.0, "blend", (0.5, 10000)),
+        Line(60.0, "kick"),
+    )
+    assert as_json.messages == (as_lines.messages[0], Line(1656000, "load2", ("drums",)))
+    assert [line.frame(48000) for line in as_json.messages] == [line.frame(48000) for line in as_lines.messages[:2]]
+
+
+# ---------------------------------------------------------------- how they are made
+
+
+def test_the_fastest_way_is_the_one_that_is_done_first(small: Path) -> None:
+    made = {Means(1, 2): 10.0, Means(8, 2): 40.0, Means(16, 2): 50.0, Means(32, 2): 51.0}
+    assert best(64, made) == Means(16, 2), "hardly slower than 32, and less is lost when it is broken off"
+    assert best(16, made) == Means(8, 2), "with 16 or more voices an engine would have nothing to do"
+    engine, takes = Engine(checkpoint.load(small)), [plans.Take(n, n, 1e6) for n in range(1, 4)]
+    plan = order(Order(takes=3, seconds=1e6), engine, plans.Sound(), "take")
+    for threads in (1, 2, 12):
+        way = Means.chosen(engine, plan, takes, threads, 0)
+        assert 1 <= way.voices <= 3 and 1 <= way.engines * way.threads <= threads
+    assert Means.chosen(engine, plan, takes, 4, 2) == Means(2, 2)
 
 
 # ---------------------------------------------------------------- broken off
@@ -353,7 +389,7 @@ def test_a_folder_that_cant_be_written_is_one_sentence(generate, tmp_path: Path)
         (["-n", "2", "--temperature", "0.9", "Env([1],[2])"], "1 levels, 1 times"),
         (["--bits", "float", "-o", "x.flac"], "FLAC has no floats"),
         (["-o", "x.mp3"], "could not be written as .mp3"),
-        (["--frame_sizes", "16", "64", "--dim", "1024"], "--frame-sizes: the model says it, so leave it out; --dim:"),
+        (["--frame_sizes", "16", "64", "--dim", "1024"], "--frame-sizes, --dim: leave it out, the model says it"),
     ],
 )
 def test_a_bad_order_is_one_sentence(words: list[str], says: str, generate, tmp_path: Path, monkeypatch) -> None:

@@ -45,18 +45,18 @@ OLD = {
 }
 """What options were called in PRiSM's, the course's and Dadabots' generate."""
 NO_EQUAL = {
-    "--seed-sr": "the sound file says its rate, so leave it out",
-    "--resume": "a line that is given again goes on by itself, so leave it out",
-    "--logdir-root": "name the model by --checkpoint-path, a run's folder",
-    "--exp": "name the model by --checkpoint-path, a run's folder or its .pkl",
-    "--which-set": "no data set is needed to generate, so leave it out",
+    "--seed-sr": "leave it out, the sound file says its rate",
+    "--resume": "leave it out, a line that is given again goes on",
+    "--logdir-root": "name the model by its run's folder",
+    "--exp": "name the model by the place of its .pkl",
+    "--which-set": "leave it out, no data set is needed here",
     **dict.fromkeys(
         (
             *("--n-frames", "--frame-size", "--big-frame-size", "--frame-sizes", "--weight-norm", "--emb-size"),
             *("--skip-conn", "--dim", "--n-rnn", "--num-rnn-layers", "--rnn-type", "--learn-h0", "--q-levels"),
             *("--q-type", "--batch-size", "--seq-len"),
         ),
-        "the model says it, so leave it out",
+        "leave it out, the model says it",
     ),
 }
 """Options of theirs that have no equal here, and what to use."""
@@ -159,13 +159,14 @@ class _NoEqual(argparse.Action):
         self, parser: argparse.ArgumentParser, args: argparse.Namespace, values: Any, option: Any = None
     ) -> None:
         """Remembers it: all of them are told in one sentence."""
-        args.no_equal = [*getattr(args, "no_equal", []), f"{option}: {self.instead}"]
+        no_equal: dict[str, list[str]] = {**getattr(args, "no_equal", {})}
+        args.no_equal = {**no_equal, self.instead: [*no_equal.get(self.instead, []), option]}
 
 
 def run(args: argparse.Namespace) -> int:
     """Makes the takes -> the exit status. Raises SopiError."""
     if getattr(args, "no_equal", None):
-        raise SopiError("; ".join(dict.fromkeys(args.no_equal)))
+        raise SopiError("; ".join(f"{', '.join(names)}: {instead}" for instead, names in args.no_equal.items()))
     if args.keep is not None:
         return choosing.keep(args)
     before = _described(args.again)
@@ -188,7 +189,8 @@ def run(args: argparse.Namespace) -> int:
             place.keep(of, audio, model.config.sample_rate)
         codes = {of.sound: running.codes_heard(model, audio) for of, audio in heard.items()}
         means = Means.chosen(engine, plan, missing, args.threads, args.voices)
-        status = _make(plan, place, running.units(plan, missing, means.voices, codes), means, engine, name)
+        work = running.units(plan, missing, means.voices, codes)
+        status = _make(plan, place, work, means, means.engine(engine), name)
         if not status:
             choosing.write_page(args, plan, place, means.engines, model)
         return status
@@ -312,7 +314,7 @@ def _seeds(words: list[str] | None) -> tuple[int, ...]:
 def _ask_for_room(plan: Plan, place: Place, yes: bool) -> None:
     """Raises SopiError if the takes need very much of the disk, or more than it has, and nobody has said that they
     may."""
-    needs, free = plan.size(plan.takes), place.free()
+    needs, free = plan.size([t for t in plan.takes if not place.path(plan, t).exists()]), place.free()
     if plan.sound.suffix in ("wav", "aiff", "aif") and max(plan.size([take]) for take in plan.takes) >= 1 << 32:
         raise SopiError("a take of that length needs more than the 4 GB that such a file holds, expected .flac or .w64")
     if not yes and (needs > MUCH or needs > free):
@@ -366,12 +368,14 @@ class _Progress:
         """What there is now."""
         rate, takes = self.plan.sound.rate, self.plan.takes
         length = f"{takes[0].seconds:g} s" if len({take.seconds for take in takes}) == 1 else "each"
+        first, last = place.path(self.plan, takes[0]), place.path(self.plan, takes[-1])
         if place.keeps_half:
-            return f"{place.path(self.plan, takes[0])}: {length} at {rate} Hz"
+            return f"{first}: {length} at {rate} Hz"
+        files = f"{first} to {last.name}" if len(takes) > 1 else f"{first}"
         now = f", {self.takes} made now" if self.takes < len(takes) else ""
-        return (
-            f"{place.folder}: {len(takes)} takes of {length} at {rate} Hz{now}, described in {place.description.name}"
-        )
+        speed = f", {self.speed:.1f} s of sound a second" if self.takes else ""
+        described = f"described in {place.description.name}"
+        return f"{files}: {len(takes)} takes of {length} at {rate} Hz{now}{speed}, {described}"
 
     def kept(self, place: Place) -> str:
         """What is there although it was broken off."""

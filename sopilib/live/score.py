@@ -31,10 +31,11 @@ import numpy as np
 
 from sopilib.errors import SopiError, one_line
 from sopilib.files import write_whole
+from sopilib.live.commands import KEPT
 from sopilib.live.messages import parse
-from sopilib.live.performer import Performer
+from sopilib.live.performer import Performer, is_part
 
-__all__ = ["Line", "Score", "perform", "read", "words", "write"]
+__all__ = ["Line", "Score", "perform", "read", "with_settings", "words", "write"]
 
 FORMAT = "sopilib score 1"
 RATE = 48000.0
@@ -110,6 +111,8 @@ class Score:
             raise SopiError('no list of messages in it, expected such as [[30, "temperature 1.2 4000"]]')
         if not isinstance(settings, dict):
             raise SopiError(f'settings are {settings!r}, expected such as {{"temperature": 0.9}}')
+        if wrong := [name for name in settings if name not in (*KEPT, "model", "load2", "own") and not is_part(name)]:
+            raise SopiError(f"no setting {wrong[0]!r}, expected model, load2 or one of {', '.join(KEPT)}")
         lines = [_line(number, entry) for number, entry in enumerate(messages, 1)]
         return cls(
             messages=tuple(lines),

@@ -62,12 +62,7 @@ class Place:
 
     def _begin(self, plan: Plan, overwrite: bool) -> list[Take]:
         self.folder.mkdir(parents=True, exist_ok=True)
-        before = plans.read(self.description) if self.description.exists() and not overwrite else None
-        if before is not None and not plan.goes_on_from(before):
-            raise SopiError(
-                f"{self.description}: other takes are there ({plan.difference(before)}), expected another folder, or "
-                "--overwrite to replace them"
-            )
+        before = self._before(plan, overwrite)
         known = set() if before is None else {take.number for take in before.takes}
         for take in plan.takes:
             if take.number not in known:
@@ -88,6 +83,25 @@ class Place:
         if before != plan:
             write_whole(self.description, plan.to_json())
         return missing
+
+    def _before(self, plan: Plan, overwrite: bool) -> Plan | None:
+        """The plan of the takes that are there already and can stay. Raises SopiError if there are others."""
+        if not self.description.exists() or (overwrite and not self._done.exists()):
+            return None
+        try:
+            before = plans.read(self.description)
+        except SopiError:
+            if overwrite:
+                return None
+            raise
+        if plan.goes_on_from(before):
+            return before
+        if overwrite:
+            return None
+        raise SopiError(
+            f"{self.description}: other takes are there ({plan.difference(before)}), expected another folder, or "
+            "--overwrite to replace them"
+        )
 
     def path(self, plan: Plan, take: Take) -> Path:
         """The file of a take."""
