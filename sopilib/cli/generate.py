@@ -18,6 +18,7 @@ import numpy as np
 from sopilib import checkpoint, sound
 from sopilib.amounts import duration, size
 from sopilib.cli import choosing
+from sopilib.cli.words import NoEqual, refuse_no_equal
 from sopilib.engine import Engine
 from sopilib.errors import SopiError, SopiWarning
 from sopilib.live import COMMANDS
@@ -80,7 +81,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="cores that it may use; default: all")
     parser.add_argument("--voices", type=int, default=0, metavar="N", help="takes of one engine; default: by a trial")
     for name, instead in NO_EQUAL.items():
-        parser.add_argument(name, nargs="*", action=_NoEqual, instead=instead)
+        parser.add_argument(name, nargs="*", action=NoEqual, instead=instead)
     parser.set_defaults(run=run)
 
 
@@ -148,25 +149,9 @@ def _sound(parser: argparse.ArgumentParser) -> None:
     )
 
 
-class _NoEqual(argparse.Action):
-    """An option of an older system's that has no equal here."""
-
-    def __init__(self, option_strings: list[str], dest: str, instead: str, **more: Any) -> None:
-        super().__init__(option_strings, argparse.SUPPRESS, help=argparse.SUPPRESS, **more)
-        self.instead = instead
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, args: argparse.Namespace, values: Any, option: Any = None
-    ) -> None:
-        """Remembers it: all of them are told in one sentence."""
-        no_equal: dict[str, list[str]] = {**getattr(args, "no_equal", {})}
-        args.no_equal = {**no_equal, self.instead: [*no_equal.get(self.instead, []), option]}
-
-
 def run(args: argparse.Namespace) -> int:
     """Makes the takes -> the exit status. Raises SopiError."""
-    if getattr(args, "no_equal", None):
-        raise SopiError("; ".join(f"{', '.join(names)}: {instead}" for instead, names in args.no_equal.items()))
+    refuse_no_equal(args)
     if args.keep is not None:
         return choosing.keep(args)
     before = _described(args.again)

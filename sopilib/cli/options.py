@@ -7,12 +7,19 @@ import dataclasses
 from typing import Any, get_args, get_type_hints
 
 
-def add(parser: Any, kind: type, helps: dict[str, str] | None = None, without: tuple[str, ...] = ()) -> None:
+def add(
+    parser: Any,
+    kind: type,
+    helps: dict[str, str] | None = None,
+    without: tuple[str, ...] = (),
+    old: dict[str, tuple[str, ...]] | None = None,
+) -> None:
     """Adds an option to a parser for every field of a dataclass that has a help. An option that isn't given is None.
 
     kind     the dataclass; a field's type is that of its option
     helps    by name, helps for fields that have none in their metadata under "help"
     without  names of fields that get no option
+    old      by name, what older systems call the option
     """
     types = get_type_hints(kind)
     for field in dataclasses.fields(kind):
@@ -27,13 +34,13 @@ def add(parser: Any, kind: type, helps: dict[str, str] | None = None, without: t
         if not helps and default not in (None, "", [], False):
             shown = " ".join(map(str, default)) if isinstance(default, list) else default
             text += f"; default {shown}"
-        text = text.replace("%", "%%")
+        text, also = text.replace("%", "%%"), (old or {}).get(field.name, ())
         element = next((a for a in get_args(of) if a is not type(None)), of)
         if element is bool:
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
+            parser.add_argument(flag, *also, action=argparse.BooleanOptionalAction, default=None, help=text)
         else:
             many = getattr(of, "__origin__", None) is list
-            parser.add_argument(flag, type=element, nargs="*" if many else None, default=None, help=text)
+            parser.add_argument(flag, *also, type=element, nargs="*" if many else None, default=None, help=text)
 
 
 def given(args: argparse.Namespace, kind: type) -> dict[str, Any]:

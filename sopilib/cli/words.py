@@ -9,7 +9,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-__all__ = ["Parser"]
+from sopilib.errors import SopiError
+
+__all__ = ["NoEqual", "Parser", "refuse_no_equal"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -27,6 +29,18 @@ class Parser(argparse.ArgumentParser):
                 of.error(f"no option {word}{meant(word, of.options())}")
             of.error(f"{word!r} is a word too many, expected {of.format_usage().split(None, 1)[1].split('[-h] ')[-1]}")
         return found
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Reads the words that it knows. A switch may be followed by True or False, as in older systems."""
+        switches = {o for a in self._actions if isinstance(a, argparse.BooleanOptionalAction) for o in a.option_strings}
+        words: list[str] = []
+        for word in sys.argv[1:] if args is None else args:
+            if words and words[-1] in switches and word.lower() in ("true", "false"):
+                if word.lower() == "false":
+                    words[-1] = words[-1].replace("--", "--no-", 1).replace("--no-no-", "--", 1)
+            else:
+                words.append(word)
+        return super().parse_known_args(words, namespace)
 
     def options(self) -> list[str]:
         """All options that it knows."""
@@ -54,6 +68,27 @@ class Parser(argparse.ArgumentParser):
                 if isinstance(parser, Parser):
                     return parser
         return self
+
+
+class NoEqual(argparse.Action):
+    """An option of an older system's that has no equal here."""
+
+    def __init__(self, option_strings: list[str], dest: str, instead: str, **more: Any) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, help=argparse.SUPPRESS, **more)
+        self.instead = instead
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, args: argparse.Namespace, values: Any, option: Any = None
+    ) -> None:
+        """Remembers it: all of them are told in one sentence."""
+        no_equal: dict[str, list[str]] = {**getattr(args, "no_equal", {})}
+        args.no_equal = {**no_equal, self.instead: [*no_equal.get(self.instead, []), option]}
+
+
+def refuse_no_equal(args: argparse.Namespace) -> None:
+    """Raises SopiError that says of the options without equal that were given what to use instead."""
+    if getattr(args, "no_equal", None):
+        raise SopiError("; ".join(f"{', '.join(names)}: {instead}" for instead, names in args.no_equal.items()))
 
 
 def _dashed(word: str) -> str:

@@ -26,9 +26,9 @@ from sopilib.train import features as feature_curves
 from sopilib.train.features import Curves
 from sopilib.train.preparation import silence
 from sopilib.train.preparation.dataset import FORMAT, HOP, PARTS, VERSION, Dataset, Stretch, is_dataset
-from sopilib.train.preparation.divide import chunks, divide
+from sopilib.train.preparation.divide import chunks, divide, divided_as
 from sopilib.train.preparation.options import Preparation
-from sopilib.train.preparation.recordings import append, find_audio, read_recordings
+from sopilib.train.preparation.recordings import Recordings, append, find_audio, read_recordings
 from sopilib.train.preparation.summary import write_summary
 
 __all__ = ["HOP", "PARTS", "Dataset", "Preparation", "find_audio", "is_dataset", "prepare"]
@@ -61,7 +61,7 @@ def _build(folder: Path, files: list[Path], options: Preparation) -> None:
     gain = _normalise(audio, options)
     sounding = [silence.without_silence(audio, s, options) for s in read.stretches]
     silent = sum(n for _, n in read.stretches) - sum(n for stretches in sounding for _, n in stretches)
-    parts = divide(sounding, read.used, options)
+    parts = _divided(read, sounding, options)
     samples = {p: sum(n for _, n in parts[p]) for p in PARTS}
     if not samples["train"]:
         raise SopiError("no sound is left to train on: all is silence, or given to validation and test")
@@ -82,6 +82,15 @@ def _build(folder: Path, files: list[Path], options: Preparation) -> None:
     }
     write_whole(folder / "dataset.json", json.dumps(about, indent=1).encode())
     write_summary(folder, read, samples, silent, gain, options.sample_rate)
+
+
+def _divided(read: Recordings, sounding: list[list[Stretch]], options: Preparation) -> dict[str, list[Stretch]]:
+    """Which of the sounding stretches of each recording are for what: all channels of a file alike."""
+    firsts = sorted(set(read.firsts))
+    parts = divide([sounding[k] for k in firsts], [read.used[k] for k in firsts], options)
+    others = [k for k, first in enumerate(read.firsts) if k != first]
+    alike = [divided_as(parts, read.stretches[read.firsts[k]], read.stretches[k], sounding[k]) for k in others]
+    return {p: parts[p] + [s for a in alike for s in a[p]] for p in PARTS}
 
 
 def _normalise(audio: np.ndarray, options: Preparation) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,7 +24,7 @@ from sopilib.train.loop import Run
 from sopilib.train.parallel import Group
 from sopilib.train.preparation.recordings import digest
 from sopilib.train.prepare import Dataset, Preparation, find_audio, is_dataset, prepare
-from sopilib.train.settings import DEFAULT, LATER, PRESETS, from_values, read_values
+from sopilib.train.settings import DEFAULT, LATER, PRESETS, Settings, from_values, read_values
 
 NAME = "run.json"
 
@@ -60,6 +61,8 @@ class Wanted:
     """A JSON file of values that go before the preset's; `values` go before both."""
     start: str | None = None
     """A model, by name or file, to go on training."""
+    epochs: Mapping[str, int] = field(default_factory=dict)
+    """"steps", "every" and "decay_after", counted in epochs: how often all that is trained on is heard."""
 
 
 def exists(folder: Path) -> bool:
@@ -132,8 +135,11 @@ def _go_on(folder: Path, wanted: Wanted, say: Callable[[str], None]) -> Run:
     if wanted.start and (there := _place(wanted.start)) != began.start:
         raise _another(folder, f"that began with {began.start or 'random weights'}", there, "--from")
     values, asked_by = _asked(wanted)
+    values |= _in_steps(wanted, dataset, *from_values({**began.config, **began.settings}))
     had = _flat({**began.config, **began.settings})
-    later = {name: value for name, value in wanted.values.items() if name in LATER}
+    later = {
+        name: value for name, value in values.items() if name in (*wanted.values, *wanted.epochs) and name in LATER
+    }
     for name, value in _flat({**began.config, **began.settings, **values}).items():
         if value == had[name]:
             continue
@@ -143,6 +149,20 @@ def _go_on(folder: Path, wanted: Wanted, say: Callable[[str], None]) -> Run:
     start = checkpoint.load(began.start) if began.start and not state.exists(folder) else None
     config, settings = from_values({**began.config, **began.settings}, start.config if start else None)
     return Run(folder, dataset, config, settings, start, began.origin, later)
+
+
+def _in_steps(wanted: Wanted, dataset: Dataset, config: Config, settings: Settings) -> dict[str, Any]:
+    """The settings that were given in epochs, in steps."""
+    samples = sum(n for _, n in dataset.segments["train"])
+    epoch = math.ceil(samples / (settings.batch * config.seq_len))
+    values: dict[str, Any] = {name: count * epoch for name, count in wanted.epochs.items()}
+    if "decay_after" in values:
+        values["decay_every"] = epoch
+        if "schedule" not in wanted.values:
+            values["schedule"] = "constant"
+    if "every" in values and "preview_every" not in wanted.values:
+        values["preview_every"] = values["every"]
+    return values
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -227,11 +247,13 @@ def _begin(folder: Path, wanted: Wanted, group: Group, say: Callable[[str], None
         config = dataclasses.replace(config, features=len(dataset.feature_names))
     if start is None:
         config = fitted(config, dataset)
+    in_steps = _in_steps(wanted, dataset, config, settings)
+    settings = dataclasses.replace(settings, **in_steps)
     if group.rank == 0:
         where = str(dataset.folder.resolve())
         write(folder, Beginning(config.to_dict(), dataclasses.asdict(settings), where, *_origin(wanted.start, start)))
     group.gather(None)
-    later = {name: value for name, value in wanted.values.items() if name in LATER}
+    later = {name: value for name, value in {**wanted.values, **in_steps}.items() if name in LATER}
     return Run(folder, dataset, config, settings, start, _origin(wanted.start, start)[1], later)
 
 

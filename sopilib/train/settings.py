@@ -175,7 +175,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 """By name, what a preset is for, and its values: those of `Config` and of `Settings`, which share no name."""
-_COURSE = {"learning_rate": "lr", "batch_size": "batch", "dropout": "rnn_dropout"}
+_COURSE = {"learning_rate": "lr", "batch_size": "batch", "dropout": "rnn_dropout", "optimizer": "optimiser"}
 
 
 def read_values(path: Path) -> dict[str, Any]:

@@ -54,6 +54,8 @@ class Search:
     samples      how many samples each trial hears, whatever its batch and seq_len, so that these compare fairly
     sampler      "bayes" learns from the trials before; "random"
     seed         of the sampler
+    objective    what counts: "held_out_bits", "train_bits", or an accuracy of either
+    processors   how many CPU cores and GPUs of a Ray on this machine are for trials; None: all
     ray_address  of a Ray cluster ("auto", "ray://...", "local") that sees the folder and the data set: then it does a
                  trial for each of its GPUs, or else for each two cores, at a time; "": one at a time, here
 
@@ -70,6 +72,8 @@ class Search:
         sampler: str = "bayes",
         seed: int = 0,
         ray_address: str = "",
+        objective: str = "held_out_bits",
+        processors: tuple[int | None, int | None] = (None, None),
     ) -> None:
         try:
             import optuna
@@ -78,7 +82,8 @@ class Search:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.optuna = optuna
         self.folder, self.dataset, self.base, self.samples = folder, dataset, dict(base), samples
-        self.ray_address = ray_address
+        self.ray_address, self.objective = ray_address, objective
+        self.processors: dict[str, Any] = {k: n for k, n in zip(("num_cpus", "num_gpus"), processors) if n is not None}
         self.space = dict(SPACE if space is None else space)
         for name, values in self.space.items():
             if not (isinstance(values, list) and values) and not (
@@ -121,9 +126,14 @@ class Search:
     def _tell(self, trial: Any, value: float | None, state: Any, trials: int, say: Callable[[str], None]) -> None:
         self.study.tell(trial, value, state)
         self._write()
-        words = {"COMPLETE": f"{value:.4f} bits" if value is not None else "", "PRUNED": "given up early"}
+        words = {"COMPLETE": f"{abs(value):.4f} {self.unit}" if value is not None else "", "PRUNED": "given up early"}
         done = words.get(state.name, "impossible")
         say(f"trial {trial.number} ({len(self._finished())}/{trials}): {done}: {json.dumps(trial.params)}")
+
+    @property
+    def unit(self) -> str:
+        """Of what counts: bits, or accuracy."""
+        return self.objective.rpartition("_")[2]
 
     def _over_ray(self, trials: int, say: Callable[[str], None]) -> None:
         """Does whole trials in other processes. None is given up early, since many run side by side."""
@@ -133,7 +143,7 @@ class Search:
             raise SopiError("a cluster needs Ray: pip install 'sopilib[cluster]'") from None
         states = self.optuna.trial.TrialState
         try:
-            ray.init(address=self.ray_address, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(address=self.ray_address, **self.processors, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as e:
             raise SopiError(f"no Ray cluster at {self.ray_address} ({str(e).splitlines()[0]})") from None
         try:
@@ -170,7 +180,7 @@ class Search:
             config = fitted(config, self.dataset)
             settings.steps = max(8, round(self.samples / (settings.batch * config.seq_len)))
             settings.every = max(1, settings.steps // 8)
-            settings.preview_every, settings.keep = 0, 1
+            settings.preview_every, settings.keep, settings.monitor = 0, 1, self.objective
         except SopiError as e:
             trial.set_user_attr("why", str(e))
             return None
@@ -195,7 +205,7 @@ class Search:
             eighth = round(8 * step / settings.steps)
             if eighth not in reported:
                 reported.add(eighth)
-                trial.report(row.get("held_out_bits", row["train_bits"]), eighth)
+                trial.report(run.best.score(row), eighth)
             pruned = trial.should_prune()
             return pruned
 
@@ -206,8 +216,8 @@ class Search:
 
     @staticmethod
     def _draw(trial: Any, name: str, given: Any) -> Any:
-        if isinstance(given, list):
-            return trial.suggest_categorical(name, given)
+        if isinstance(given, list):  # the study holds no lists, so that these are text there
+            return _value(trial.suggest_categorical(name, [json.dumps(v) if isinstance(v, list) else v for v in given]))
         whole = isinstance(given["low"], int) and isinstance(given["high"], int)
         draw = trial.suggest_int if whole else trial.suggest_float
         return draw(name, given["low"], given["high"], log=bool(given.get("log")))
@@ -221,14 +231,15 @@ class Search:
         names = list(self.space)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["trial", "state", "bits", "weights", "seconds", *names])
+        writer.writerow(["trial", "state", self.unit, "weights", "seconds", *names])
         for t in self._ranked():
             about = (t.user_attrs.get("weights", ""), t.user_attrs.get("seconds", ""))
-            writer.writerow([t.number, t.state.name.lower(), t.value, *about, *(t.params.get(n) for n in names)])
+            value = t.value if t.value is None else abs(t.value)
+            writer.writerow([t.number, t.state.name.lower(), value, *about, *(t.params.get(n) for n in names)])
         write_whole(self.folder / "trials.csv", text.getvalue().encode())
         complete = [t for t in self._ranked() if t.value is not None]
         if complete:
-            best = {**self.base, **complete[0].params}
+            best = {**self.base, **{name: _value(v) for name, v in complete[0].params.items()}}
             write_whole(self.folder / "best.json", (json.dumps(best, indent=1) + "\n").encode())
 
     def _ranked(self) -> list[Any]:
@@ -236,13 +247,18 @@ class Search:
 
     def table(self) -> str:
         """The ten best trials, as lines of text."""
-        rows = [["trial", "bits", "weights", *self.space]]
+        rows = [["trial", self.unit, "weights", *self.space]]
         for t in [t for t in self._ranked() if t.value is not None][:10]:
             values = [f"{v:.4g}" if isinstance(v := t.params.get(n), float) else str(v) for n in self.space]
-            rows.append([str(t.number), f"{t.value:.4f}", f"{t.user_attrs['weights'] / 1e6:.1f} M", *values])
+            rows.append([str(t.number), f"{abs(t.value):.4f}", f"{t.user_attrs['weights'] / 1e6:.1f} M", *values])
         widths = [max(len(r[k]) for r in rows) for k in range(len(rows[0]))]
         lines = ["  ".join(cell.rjust(w) for cell, w in zip(row, widths)) for row in rows]
         return "\n".join([*lines, f"best: {self.folder / 'best.json'}"])
+
+
+def _value(held: Any) -> Any:
+    """A value as the study holds it -> the value."""
+    return json.loads(held) if isinstance(held, str) and held.startswith("[") else held
 
 
 def _whole_trial(folder: str, dataset: str, config: Config, settings: Settings) -> tuple[float, float]:

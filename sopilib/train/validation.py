@@ -101,9 +101,13 @@ class Best:
     stale: int = 0
     """How many checkpoints have not been better since."""
 
+    def score(self, scores: Mapping[str, float]) -> float:
+        """What counts of the scores of a checkpoint; less is better."""
+        return -scores[self.monitor] if self.monitor.endswith("accuracy") else scores[self.monitor]
+
     def update(self, scores: Mapping[str, float], step: int) -> bool:
         """Takes the scores of a checkpoint and returns True if it is the best so far."""
-        value = -scores[self.monitor] if self.monitor.endswith("accuracy") else scores[self.monitor]
+        value = self.score(scores)
         better = value < self.value
         self.stale += 1
         if better:

@@ -55,6 +55,24 @@ def _named(
     return [files[k] for k in free]
 
 
+def divided_as(
+    parts: dict[str, list[Stretch]], first: Stretch, other: Stretch, sounding: list[Stretch]
+) -> dict[str, list[Stretch]]:
+    """Divides the `sounding` stretches of another channel of a file, which lies at `other`, at the same times as those
+    of its first channel, at `first`, are in `parts`: what is held out of one is trained on in none."""
+    inside = range(first[0], first[0] + first[1])
+    edges = sorted((a - first[0], part) for part in PARTS for a, _ in parts[part] if a in inside) or [(0, "train")]
+    edges = [(0, edges[0][1]), *(e for e, before in zip(edges[1:], edges) if e[1] != before[1])]
+    out: dict[str, list[Stretch]] = {p: [] for p in PARTS}
+    for start, length in sounding:
+        at, end = start - other[0], start - other[0] + length
+        for (begin, part), (until, _) in zip(edges, [*edges[1:], (end, "")]):
+            a, b = max(at, begin), min(end, until)
+            if a < b:
+                out[part].append((other[0] + a, b - a))
+    return out
+
+
 def chunks(stretch: Stretch, options: Preparation) -> list[Stretch]:
     """Cuts a stretch into pieces that overlap as the options say. The last one, however short, is a piece too."""
     if not options.chunk:

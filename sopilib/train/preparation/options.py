@@ -15,6 +15,7 @@ class Preparation:
 
     sample_rate: int = option(16000, "Hz of the data set and of models trained on it")
     channel: int = option(0, "which channel of each file, from 1; 0: their mean")
+    mono: bool = option(True, "their mean; --no-mono: every channel is material of its own")
     normalise: str = option("peak", "of the whole: peak (to -1 dB), loudness (to -18 dB, no clipping) or none")
     keep_dc: bool = option(False, "leave each recording's DC offset in")
     silence_db: float = option(-60.0, "what is quieter than this is silence")
