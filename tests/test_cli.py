@@ -33,6 +33,34 @@ def test_models_and_info_say_what_there_is(capsys: pytest.CaptureFixture[str]) -
     said = capsys.readouterr().out
     for words in ("sample_rate: 16000", "held_out_bits", "licence", "CC0"):
         assert words in said
+    for line in (
+        "\ncoding: mu-law 256, no emphasis, 16000 Hz\n",
+        "\ntraining: 6000 steps of 16 x 1024 samples, 98 M in all, in 28 minutes\n",
+        "\nheld out: 60 s, 1.456 bits per sample in f32, 1.457 in int8, 1.462 in int4\n",
+        "\nstillness: moves by less than 6 dB for 2.5 s at most\n",
+    ):
+        assert line in said
+    assert main(["info", "voice"]) == 0
+    said = capsys.readouterr().out
+    assert "\ncoding: mu-law-centred 256, emphasis 0.85, 16000 Hz\n" in said
+    assert "\nplayed: temperature 0.9, rest 1, rest-level -30\n" in said
+    assert "\nwent on from: voice_with_emphasis, 14500 steps" in said
+
+
+def test_info_of_a_file_that_says_strange_things_says_the_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = Model.random(Config(frame_sizes=[4, 16], dim=16, sample_rate=8000))
+    model.about = {
+        "training": {"steps": "many", "held_out_bits": {}},
+        "from": [],
+        "play": 3,
+        "stillness": {"below": "x"},
+    }
+    checkpoint.save(model, tmp_path / "odd.safetensors")
+    assert main(["info", str(tmp_path / "odd.safetensors")]) == 0
+    said = capsys.readouterr().out
+    assert "coding: mu-law 256, no emphasis, 8000 Hz\n\nconfig:" in said
 
 
 def test_generate_makes_a_sound_file_that_hears_its_seed(small: Path, tmp_path: Path) -> None:

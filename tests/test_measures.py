@@ -11,8 +11,9 @@ import soundfile
 
 import sopilib
 from sopilib import Config, Engine, Model, cli
+from sopilib.model import Stillness
 from sopilib.model.quantise import QUANTISERS, Quantiser
-from sopilib.score import likelihood, longest_still, stillness
+from sopilib.score import failures, likelihood, longest_still, stillness
 from sopilib.score.measures import all_figures, floors_and_levels, impulses, pieces, together, wandering
 from sopilib.score.patches import repetition, told_apart
 from sopilib.score.rhythm import groove, onsets
@@ -65,6 +66,11 @@ def test_what_is_held_is_still_and_what_beats_or_is_silent_is_not() -> None:
     assert longest_still(sound, RATE, 3.0) == pytest.approx(5, abs=0.2)
     assert longest_still(strokes(6), RATE, 3.0) == 0
     assert longest_still(held(1.9), RATE, 3.0) == 0
+    recordings = Stillness(3.0, 2.5)
+    drone = sound[4 * RATE : 9 * RATE]
+    assert failures(drone, RATE, still=recordings) == ["a drone"], "as the guard calls it"
+    assert failures(drone, RATE) == []
+    assert failures(np.tile(np.concatenate([held(0.3), strokes(0.3)]), 10), RATE, still=recordings) == []
 
 
 def test_the_recordings_say_how_still_they_ever_are() -> None:

@@ -26,6 +26,7 @@ from small_disk import no_file_above
 import sopilib
 from sopilib import Config, SopiError, cli
 from sopilib.errors import SopiWarning
+from sopilib.model.summary import summary
 from sopilib.score import bits_per_sample
 from sopilib.train import coding
 from sopilib.train.dropout import Dropout
@@ -608,7 +609,13 @@ def test_a_finished_run_is_published_and_replaces_nothing_of_the_users(
     assert cli.main(publish) == 0
     assert sorted(path.name for path in out.iterdir()) == ["README.md", "mine.flac", "mine.png", "mine.safetensors"]
     card = (out / "README.md").read_text()
-    assert card.startswith("# mine\n\nTwo sounds.") and "bits per sample" in card and "| temperature 1.0 |" in card
+    assert card.startswith("# mine\n\nTwo sounds.") and "| temperature 1.0 |" in card
+    said = summary(sopilib.load(out))
+    for what in ("coding", "training", "held out"):
+        assert f"\n- *{what}*: {said[what]}\n" in card, "the words of sopi info"
+    assert "bits per sample" in said["held out"] and "density bits" in said["held out"]
+    for title in ("level", "DC offset", "tones", "onsets a second", "noise floor, 62-125 Hz"):
+        assert f"\n| {title}" in card, "the words of sopi score"
     assert sopilib.load(out).about["licence"] == "CC0"
     assert cli.main(publish) == 1
     assert "--overwrite to replace it" in capsys.readouterr().err

@@ -27,6 +27,7 @@ from sopilib.cli import (
 )
 from sopilib.cli.words import Parser
 from sopilib.errors import TROUBLES, SopiError, SopiWarning, one_line, sentence
+from sopilib.model.summary import summary
 from sopilib.names import show_on
 
 
@@ -120,6 +121,9 @@ def _info(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         model = sopilib.load(path)
         size = f", {path.stat().st_size / 1e6:.1f} MB" if path.is_file() else ""
         print(f"{model!r}\n{path}{size}\n")
+        for name, line in summary(model).items():
+            print(f"{name}: {line}")
+        print()
         for title, values in (("config", model.config.to_dict()), ("about", model.about)):
             print(f"{title}:")
             _print_values(values, "  ")

@@ -17,7 +17,7 @@ from sopilib.library import find
 from sopilib.names import escaped
 from sopilib.score import failures, likelihood, stillness
 from sopilib.score.imitation import Recordings, own_setting, takes
-from sopilib.score.measures import Figure, all_figures
+from sopilib.score.measures import all_figures
 from sopilib.train.preparation.dataset import Dataset, is_dataset
 
 OWN = ("recordings", "coded", "held out")
@@ -130,7 +130,7 @@ def _imitation(args: argparse.Namespace, model: Model) -> dict[str, Any]:
     rows = []
     for title, sounds in named.items() if named else _takes(args, model):
         found = recordings.figures(sounds)
-        wrong = sorted({f for s in sounds for f in failures(s, rate, real)})
+        wrong = sorted({f for s in sounds for f in failures(s, rate, real, model.stillness)})
         rows.append({"sound": title, **found.mean, "spread": found.spread, "takes": found.count, "failures": wrong})
     return {
         "model": escaped(model.name),
@@ -200,21 +200,12 @@ def _table(found: dict[str, Any], rate: int) -> Iterator[str]:
     )
     cells = [["", *columns, "good is"]]
     for figure in all_figures(rate):
-        shown = [_shown(figure, column) for column in columns.values()]
+        shown = [figure.shown(column, column["spread"]) for column in columns.values()]
         if any(shown):
-            title = figure.title + (f", {figure.unit}" if figure.unit else "")
-            cells.append([title, *shown, figure.good])
+            cells.append([figure.heading, *shown, figure.good])
     widths = [max(map(len, column)) for column in zip(*cells)]
     for line in cells:
         yield "  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip()
     for row in found["scores"]:
         if row["failures"]:
             yield f"{row['sound']}: {', '.join(row['failures'])}"
-
-
-def _shown(figure: Figure, column: dict[str, Any]) -> str:
-    value, spread = column.get(figure.key), column["spread"].get(figure.key)
-    if value is None:
-        return ""
-    around = f" +-{spread:.{figure.digits}f}" if spread is not None and not figure.most else ""
-    return f"{value:.{figure.digits}f}{around}"

@@ -114,7 +114,7 @@ def _half(model: Model, half: Engine, codes: np.ndarray, n: int) -> Check:
         logits = _logits(native, drawn).astype(np.float64)
         of_code = np.take_along_axis(logits, drawn[..., None], -1)[..., 0]
         bits.append(float((np.log(np.exp(logits).sum(-1)) - of_code).mean() / np.log(2)))
-    found = f"{bits[0]:.3f} bits a sample, f32 {bits[1]:.3f}"
+    found = f"{bits[0]:.3f} bits per sample, f32 {bits[1]:.3f}"
     return Check("half precision plays the same model", found, abs(bits[0] - bits[1]) < 0.05)
 
 

@@ -6,7 +6,7 @@ taken of pieces of one length, so that a minute of a model and an hour of record
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -37,6 +37,18 @@ class Figure(NamedTuple):
     digits: int = 1
     most: bool = False
     """Of several takes the largest counts, not their mean."""
+
+    @property
+    def heading(self) -> str:
+        """Its title and its unit."""
+        return self.title + (f", {self.unit}" if self.unit else "")
+
+    def shown(self, mean: Mapping[str, float], spread: Mapping[str, float]) -> str:
+        """Its value among those of takes, and its spread, if they have one; else nothing."""
+        if self.key not in mean:
+            return ""
+        around = f" +-{spread[self.key]:.{self.digits}f}" if self.key in spread and not self.most else ""
+        return f"{mean[self.key]:.{self.digits}f}{around}"
 
 
 FIGURES = (

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sopilib.errors import SopiError
+from sopilib.model import Stillness
+from sopilib.score.stillness import is_drone
 
 SILENCE_DB = -60.0
 
@@ -207,14 +209,19 @@ def _levels(audio: np.ndarray, sample_rate: int, seconds: float) -> np.ndarray:
     return 20 * np.log10(np.maximum(frames.std(axis=1), 1e-4))
 
 
-def failures(audio: np.ndarray, sample_rate: int, real: np.ndarray | None = None) -> list[str]:
-    """Names how a sound fails as models are known to: "silence", "a tone", "noise", "a DC offset", or mostly not at
-    all, which is an empty list.
+def failures(
+    audio: np.ndarray, sample_rate: int, real: np.ndarray | None = None, still: Stillness | None = None
+) -> list[str]:
+    """Names how a sound fails as models are known to: "silence", "a tone", "noise", "a DC offset", "a drone", or mostly
+    not at all, which is an empty list.
 
     audio  float [n]
+    still  how still the model's file says that its recordings ever are: without it, no sound is a drone
     real   recordings, float [n]: what they do as well is no failure; and with them, "no pitch" can be one
     """
     found = _failures(audio, sample_rate)
+    if still and not found and is_drone(audio, sample_rate, still):
+        return ["a drone"]
     if real is None:
         return found
     theirs = _failures(real, sample_rate)

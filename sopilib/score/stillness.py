@@ -81,6 +81,12 @@ def longest_still(audio: np.ndarray, sample_rate: int, below: float) -> float:
     return round(float((runs.max() - 1 + WINDOW) * FRAME), 3) if runs.size else 0.0
 
 
+def is_drone(audio: np.ndarray, sample_rate: int, still: Stillness) -> bool:
+    """Whether a sound, float [n], ever stays still for longer than the recordings do, by half, and for four seconds at
+    least: what the guard calls a drone."""
+    return longest_still(audio, sample_rate, still.below) >= max(4.0, 1.5 * still.longest)
+
+
 def _sliding(values: np.ndarray) -> np.ndarray:
     """The means over each `WINDOW` frames of values [frames, k]."""
     sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])

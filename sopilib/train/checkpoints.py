@@ -62,7 +62,7 @@ def provenance(
     """What a model's `about` says of how it was trained: on which sound, with which settings, how long, and how well.
 
     step     how many steps it has learnt, in `seconds` seconds
-    scores   of the last checkpoint, in bits a sample or as a share
+    scores   of the last checkpoint, in bits per sample or as a share
     origin   name and `about` of the model that training went on from; None if it began at random
     """
     sources = [s for s in dataset.about["sources"] if "sha256" in s]

@@ -53,7 +53,7 @@ def learning_curves(rows: Sequence[dict[str, str]], path: Path) -> None:
     SopiError without matplotlib, and OSError if the file can't be written."""
     pyplot, figure, axes = _figure(3, 2.4, True)
     for axis, columns, label in (
-        (axes[0], ("train_bits", "held_out_bits"), "bits a sample"),
+        (axes[0], ("train_bits", "held_out_bits"), "bits per sample"),
         (axes[1], ("train_accuracy", "held_out_accuracy"), "accuracy"),
         (axes[2], ("learning_rate",), "learning rate"),
     ):

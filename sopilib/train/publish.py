@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import operator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,13 +16,18 @@ from sopilib.checkpoint.native import is_model
 from sopilib.engine.blocks import blocks
 from sopilib.errors import SopiError
 from sopilib.files import refuse_foreign, write_whole
+from sopilib.model.summary import summary
 from sopilib.names import shown
-from sopilib.score import describe, likelihood, log_mel_distance, stillness, tones
+from sopilib.score import Likelihood, likelihood, log_mel_distance, stillness
+from sopilib.score.imitation import Recordings
+from sopilib.score.measures import all_figures, pieces
 from sopilib.train.pictures import spectrograms
 from sopilib.train.prepare import Dataset, find_audio
 
 TEMPERATURES = (0.9, 0.95, 1.0)
 """Those of the sounds that the card measures."""
+TAKE = 30.0
+"""Seconds of each."""
 LISTEN = 1.0
 """That of the sound to hear."""
 
@@ -97,13 +103,13 @@ def _recordings(run: Path, audio: list[str], trained: Model) -> tuple[np.ndarray
     return np.array(dataset.audio), held_out
 
 
-def _bits(engine: Engine, held_out: list[np.ndarray]) -> float:
-    """The bits per sample of all these stretches of codes together. Raises SopiError if none is as long as the
+def _scored(engine: Engine, held_out: list[np.ndarray]) -> Likelihood:
+    """How well all these stretches of codes together are predicted. Raises SopiError if none is as long as the
     lookback."""
     scores = [likelihood(engine, codes) for codes in held_out if len(codes) >= engine.config.lookback]
     if not scores:
         raise SopiError("nothing was held out from training that could be scored: train with --validation")
-    return sum(s.bits * s.samples for s in scores) / sum(s.samples for s in scores)
+    return functools.reduce(operator.add, scores)
 
 
 def _generate(model: Model, seconds: float, temperature: float, seed: int) -> np.ndarray:
@@ -111,19 +117,9 @@ def _generate(model: Model, seconds: float, temperature: float, seed: int) -> np
     return np.concatenate(list(blocks(engine, seconds, temperature, seed)), axis=1)[0]
 
 
-def _trained(t: dict[str, Any]) -> str:
-    each = t["samples_seen"] // (t["steps"] * t["batch"])
-    return (
-        f"{t['steps']} steps of {t['batch']} x {each} samples, {t['samples_seen'] / 1e6:.0f} M in all, "
-        f"in {t['seconds'] / 60:.0f} minutes"
-    )
-
-
 def _card(model: Model, name: str, about: str, licence: str, lines: list[str], retrain: str) -> str:
     t = model.about["training"]
-    origin = model.about.get("from", {})
-    before = origin.get("about", {}).get("training")
-    went_on = [f"It went on from `{origin['name']}`, {_trained(before)}."] if before else []
+    said = [f"- *{what}*: {line}" for what, line in summary(model).items() if what != "licence"]
     return "\n".join(
         [
             f"# {name}",
@@ -139,10 +135,7 @@ def _card(model: Model, name: str, about: str, licence: str, lines: list[str], r
             "",
             "## Figures",
             "",
-            f"Training: {_trained(t)}.",
-            *went_on,
-            f"{t['held_out_seconds']:g} s of the recordings are held out.",
-            "",
+            *said,
             *lines,
             "",
             "## Licence",
@@ -162,36 +155,35 @@ def _card(model: Model, name: str, about: str, licence: str, lines: list[str], r
 
 
 def _save(trained: Model, path: Path, words: Words, held_out: list[np.ndarray]) -> tuple[Model, list[str]]:
-    """Writes the file. Returns the model as it loads from there, and the lines on how well it predicts."""
-    bits = {p: _bits(Engine(trained, precision=p), held_out) for p in ("f32", "int8", "int4")}
+    """Writes the file. Returns the model as it loads from there, and the line on how well it predicts as it plays."""
+    scores = {p: _scored(Engine(trained, precision=p), held_out) for p in ("f32", "int8", "int4")}
     about = {**trained.about, "licence": words.licence, "data": words.about}
-    about["training"] = {**about["training"], "held_out_bits": {k: round(b, 4) for k, b in bits.items()}}
+    bits = {name: round(score.bits, 4) for name, score in scores.items()}
+    density = round(scores["f32"].density_bits, 4)
+    about["training"] = {**about["training"], "held_out_bits": bits, "held_out_density_bits": density}
     checkpoint.save(Model(trained.config, trained.weights, about, path.stem), path, words.precision)
     model = checkpoint.load(path)
     played = Engine(model)
+    bits_now = _scored(played, held_out).bits
     return model, [
-        f"Held out: **{bits['f32']:.3f} bits per sample** in f32, {bits['int8']:.3f} in int8,",
-        f"{bits['int4']:.3f} in int4;",
-        f"{_bits(played, held_out):.3f} in {played.precision}, as it plays, from this {words.precision} file.",
+        f"- *as it plays*: {bits_now:.3f} bits per sample, in {played.precision} from this {words.precision} file",
         "",
     ]
 
 
 def _compare(model: Model, corpus: np.ndarray, others: list[str]) -> tuple[list[str], np.ndarray]:
     """Lines of a table on what the model makes beside the recordings, float [n]; and ten seconds of it to hear."""
-    rate = model.config.sample_rate
-    lines = [
-        "| 30 s each | level | peak | DC | longest silence | tones | spectrum, distance to the recordings |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    also = {shown(Path(o).name): np.concatenate([sound.read_audio(f, rate) for f in find_audio([o])]) for o in others}
-    sounds = {"the recordings": corpus} | {f"temperature {t}": _generate(model, 30, t, 1) for t in TEMPERATURES}
-    for title, audio in sounds.items():
-        d = describe(audio, rate)
-        distances = [f"{log_mel_distance(audio, corpus, rate):.1f} dB"]
-        distances += [f"{log_mel_distance(audio, x, rate):.1f} to {k}" for k, x in also.items()]
-        lines.append(
-            f"| {title} | {d.rms_db:.1f} dB | {d.peak_db:.1f} dB | {d.dc:.1e} | {d.longest_silence:.2f} s "
-            f"| {tones(audio, rate):.1f} dB | {', '.join(distances)} |"
-        )
+    rate, recordings = model.config.sample_rate, Recordings(model, [corpus], [], TAKE)
+    sounds = {f"temperature {t}": _generate(model, TAKE, t, 1) for t in TEMPERATURES}
+    columns = {"the recordings": recordings.figures(pieces([corpus], round(TAKE * rate)), judged=False)}
+    columns |= {title: recordings.figures([audio], judged=False) for title, audio in sounds.items()}
+    lines = [f"| {TAKE:g} s each | {' | '.join(columns)} | good is |", f"|{'---|' * (len(columns) + 2)}"]
+    for figure in all_figures(rate):
+        cells = [figure.shown(c.mean, c.spread) for c in columns.values()]
+        if any(cells):
+            lines.append(f"| {figure.heading} | {' | '.join(cells)} | {figure.good} |")
+    for other in others:
+        theirs = np.concatenate([sound.read_audio(f, rate) for f in find_audio([other])])
+        far = [f"{log_mel_distance(audio, theirs, rate):.1f}" for audio in (corpus, *sounds.values())]
+        lines.append(f"| spectrum, distance to {shown(Path(other).name)}, dB | {' | '.join(far)} | far |")
     return lines, sounds[f"temperature {LISTEN}"][: 10 * rate]

@@ -145,7 +145,7 @@ class Report:
         held_out = f", held out {values['held_out_bits']:.3f}" if "held_out_bits" in values else ""
         density = f" ({values['held_out_density_bits']:.3f} density bits)" if "held_out_density_bits" in values else ""
         line = (
-            f"step {values['step']}/{self.steps}: {values['train_bits']:.3f}{held_out} bits a sample{density}, "
+            f"step {values['step']}/{self.steps}: {values['train_bits']:.3f}{held_out} bits per sample{density}, "
             f"{100 * values['train_accuracy']:.0f} % right, {values['audio_seconds_per_second']:.1f} s of sound a "
             f"second, {duration(left)} left"
         )
@@ -185,7 +185,7 @@ class Report:
             number = f"_{k % settings.previews + 1}" if settings.previews > 1 else ""
             name = f"step{step:07}_t{temperature:g}{number}"
             sound.write_audio(folder / f"{name}.wav", [made[None]], rate)
-            wrong = failures(made, rate, real)
+            wrong = failures(made, rate, real, model.stillness)
             title = f"temperature {temperature:g}{number.replace('_', ', number ')}"
             sheet[title + (f": {', '.join(wrong)}" if wrong else "")] = made
             if wrong:
