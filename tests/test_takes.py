@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +207,19 @@ def test_a_wrong_score_is_one_sentence_with_its_line(text: str, says: str, gener
     assert status == 1 and says in said and said.count("\n") == 1 and "wrong.json" in said
 
 
+def test_a_score_that_was_written_down_needs_no_more_words(generate, small: Path, tmp_path: Path) -> None:
+    lines = (Line(500, "temperature", (1.2, 100)), Line(3000, "seed", (8,)))
+    written = Score(lines, {"model": small.name, "latency": 20, "seed": 3}, rate=11025.0, begin=0, frames=6000)
+    shutil.copy(small, tmp_path)
+    scores.write(written, tmp_path / "evening.json")
+    order = ["--score", tmp_path / "evening.json", "--bits", "float", "-o", tmp_path / "out.wav"]
+    assert generate(*order, model=None)[0] == 0
+    live = np.concatenate(list(scores.perform(scores.read(tmp_path / "evening.json"))), axis=1)[0]
+    made, rate = soundfile.read(tmp_path / "out.wav", dtype="float32")
+    assert (rate, len(made)) == (11025, 6000)
+    np.testing.assert_array_equal(made, live)
+
+
 def test_the_scores_on_the_page_are_read(tmp_path: Path) -> None:
     page = (Path(__file__).parents[1] / "docs" / "takes.md").read_text()
     (tmp_path / "evening.csv").write_text(re.findall(r"((?:    [0-9][^\n]*,[^\n]*\n)+)", page)[0].replace("    ", ""))
@@ -315,6 +332,21 @@ def test_ctrl_c_keeps_what_is_made_and_says_so_and_nobody_else_works_there(
     assert "of 1000 takes are there, and the same line goes on with the others" in said[1] and said[1].count("\n") == 1
     assert not list(tmp_path.rglob("*.part"))
     assert {len(sound) for sound in sounds(many).values()} == {20 * RATE}
+
+
+def test_how_far_it_is_stands_in_one_line_of_the_terminal(small: Path, tmp_path: Path) -> None:
+    terminal, its_end = pty.openpty()
+    command = [sys.executable, "-m", "sopilib.cli", "generate", str(small), "-n", "3", "--seconds", "2"]
+    with subprocess.Popen([*command, "-o", str(tmp_path / "t")], stdout=subprocess.DEVNULL, stderr=its_end):
+        os.close(its_end)
+        said = b""
+        with suppress(OSError):  # what Linux says when the other end is closed
+            while piece := os.read(terminal, 1000):
+                said += piece
+    os.close(terminal)
+    lines = said.decode().split("\r")
+    assert re.fullmatch(r"[0-3] of 3 takes, [0-9.]+ s of sound a second, [0-9]+ s left", lines[0].strip()), said
+    assert not lines[-1].strip(), "it is wiped out when all are made"
 
 
 def test_a_finished_folder_is_left_as_it_is_and_may_get_more_takes(generate, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import threading
 import time
@@ -15,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from sopilib import checkpoint, sound
+import sopilib
+from sopilib import checkpoint, library, sound
 from sopilib.amounts import duration, size
 from sopilib.cli import choosing
 from sopilib.cli.words import NoEqual, refuse_no_equal
@@ -155,13 +157,15 @@ def run(args: argparse.Namespace) -> int:
     if args.keep is not None:
         return choosing.keep(args)
     before = _described(args.again)
-    name = args.model or args.old_model or (before.model if before else None)
+    args.score = None if args.score is None else scores.read(args.score)
+    name = args.model or args.old_model or (before.model if before else _of_score(args.score))
     if name is None:
         raise SopiError("no model is named, expected sopi generate MODEL, a name under models/ or a file")
     model = _model(name, args.config_file, before)
     precision = args.precision or (before.engine["precision"] if before else "auto")
     engine = engine_on(args.device or (before.engine.get("device", "cpu") if before else "cpu"), model, precision)
-    if engine.backend == "batch" and (args.score if before is None else before.score) is not None:
+    score = args.score if before is None else before.score
+    if engine.backend == "batch" and score is not None:
         raise SopiError("a score is performed on the processor: leave --device out")
     heard = _heard(args, model, before)
     plan, place = _again(args, before, engine) if before else _wanted(args, engine, tuple(heard))
@@ -230,10 +234,16 @@ def _model(name: str | Path, config: Path | None, before: Plan | None) -> Model:
 
 
 def _again(args: argparse.Namespace, before: Plan, engine: Engine) -> tuple[Plan, Place]:
-    if engine.description != before.engine:
+    if before.score is None and engine.description != before.engine:
         was, now = (", ".join(said.values()) for said in (before.engine, engine.description))
         warnings.warn(SopiWarning(f"made with {now}, they are not what was made with {was}"), stacklevel=2)
         before = replace(before, engine=engine.description)
+    if before.version != sopilib.__version__:
+        told = (
+            f"they were made by sopilib {before.version}, this is {sopilib.__version__}: CHANGELOG.md says what differs"
+        )
+        warnings.warn(SopiWarning(told), stacklevel=2)
+        before = replace(before, version=sopilib.__version__)
     plan = before if args.seconds is None else before.lasting(args.seconds)
     if len(plan.takes) == 1:
         path = args.output or Path(plan.file(plan.takes[0]))
@@ -262,15 +272,22 @@ def _heard(args: argparse.Namespace, model: Model, before: Plan | None) -> dict[
 
 def _wanted(args: argparse.Namespace, engine: Engine, heard: tuple[Heard, ...]) -> tuple[Plan, Place]:
     """What the options say. Raises SopiError."""
-    rate = engine.config.sample_rate
+    score, seconds, seeds, rate = args.score, args.seconds, _seeds(args.seed), engine.config.sample_rate
+    if score is not None:  # what nobody asked for is as the score says
+        rate = round(score.rate or rate)
+        seconds = score.frames / rate if seconds is None and score.frames else seconds
+        seeds = (score.settings["seed"],) if not args.seed and isinstance(score.settings.get("seed"), int) else seeds
+        if score.doubt:
+            warnings.warn(SopiWarning(f"--score: may sound otherwise than it did ({score.doubt})"), stacklevel=2)
     wanted = Order(
         takes=args.takes,
-        seconds=10.0 if args.seconds is None else args.seconds,
-        seeds=_seeds(args.seed),
+        seconds=10.0 if seconds is None else seconds,
+        seeds=seeds,
         temperatures=tuple(listed(args.temperature or [])),
         settings=_settings(args),
         heard=heard,
-        score=None if args.score is None else scores.read(args.score),
+        score=score,
+        precision=args.precision or "auto",
     )
     one = wanted.count == 1
     output = args.output or Path("out.wav" if one else "takes")
@@ -282,6 +299,15 @@ def _wanted(args: argparse.Namespace, engine: Engine, heard: tuple[Heard, ...]) 
         return order(wanted, engine, files, "take"), Place(output)
     plan = order(wanted, engine, files, output.stem)
     return plan, File(output) if one else Place(output.parent, f"{output.stem}.takes.json")
+
+
+def _of_score(score: scores.Score | None) -> str | Path | None:
+    """The model that a score names, which may lie beside it."""
+    name = score.settings.get("model") if score is not None else None
+    if not isinstance(name, str):
+        return None
+    beside = (score.folder or Path()) / name if score is not None else Path(name)
+    return beside if library.exists(beside) else name
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -321,7 +347,7 @@ class _Progress:
     def __init__(self, plan: Plan, missing: Sequence[Take]) -> None:
         self.plan, self.takes = plan, len(missing)
         self.all, self.made, self.done = sum(take.seconds for take in missing), 0.0, 0
-        self.begin = self.told = time.monotonic()
+        self.begin, self.told = time.monotonic(), -math.inf
         self.shown = 0
 
     def __call__(self, takes: int, seconds: float) -> None:

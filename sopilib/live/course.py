@@ -220,7 +220,7 @@ def _levels(temperature: float | Curve, begin: int, end: int, rate: int) -> np.n
     if not isinstance(temperature, Curve):
         return np.full(end - begin, temperature, np.float32)
     envelope = _native.Envelope(temperature.levels, temperature.times, temperature.curves)
-    return np.array([envelope.at(i / rate) for i in range(begin, end)], np.float32)
+    return envelope.levels(begin, end - begin, rate)
 
 
 def _options(atoms: Sequence[Any]) -> list[tuple[str, list[Any]]]:

@@ -43,6 +43,7 @@ class Order:
     settings      by the names of messages, what holds for all takes
     heard         what they go on from: one sound for all or, in turn, one for each; empty: they begin in silence
     score         what they perform
+    precision     of the engines that perform it, as `Engine` has it
     """
 
     takes: int | None = None
@@ -52,6 +53,7 @@ class Order:
     settings: dict[str, Any] = field(default_factory=dict)
     heard: tuple[Heard, ...] = ()
     score: Score | None = None
+    precision: str = "auto"
 
     @property
     def count(self) -> int:
@@ -79,7 +81,7 @@ def order(wanted: Order, engine: Engine, sound: Sound, stem: str) -> Plan:
     plan = Plan(
         model=model.name,
         fingerprint=fingerprint(model),
-        engine=engine.description,
+        engine=engine.description if wanted.score is None else {"backend": "native", "precision": wanted.precision},
         sound=sound,
         takes=tuple(takes),
         score=wanted.score,

@@ -161,7 +161,7 @@ def _levels(take: Take, rate: int) -> Callable[[int, int], np.ndarray]:
     if not isinstance(level, Curve):
         return lambda begin, n: np.full(n, level, np.float32)
     envelope = _native.Envelope(level.levels, level.times, level.curves)
-    return lambda begin, n: np.array([envelope.at(i / rate) for i in range(begin, begin + n)], np.float32)
+    return lambda begin, n: envelope.levels(begin, n, rate)
 
 
 # ---------------------------------------------------------------- writing

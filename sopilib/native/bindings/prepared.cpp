@@ -145,7 +145,19 @@ void bind_prepared(nb::module_ &m)
                const Curves &curves) { new (self) Envelope(make_envelope(levels, times, curves)); },
             "levels"_a, "times"_a, "curves"_a,
             "curves: numbers (0 a line) or names, as SuperCollider's Env has them. ValueError.")
-        .def("at", [](const Envelope &e, double time) { return e.at(time); }, "time"_a);
+        .def(
+            "at", [](const Envelope &e, double time) { return e.at(time); }, "time"_a)
+        .def(
+            "levels",
+            [](const Envelope &e, int64_t begin, int64_t n, double rate) {
+                if (n < 0 || !(rate > 0)) throw std::invalid_argument("levels: n from 0 up, rate above 0");
+                float *levels = nullptr;
+                auto array = new_array(&levels, static_cast<size_t>(n));
+                for (int64_t i = 0; i < n; i++)
+                    levels[i] = static_cast<float>(e.at(static_cast<double>(begin + i) / rate));
+                return array;
+            },
+            "begin"_a, "n"_a, "rate"_a, "float32 (n,): the levels at the times begin / rate, (begin + 1) / rate...");
 
     nb::class_<TrapDetector>(m, "TrapDetector",
                              "Finds silence, a tone, a loop or a drone in a sound, as the stream's guard does.")
