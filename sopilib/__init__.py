@@ -10,6 +10,15 @@ mend are `SopiError`. Importing sopilib loads numpy and safetensors and nothing 
 `__version__` is the version of the package, and the only place where it stands.
 """
 
+try:
+    import numpy as _numpy  # noqa: F401
+except ImportError as e:
+    import os as _os
+
+    _path = _os.environ.get("PYTHONPATH")
+    _advice = f"PYTHONPATH is {_path}: unset it if that is of another Python" if _path else "install sopilib again"
+    raise ImportError(f"sopilib finds no numpy that it can use ({e}); {_advice}") from None
+
 from sopilib.checkpoint import load
 from sopilib.engine import Engine
 from sopilib.errors import SopiError, SopiWarning

@@ -7,21 +7,28 @@ from pathlib import Path
 
 from sopilib.errors import SopiError
 
-__all__ = ["available", "exists", "find", "models_folders"]
+__all__ = ["available", "exists", "find", "models_folders", "own_folders"]
 
 
 def models_folders() -> list[Path]:
-    """Where models are looked up by name: $SOPI_MODELS, ./models, and models/ beside the package."""
-    places = [Path(p) for p in os.environ.get("SOPI_MODELS", "").split(os.pathsep) if p]
-    return [*places, Path("models"), Path(__file__).resolve().parents[1] / "models"]
+    """Where models are looked up by name: $SOPI_MODELS, ./models, and models/ beside the package. What the variable
+    names is looked at beside the others, not in their place."""
+    return [*own_folders(), Path("models"), Path(__file__).resolve().parents[1] / "models"]
+
+
+def own_folders() -> list[Path]:
+    """The folders that $SOPI_MODELS names."""
+    return [Path(os.path.expanduser(p)) for p in os.environ.get("SOPI_MODELS", "").split(os.pathsep) if p]
 
 
 def available() -> dict[str, Path]:
     """The file of every model that can be loaded by its name, by that name; of two with one name, the one whose folder
-    `models_folders` gives first."""
+    `models_folders` gives first. A folder that is given may also be that of one model."""
     found: dict[str, Path] = {}
     for folder in models_folders():
-        for path in sorted(folder.glob("*/*.safetensors")):
+        for path in (*sorted(folder.glob("*/*.safetensors")), folder / f"{folder.name}.safetensors"):
+            if not os.path.isfile(path):
+                continue
             if path.stem == path.parent.name:
                 found.setdefault(path.stem, path)
     return found

@@ -192,7 +192,9 @@ def _read(path: str | Path, channel: int | None, part: Part, sample_rate: int | 
         reason = one_line(" ".join(str(getattr(e, "error_string", e)).split()) or "it ends too soon")
     except MemoryError:
         raise SopiError(f"{path}: is too long to be read at once, expected a part of it") from None
-    if shutil.which("ffmpeg") is not None:
+    if shutil.which("ffmpeg") is None:
+        reason += "; ffmpeg, which may know it, is not installed"
+    else:
         try:
             with _by_ffmpeg(path) as sound:
                 return _take(path, sound, channel, part, sample_rate)
@@ -319,6 +321,10 @@ def _au_blocks(ffmpeg: subprocess.Popen[bytes], sound: IO[bytes], channels: int)
 # ---------------------------------------------------------------- writing
 
 
+LARGEST = {"WAV": 0xFFFF0000, "AIFF": 0xFFFF0000}
+"""Bytes of sound that a file of these kinds holds at most: its header can't say more, and would say less."""
+
+
 class NewSound:
     """A sound file that is being written.
 
@@ -365,9 +371,13 @@ class NewSound:
         # of floats libsndfile keeps the peak, and the time at which it was written: no file would be twice the same
         soundfile._snd.sf_command(self._file._file, SET_ADD_PEAK_CHUNK, soundfile._ffi.NULL, 0)
         self.frames, self.channels = 0, channels
+        width = {"PCM_16": 2, "PCM_24": 3}.get(subtype, 4)
+        self._most = LARGEST.get(kind, 1 << 62) // (width * channels)
 
     def write(self, block: np.ndarray) -> None:
         """Adds float [n, channels] in [-1, 1]."""
+        if self.frames + len(block) > self._most:
+            raise SopiError(f"{self._name}: is as long as such a file can be, expected one of .w64, .rf64, .caf, .flac")
         try:
             self._file.write(block)
         except _Unreadable as e:

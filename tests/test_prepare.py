@@ -216,6 +216,24 @@ def test_a_flac_that_was_streamed_is_prepared_with_all_others(tmp_path: Path) ->
     assert [s["seconds"] for s in Dataset(tmp_path / "set").about["sources"]] == [2, 2]
 
 
+def test_what_memory_cards_and_recorders_leave_behind_costs_no_other_recording(tmp_path: Path) -> None:
+    """Empty files (macaodha/batdetect2#20, librosa/librosa#129), a Mac's ._ files (complexlogic/rsgain#112), endings in
+    capitals (acids-ircam/RAVE#357), clips of some samples (voicepaw/so-vits-svc-fork#145)."""
+    (tmp_path / "bat.wav").touch()
+    soundfile.write(tmp_path / "zero.wav", np.zeros(0), RATE)
+    soundfile.write(tmp_path / "one.wav", np.full(2, 0.1), 48000)
+    (tmp_path / "._A.WAV").write_bytes(b"Mac OS X        " * 8)
+    (tmp_path / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+    for name in ("A.WAV", "B.Aiff", "C.FLAC"):
+        soundfile.write(tmp_path / name, tone(440, 2), RATE, format=name.split(".")[1].upper())
+    dataset = prepare([tmp_path], tmp_path / "set", Preparation(RATE, validation="0%"))
+    read = [Path(s["file"]).name for s in dataset.about["sources"] if "left_out" not in s]
+    assert set(read) - {"one.wav"} == {"A.WAV", "B.Aiff", "C.FLAC"}
+    left = {Path(s["file"]).name: s["left_out"] for s in dataset.about["sources"] if "left_out" in s}
+    assert {"bat.wav", "zero.wav"} <= set(left)
+    assert left["zero.wav"] == "is empty"
+
+
 def test_a_data_set_is_checked_when_it_is_opened(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", tone(440), RATE)
     folder = prepare([tmp_path], tmp_path / "set", Preparation(RATE)).folder

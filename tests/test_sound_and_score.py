@@ -132,6 +132,44 @@ def test_a_full_disk_is_called_that_and_a_kind_that_isnt_written_names_those_tha
     assert not list(tmp_path.iterdir())
 
 
+def test_a_file_that_only_ffmpeg_may_know_says_that_it_isnt_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RAVE's `preprocess` said "FileNotFoundError(2, 'No such file or directory')" (acids-ircam/RAVE#160, #318)."""
+    (tmp_path / "a.m4a").write_bytes(bytes(1000))
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(SopiError, match=r"a\.m4a: not a readable sound file \(.*; ffmpeg, which may know it, is not"):
+        sound.read_sound(tmp_path / "a.m4a")
+
+
+def test_a_wav_that_would_get_longer_than_its_header_can_say_ends_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some hours: libsndfile wraps the length in the header around (libsndfile/libsndfile#930)."""
+    monkeypatch.setitem(sound.LARGEST, "WAV", 3 * RATE)
+    with sound.NewSound(tmp_path / "t.wav", RATE, 1) as file:
+        file.write(tone(100, 0.75)[:, None])
+        with pytest.raises(SopiError, match=r"as long as such a file can be, expected one of \.w64"):
+            file.write(tone(100, 0.75)[:, None])
+    assert soundfile.info(tmp_path / "t.wav").duration == 0.75
+    with sound.NewSound(tmp_path / "t.w64", RATE, 1) as file:
+        file.write(tone(100, 1.5)[:, None])
+
+
+def test_sounds_as_pipes_and_cut_off_downloads_have_them_are_read(tmp_path: Path) -> None:
+    """A WAV with FFFFFFFF for its length (swesterfeld/audiowmark#17), an MP3 that says more than it has
+    (bastibe/python-soundfile#379)."""
+    soundfile.write(tmp_path / "whole.wav", tone(440, 4, 44100), 44100)
+    for name, kind in (("pipe.wav", "wav"), ("whole.mp3", "mp3")):
+        command = ["ffmpeg", "-v", "error", "-i", str(tmp_path / "whole.wav"), "-f", kind, "-"]
+        (tmp_path / name).write_bytes(subprocess.run(command, check=True, capture_output=True).stdout)
+    assert len(sound.read_sound(tmp_path / "pipe.wav")[0]) == 4 * 44100
+    half = (tmp_path / "whole.mp3").read_bytes()
+    (tmp_path / "half.mp3").write_bytes(half[: len(half) // 2])
+    assert 1.5 < len(sound.read_sound(tmp_path / "half.mp3")[0]) / 44100 < 2.5
+    assert 0.5 < len(sound.read_audio(tmp_path / "half.mp3", RATE, sound.Part(1, None))) / RATE < 1.5
+
+
 def test_silence_level_and_offset_are_measured() -> None:
     d = describe(np.concatenate([tone(440), np.zeros(RATE), tone(440, 0.5) + 0.1]), RATE)
     assert d.longest_silence == pytest.approx(1, abs=0.03)

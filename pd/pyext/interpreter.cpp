@@ -142,6 +142,10 @@ bool make_module(const std::string &library)
 bool start_python()
 {
     const std::string program = chosen_python();
+    if (const char *home = std::getenv("PYTHONHOME")) { // of another Python: this one knows where it is
+        post("py: PYTHONHOME (%s) is passed over: here runs %s", home, program.c_str());
+        unsetenv("PYTHONHOME");
+    }
     const bool shared = Py_IsInitialized();
     if (!initialize(program)) return false;
     const PyGILState_STATE state = PyGILState_Ensure();

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sopilib import Config, Model, library, load
 from sopilib.errors import SopiError
+from sopilib.names import shown
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,12 @@ def findings() -> Iterator[Finding]:
     there = f"{EXTERNAL} (starts {_interpreter()})" if EXTERNAL.is_file() else None
     yield Finding("pyext external", there, "run make play (it needs puredata-dev and g++)")
     yield Finding("instrument", str(INSTRUMENT) if INSTRUMENT.is_file() else None, "use sopilib from its repository")
+    for folder in library.own_folders():
+        if not folder.is_dir():
+            yield Finding(f"SOPI_MODELS: {shown(folder)}", None, "make it, or set another", "its models")
+    for name in ("PYTHONHOME", "PYTHONPATH"):
+        if os.environ.get(name):
+            yield Finding(name, f"is {os.environ[name]}: unset it if that is of another Python", "")
     models = ", ".join(library.available())
     yield Finding("models", models or None, "set SOPI_MODELS to a folder of models")
     display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -87,18 +88,26 @@ def render(pd: str, out: Path, seconds: float) -> None:
     if not 0 < seconds <= 3600:
         raise SopiError(f"--seconds is {seconds:g}, expected above 0 and at most 3600")
     with tempfile.TemporaryDirectory() as folder, whole_file(out) as half:
-        # Pd's messages have no spaces or commas in file names, so it writes where there are none
         raw = Path(folder) / "out.wav"
-        start = f"render {raw} {seconds * 1000:g}"
+        start = f"render {_in_pd(raw)} {seconds * 1000:g}"
         command = [pd, "-nogui", "-noaudio", "-batch", "-r", "48000", *pd_flags()]
         command += ["-open", str(INSTRUMENT), "-open", str(RENDER), "-send", start]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60 + 20 * seconds)
+        limit = 60 + 20 * seconds
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=limit)
+        except subprocess.TimeoutExpired:
+            raise SopiError(f"Pd made no sound within {limit:g} s; try sopi doctor") from None
         if not raw.is_file():
             raise SopiError(f"Pd made no sound: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
         shutil.move(raw, half)
     for line in done.stderr.splitlines():
         if "error" in line.lower():
             print(f"pd: {line}", file=sys.stderr)
+
+
+def _in_pd(path: Path) -> str:
+    """A path as one word of a message of Pd's."""
+    return re.sub(r"([\\ ,;$])", r"\\\1", str(path))
 
 
 @contextmanager

@@ -71,6 +71,13 @@ def _open(
     return box
 
 
+def _advice() -> str:
+    """What may be the reason that something can't be imported."""
+    if os.environ.get("PYTHONPATH"):
+        return f"; PYTHONPATH is {os.environ['PYTHONPATH']}: unset it if that is of another Python"
+    return "; if this folder was moved or renamed, run make play in it"
+
+
 def _start(library: str) -> None:
     """Called once, when Pd loads the library at folder `library`."""
     sys.stdout = sys.stderr = Console(_pd.console)
@@ -82,4 +89,5 @@ def _start(library: str) -> None:
         try:
             importlib.import_module(name)
         except BaseException as error:
-            _pd.error(None, f"py: cannot import {name.split('.')[0]} ({use}): {type(error).__name__}: {error}")
+            what = f"py: cannot import {name.split('.')[0]} ({use}): {type(error).__name__}: {error}"
+            _pd.error(None, what + _advice())

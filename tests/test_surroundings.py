@@ -1,0 +1,69 @@
+"""What people have set, and where they have put it, beside sopilib: another Python's variables, spaces, more models."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pd_host import Patch, run
+
+from sopilib import cli, library
+
+pytestmark = pytest.mark.usefixtures("pd_models")
+
+
+@pytest.fixture
+def other_python(tmp_path: Path) -> Path:
+    """The packages of a Python that is none of ours."""
+    (tmp_path / "other" / "numpy").mkdir(parents=True)
+    (tmp_path / "other" / "numpy" / "__init__.py").write_text("raise ImportError('compiled for Python 3.8')")
+    return tmp_path / "other"
+
+
+def test_pythonhome_of_another_python_is_told_and_the_box_is_made(tmp_path: Path) -> None:
+    patch = Patch()
+    patch.print(patch.obj("samplernn~ small"), 1, "status")
+    patch.quit(300)
+    result = run(patch.write(tmp_path / "patch.pd"), environment={"PYTHONHOME": "/nonexistent"})
+    assert "py: PYTHONHOME (/nonexistent) is passed over" in result.out
+    assert "loaded small 16000" in result.printed("status")
+
+
+def test_pythonpath_of_another_python_is_one_sentence(tmp_path: Path, other_python: Path) -> None:
+    patch = Patch()
+    patch.quit(10)
+    result = run(patch.write(tmp_path / "patch.pd"), environment={"PYTHONPATH": str(other_python)})
+    advice = f"PYTHONPATH is {other_python}: unset it if that is of another Python"
+    assert advice in result.out
+    words = [sys.executable, "-c", "import sopilib"]
+    environment = {**os.environ, "PYTHONPATH": str(other_python)}
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
+    assert advice in done.stderr.splitlines()[-1]
+
+
+def test_a_rendering_works_where_temporary_files_have_spaces(
+    tmp_path: Path, pd_program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a b, c").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "a b, c"))
+    cli.play.render(pd_program, tmp_path / "my take.wav", 0.2)
+    assert (tmp_path / "my take.wav").stat().st_size > 10000
+
+
+def test_folders_of_models_are_added_to_those_that_there_are(
+    tmp_path: Path, pd_models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("runs/mine", "elsewhere/single"):
+        (tmp_path / folder).mkdir(parents=True)
+        name = Path(folder).name
+        shutil.copy(pd_models / "small" / "small.safetensors", tmp_path / folder / f"{name}.safetensors")
+    places = ("~/runs", str(tmp_path / "elsewhere" / "single"), str(tmp_path / "nowhere"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SOPI_MODELS", os.pathsep.join(places))
+    assert {"mine", "single", "tabla", "drums", "piano"} <= set(library.available())
+    cli.main(["doctor"])
+    assert f"MISSING  SOPI_MODELS: {tmp_path / 'nowhere'}" in capsys.readouterr().out
