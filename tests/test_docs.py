@@ -1,0 +1,63 @@
+"""Pages lead where they say: every link to a file, a picture or a heading of this repository is right."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [
+    *ROOT.glob("*.md"),
+    *(ROOT / "docs").rglob("*.md"),
+    *(ROOT / "models").glob("*/README.md"),
+    *(ROOT / "pd").rglob("*.md"),
+]
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page, as GitHub makes anchors of them."""
+    found = re.findall(r"^#+ (.*)$", CODE.sub(lambda m: m[0].strip("`"), page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", re.sub(LINK, r"", heading)).strip().lower().replace(" ", "-") for heading in found}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_of_a_page_lead_somewhere(page: Path) -> None:
+    wrong = []
+    for target in LINK.findall(CODE.sub("", page.read_text())):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        file = page if not name else Path(os.path.normpath(page.parent / name))
+        if not file.exists() or (anchor and file.suffix == ".md" and anchor not in anchors(file)):
+            wrong.append(target)
+    assert not wrong
+
+
+def test_every_page_can_be_found_from_the_readme() -> None:
+    seen, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in seen:
+            continue
+        seen.add(page)
+        for target in LINK.findall(CODE.sub("", page.read_text())):
+            file = Path(os.path.normpath(page.parent / target.partition("#")[0]))
+            if file.suffix == ".md" and file.is_file():
+                waiting.append(file)
+    missing = {page for page in PAGES if page not in seen and page.parent.parent != ROOT / "models"}
+    assert not missing
+
+
+@pytest.mark.long
+def test_the_pictures_of_how_it_works_are_made_from_the_shipped_models(tmp_path: Path) -> None:
+    script = ROOT / "docs" / "pictures" / "how_it_works.py"
+    subprocess.run([sys.executable, script, "--into", tmp_path], check=True)
+    made = {path.name for path in tmp_path.glob("*.png")}
+    assert made == {path.name for path in script.parent.glob("*.png")}
