@@ -14,7 +14,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from sopilib import SopiError, listen, sound
+from sopilib import SopiError, cli, listen, sound
 
 RATE = 8000
 NAMES = ("low", "high", "soft <b>&amp;", 'a "b" #1?')
@@ -256,3 +256,35 @@ def test_a_picture_has_time_pitch_and_level_where_they_belong() -> None:
     assert listen.draw(np.zeros(1, np.float32), RATE).levels == [-80]
     found = re.search(rb"IHDR(....)(....)", picture.png, re.S)
     assert found and int.from_bytes(found[2], "big") == 88
+
+
+def test_a_training_has_a_page_with_the_previews_of_all_steps_beside_the_recordings(
+    browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    audio = 0.5 * np.sin(0.2 * np.arange(24 * RATE)) * np.linspace(0, 1, 24 * RATE)
+    sound.write_audio(tmp_path / "a.wav", [audio[None].astype(np.float32)], RATE)
+    small = "--dim 8 --mlp-dim 8 --emb-size 4 --batch 2 --threads 1 --every 1 --preview-every 1 --preview-seconds 0.3"
+    command = [
+        "train",
+        str(tmp_path / "a.wav"),
+        "-o",
+        str(tmp_path / "run"),
+        "--sample-rate",
+        str(RATE),
+        *small.split(),
+    ]
+    assert cli.main([*command, "--steps", "2"]) == 0
+    assert cli.main([*command, "--steps", "3"]) == 0
+    page = Page(browser, tmp_path / "run" / "listen.html")
+    keys = [f"step{step:07}_t{t}" for step in (3, 2, 1) for t in ("0.9", "1")]
+    assert page.rows()[0] == "recorded" and sorted(page.rows()[1:]) == sorted(keys)
+    assert page.rows()[1][:11] == keys[0][:11]  # the newest first
+    assert page.figure(keys[0], "temperature") == "0.90"
+    assert float(page.figure(keys[0], "bits")) > 0
+    assert page.run("return sounds.find((s) => s.recorded).seconds") == pytest.approx(2.4, abs=0.1)
+    for key in ("recorded", keys[-1]):
+        page.row(key, "b").click()
+        page.press(" ")
+        page.waits(lambda key=key: page.at(key) > 0, "it plays")
+    page.press("b")
+    assert page.one("dialog").is_displayed()

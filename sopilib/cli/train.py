@@ -157,7 +157,7 @@ def run(args: argparse.Namespace) -> int:
     score = "" if of.step == 0 else f", best at step {of.step}: {of.monitor} {abs(of.value):.3f}"
     print(
         f"{why} at step {work.step}{score}\n"
-        f"listen: {folder / 'previews'}; curves: {folder / 'curves.png'}\n"
+        f"listen: {folder / 'listen.html'} in a browser; curves: {folder / 'curves.png'}\n"
         f"play it in Pd: SOPI_MODELS={for_shell(folder.resolve().parent)} sopi play, then choose {folder.name}; "
         f"or in any patch the message: load {best.resolve()}"
     )

@@ -9,6 +9,7 @@ step                    one step of training
 loop                    a run: step after step, with checkpoints
 validation, checkpoints what one hears of a run, and how good it is
 report, pictures        what one sees of it
+listening               the page to hear it with
 run_folder, state, live a run on disk: what it began with, all that is needed to go on, what may be changed
 machine, parallel       what this machine can do, and several processes that train as one
 tune                    a search for better options

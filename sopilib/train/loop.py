@@ -7,6 +7,7 @@ RUN/live.json            settings that may be changed while it works          (`
 RUN/run.json             what it began with                                   (`sopilib.train.run_folder`)
 RUN/log.csv, curves.png, tensorboard/                                         (`sopilib.train.report`)
 RUN/previews/            sounds of the model, with spectrograms below real sound
+RUN/listen.html          a page to hear them with                             (`sopilib.train.listening`)
 RUN/heard.wav            some of the recordings as the model hears them: coded, and decoded again
 """
 

@@ -16,7 +16,7 @@ from sopilib.errors import SopiError
 from sopilib.files import write_whole
 from sopilib.model import Config
 from sopilib.score import failures
-from sopilib.train import machine, pictures
+from sopilib.train import listening, machine, pictures
 from sopilib.train.parallel import Group
 from sopilib.train.preparation.summary import too_little
 from sopilib.train.prepare import Dataset
@@ -181,11 +181,22 @@ class Report:
         codes = engine.generate(round(settings.preview_seconds * rate), temperatures[:, None])
         sounds = model.decode(codes, memory)
         sheet = {"recorded": real[: sounds.shape[1]]}
+        shown: list[dict[str, Any]] = []
         for k, (temperature, made) in enumerate(zip(temperatures, sounds)):
             number = f"_{k % settings.previews + 1}" if settings.previews > 1 else ""
             name = f"step{step:07}_t{temperature:g}{number}"
             sound.write_audio(folder / f"{name}.wav", [made[None]], rate)
             wrong = failures(made, rate, real, model.stillness)
+            shown.append(
+                {
+                    "file": f"{name}.wav",
+                    "step": step,
+                    "temperature": round(float(temperature), 6),
+                    "number": k % settings.previews + 1 if number else None,
+                    "bits": model.about["training"].get("held_out_bits"),
+                    "wrong": wrong,
+                }
+            )
             title = f"temperature {temperature:g}{number.replace('_', ', number ')}"
             sheet[title + (f": {', '.join(wrong)}" if wrong else "")] = made
             if wrong:
@@ -193,6 +204,7 @@ class Report:
             if self.tensorboard is not None:
                 self.tensorboard.add_audio(f"temperature {temperature:g}{number}", made[None], step, rate)
         pictures.spectrograms(sheet, rate, folder / f"step{step:07}.png")
+        listening.write_page(self.folder, shown, real, rate)
 
     def close(self) -> None:
         """Closes TensorBoard's files."""
