@@ -116,15 +116,15 @@ PAGES: dict[str, tuple[str, tuple[Row, ...]]] = {
         ),
     ),
     "time": (
-        "latency, grid, ticks",
+        "tempo, grid, clock, latency",
         (
-            ("latency $1",),
             ("tempo $1",),
             ("grid 1/4",),
-            ("grid off", "They begin at once again."),
+            ("grid off", "At once again."),
             ("beat",),
             ("tick $1",),
-            ("tick 1 line", "A clock: a bang at each line of the grid."),
+            ("tick 1 line", "A bang at each line of the grid instead: a clock."),
+            ("latency $1",),
             ("freewheel $1",),
         ),
     ),
@@ -192,6 +192,7 @@ def knobs(rows: Iterable[Row]) -> list[str]:
 
 
 WIDTH, STEP, LETTER, LINE = 860, 12, 7, 16
+MARGIN = 14  # so much wider than what lies in it a window never has scrollbars
 
 
 def page(title: str, rows: tuple[Row, ...], to: str = "$0-help") -> Canvas:
@@ -217,7 +218,7 @@ def page(title: str, rows: tuple[Row, ...], to: str = "$0-help") -> Canvas:
         canvas.sub(120, y + 8, "show", show(knobs(rows)))
     if any(ARRAY in row[0] for row in rows):
         y = write_array(canvas, y + 4)
-    canvas.place = f"120 60 {WIDTH} {y + 44}"
+    canvas.place = f"120 60 {MARGIN + WIDTH} {y + 44}"
     return canvas
 
 
@@ -301,7 +302,7 @@ def answers() -> Canvas:
         canvas.text(20, y, name, 14)
         canvas.text(130, y, told, 100)
         y += LINE * lines(told, 100) + 6
-    canvas.place = f"120 60 {WIDTH} {y + 14}"
+    canvas.place = f"120 60 {MARGIN + WIDTH} {y + 14}"
     return canvas
 
 
@@ -338,7 +339,7 @@ def laid_out(sections: Sections, last: str) -> Canvas:
             y += LINE * lines(told, 86) + 8
         y += 6
     canvas.text(20, y, plain(last), 96)
-    canvas.place = f"160 60 720 {y + LINE * lines(last, 96) + 16}"
+    canvas.place = f"160 60 {MARGIN + 720} {y + LINE * lines(last, 96) + 16}"
     return canvas
 
 
@@ -347,7 +348,7 @@ def laid_out(sections: Sections, last: str) -> Canvas:
 
 def front() -> str:
     """The whole patch."""
-    canvas = Canvas(800, 540)
+    canvas = Canvas(MARGIN + 800, 545)
     pages = page_of_the_rest(PAGES)
     canvas.panel(3, 3, 794, 42, PETROL, "samplernn~", 20)
     canvas.add("obj 170 25 cnv 1 1 1 empty empty a\\ trained\\ SampleRNN\\ plays\\ live 0 0 0 12 #24323a #a9c9c4 0")
@@ -434,7 +435,8 @@ def footer(canvas: Canvas) -> None:
     canvas.panel(8, 470, 780, 1, SAND)
     canvas.text(16, 480, "see also:", 10)
     opens = canvas.sub(100, 509, "open", open_beside())
-    canvas.connect(canvas.msg(100, 480, "symbol pyext/pyext-help.pd"), 0, opens)
+    canvas.connect(canvas.msg(100, 480, "symbol examples/01.a-knob.pd"), 0, opens)
+    canvas.connect(canvas.msg(320, 480, "symbol pyext/pyext-help.pd"), 0, opens)
     canvas.text(680, 508, f"sopilib {sopilib.__version__}", 15)
     canvas.obj(450, 446, f"declare {DECLARE}")
 
@@ -456,7 +458,7 @@ def open_beside() -> Canvas:
 
 
 TO_THE_BOX: tuple[Row, ...] = (
-    ("reload 3", "Runs the file again, after each change of the code, and makes the instance anew with these arguments."),
+    ("reload 3", "Runs the file again, after a change of the code, and makes the instance anew with these arguments."),
     ("reload.", "The same, with the old arguments."),
     ("doc", "The module's documentation, in the console."),
     ("doc+", "The class's."),
@@ -502,7 +504,7 @@ CODE = """class example(pyext._class):
 
 def front_of_pyext() -> str:
     """The help of [pyext] and [pyext~], with boxes of both."""
-    canvas = Canvas(800, 536)
+    canvas = Canvas(MARGIN + 800, 540)
     canvas.panel(3, 3, 794, 42, PETROL, "pyext", 20)
     canvas.add("obj 110 25 cnv 1 1 1 empty empty objects\\ written\\ in\\ Python 0 0 0 12 #24323a #a9c9c4 0")
     canvas.text(16, 52, "[pyext module class arguments] is an instance of a class. The module is a file beside your "

@@ -246,7 +246,7 @@ def ends(box: Box) -> Ends | None:
             )
         case "text" | "array":
             return {"get": Ends(4 if box.name == "array" else 3, 2), "set": Ends(3, 1), "define": Ends(1, 1),
-                    "sequence": Ends(1, 3)}.get(args[0], Ends(2, 1))  # fmt: skip
+                    "sequence": Ends(1, 3 if "-w" in args else 2)}.get(args[0], Ends(2, 1))  # fmt: skip
         case "adc~":
             return Ends(1, n or 2)
         case "dac~":

@@ -1,0 +1,223 @@
+"""The numbered examples of pd/examples, each played in real Pd: it sounds, and does what its text says."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from pathlib import Path
+
+import numpy as np
+import pd_lint
+import soundfile
+from pd_host import ROOT, Patch, Result, end, run, start
+
+EXAMPLES = ROOT / "pd" / "examples"
+DECLARED = "-path .. -path ../pyext"
+RATE = 48_000
+
+
+class Example:
+    """A copy of an example, in which a hand can press what a player presses, and what sounds is recorded."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        (path,) = EXAMPLES.glob(f"{name}*.pd")
+        self.boxes = pd_lint.read(path).boxes
+        text = path.read_text()
+        assert DECLARED in text
+        here = " ".join(f"-path {p}" for p in (EXAMPLES, EXAMPLES.parent, EXAMPLES.parent / "pyext"))
+        self.patch = Patch([text.replace(DECLARED, here).rstrip("\n")], len(self.boxes))
+        self.sound = folder / "sound.wav"
+        self.path = folder / path.name
+
+    def box(self, words: str, nth: int = 0) -> int:
+        """The number of the box whose text begins with these words."""
+        found = [i for i, box in enumerate(self.boxes) if " ".join(box.words).replace("\\", "").startswith(words)]
+        return found[nth]
+
+    def press(self, ms: float, words: str, message: str = "bang", nth: int = 0) -> None:
+        self.patch.at(ms, message, self.box(words, nth))
+
+    def print_status(self) -> None:
+        self.patch.print(self.box("samplernn~"), 1, "status")
+
+    def write(self) -> Path:
+        """The text is a whole patch: what was added follows it."""
+        self.path.write_text("\n".join(self.patch.lines) + "\n")
+        return self.path
+
+    def play(self, ms: float, source: str = "samplernn~", begin: float = 0) -> tuple[np.ndarray, Result]:
+        """Switches it on at 0 -> its sound from `begin` to `ms`, and what Pd printed."""
+        self.press(0, "play", "1")
+        self.patch.record(self.sound, self.box(source), ms - begin, begin=begin)
+        self.patch.quit(ms + 20)
+        result = run(self.write())
+        assert not result.errors(), result.out
+        return soundfile.read(self.sound, dtype="float32")[0], result
+
+
+def sounds(sound: np.ndarray) -> bool:
+    return bool(np.isfinite(sound).all()) and float(sound.std()) > 1e-3
+
+
+def at(ms: float) -> int:
+    return round(ms * RATE / 1000)
+
+
+def test_every_example_has_a_number_of_its_own_and_a_test() -> None:
+    numbers = [path.name[:2] for path in EXAMPLES.glob("[0-9]*.pd")]
+    assert len(numbers) == len(set(numbers))
+    mine = Path(__file__).read_text()
+    assert all(f"def test_{number}_" in mine for number in numbers)
+
+
+def test_01_a_knob(tmp_path: Path) -> None:
+    example = Example("01", tmp_path)
+    example.print_status()
+    example.press(500, "hsl", "1.7")
+    sound, result = example.play(1500)
+    assert sounds(sound[at(200) : at(500)])
+    assert "temperature 1.7 50" in result.printed("status")
+
+
+def test_02_an_envelope(tmp_path: Path) -> None:
+    heard = []
+    for message in ("temperature env [0.5", "temperature env [1.6", "temperature 1"):
+        example = Example("02", tmp_path)
+        example.press(100, message)
+        heard.append(example.play(700)[0])
+        assert sounds(heard[-1])
+    assert not any(np.array_equal(heard[-1], sound) for sound in heard[:-1])
+
+
+def test_03_call_and_response(tmp_path: Path) -> None:
+    example = Example("03", tmp_path)
+    example.press(500, "tgl", "1")
+    example.press(1500, "tgl", "0")
+    sound, result = example.play(2500)
+    assert sounds(sound[at(200) : at(500)])
+    assert not sound[at(600) : at(1500)].any(), "while it hears, it is silent"
+    assert result.printed("hears") == ["1 silence", "0 silence"]
+    assert sound[at(1600) :].any(), "it answers"
+
+
+def test_04_a_keyboard_of_seeds(tmp_path: Path) -> None:
+    example = Example("04", tmp_path)
+    for ms, key in ((500, 5), (1500, 9), (2500, 5)):
+        example.press(ms, "hradio", str(key))
+    sound, _ = example.play(3400)
+    first, other, again = (sound[at(ms + 100) : at(ms + 900)] for ms in (500, 1500, 2500))
+    assert sounds(first)
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_05_a_drum_machine_beside_it(tmp_path: Path) -> None:
+    example = Example("05", tmp_path)
+    example.press(100, "tgl", "1")
+    sound, _ = example.play(3400)
+    assert sounds(sound)
+    assert np.array_equal(sound[at(130) : at(1300)], sound[at(2130) : at(3300)]), "each bar begins with the same seed"
+    example = Example("05", tmp_path)
+    example.press(100, "tgl", "1")
+    drum, _ = example.play(400, "*~ 0.4")
+    assert abs(int(np.flatnonzero(drum)[0]) - at(120)) <= 2, "Pd's drum waits as long as a message to the model"
+
+
+def test_06_a_choir_of_clones(tmp_path: Path) -> None:
+    heard = []
+    for seed_of_one in (False, True):
+        example = Example("06", tmp_path)
+        if seed_of_one:
+            example.press(200, "hradio", "2")
+        heard.append(example.play(400, "clone")[0])
+        assert sounds(heard[-1])
+    assert np.array_equal(heard[0][: at(200)], heard[1][: at(200)])
+    assert not np.array_equal(heard[0], heard[1])
+
+
+def test_07_two_models_under_one_fader(tmp_path: Path) -> None:
+    heard = []
+    for fader in (0.0, 1.0):
+        example = Example("07", tmp_path)
+        example.print_status()
+        example.press(300, "hsl", str(fader))
+        sound, result = example.play(700)
+        assert sounds(sound[at(400) :])
+        assert any(line.startswith("loaded2 piano") for line in result.printed("status"))
+        heard.append(sound)
+    assert np.array_equal(heard[0][: at(300)], heard[1][: at(300)])
+    assert not np.array_equal(heard[0][at(400) :], heard[1][at(400) :])
+
+
+def test_08_freeze_and_snapshots_as_a_composition(tmp_path: Path) -> None:
+    example = Example("08", tmp_path)
+    example.press(100, "bng")
+    example.print_status()
+    sound, result = example.play(4600)
+    assert sounds(sound)
+    told = result.printed("status")
+    assert {"snapshot store 1", "freeze 180", "freeze 0"} <= set(told)
+    loop = sound[at(2900) : at(3900)]
+    assert np.allclose(loop[: at(500)], loop[at(180) : at(680)], atol=1e-6), "the last 180 ms are looped"
+
+
+def test_09_chopping_arrays(tmp_path: Path) -> None:
+    example = Example("09", tmp_path)
+    example.print_status()
+    example.press(100, "bng", nth=0)
+    example.press(2300, "hradio", "3")
+    sound, result = example.play(3200)
+    primed = [line for line in result.printed("status") if line.startswith("primed")]
+    assert len(primed) == 1
+    assert primed[0].endswith(" 250")
+    assert sounds(sound[at(2500) :])
+
+
+def test_10_an_osc_phone(tmp_path: Path) -> None:
+    example = Example("10", tmp_path)
+    example.print_status()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    example.patch.lines[0] = example.patch.lines[0].replace("0.0.0.0", "127.0.0.1").replace(" 9000", f" {port}")
+    example.press(0, "play", "1")
+    example.press(100, "osc")
+    for ms in range(500, 60_000, 500):
+        example.press(ms, "hsl", "1.3")
+    process = start(example.write())
+    said, limit = "", threading.Timer(60, process.kill)
+    limit.start()
+    try:
+        while "status: temperature 1.3" not in said:
+            line = process.stdout.readline() if process.stdout else b""
+            assert line, said
+            said += line.decode()
+    finally:
+        limit.cancel()
+        end(process)
+
+
+def test_12_hello_from_python(tmp_path: Path) -> None:
+    example = Example("12", tmp_path)
+    example.print_status()
+    example.press(100, "tgl", "1")
+    example.press(600, "reload.")
+    sound, result = example.play(1500)
+    steps = [float(line.split()[1]) for line in result.printed("status") if line.startswith("temperature ")]
+    assert sounds(sound)
+    assert len(set(steps)) >= 4
+    assert all(0.6 <= step <= 1.5 for step in steps)
+
+
+def test_13_temperature_as_a_signal(tmp_path: Path) -> None:
+    heard = []
+    for depth in (0.4, 0.0):
+        example = Example("13", tmp_path)
+        example.press(0, "hsl", str(depth), nth=1)
+        heard.append(example.play(500)[0])
+        assert sounds(heard[-1])
+    assert not np.array_equal(heard[0], heard[1])
+    example = Example("13", tmp_path)
+    signal, _ = example.play(2100, "+~ 1")
+    assert np.isclose(signal.min(), 0.6, atol=0.01)
+    assert np.isclose(signal.max(), 1.4, atol=0.01)
