@@ -127,6 +127,47 @@ def test_a_take_made_longer_is_the_same_as_far_as_it_went(generate, small: Path,
     np.testing.assert_array_equal(longer[: RATE // 2], sounds(tmp_path / "t")["take-002.wav"])
 
 
+def test_takes_go_on_from_a_part_of_a_sound_or_from_a_folder_one_each(generate, small: Path, tmp_path: Path) -> None:
+    model, chance = checkpoint.load(small), np.random.default_rng(1)
+    (tmp_path / "claps").mkdir()
+    for name in ("a.wav", "b.wav", "c.wav"):
+        soundfile.write(tmp_path / "claps" / name, chance.uniform(-0.5, 0.5, 4000), RATE, "FLOAT")
+
+    def expected(name: str, start: int, end: int, seed: int) -> np.ndarray:
+        heard = soundfile.read(tmp_path / "claps" / name, dtype="float32")[0][start:end]
+        heard = np.concatenate([np.zeros(-len(heard) % 16, np.float32), heard])
+        engine = Engine(model)
+        engine.reset(seed)
+        engine.prime(model.encode(heard)[None])
+        return model.decode(engine.generate(800))[0]
+
+    order = ["--seconds", 0.1, "--bits", "float", "-o"]
+    assert generate("--prime", tmp_path / "claps", *order, tmp_path / "each")[0] == 0
+    made = list(sounds(tmp_path / "each").values())[-3:]
+    for take, (name, seed) in zip(made, (("a.wav", 0), ("b.wav", 1), ("c.wav", 2))):
+        np.testing.assert_array_equal(take, expected(name, 0, 4000, seed))
+    part = ["--prime", tmp_path / "claps" / "b.wav", "--prime-from", 0.25, "--prime-seconds", 0.125]
+    assert generate(*part, *order, tmp_path / "part.wav")[0] == 0
+    np.testing.assert_array_equal(soundfile.read(tmp_path / "part.wav")[0], expected("b.wav", 2000, 3000, 0))
+    prisms = ["--seed", tmp_path / "claps" / "b.wav", "--seed_offset", 2000]
+    assert generate(*prisms, *order, tmp_path / "prisms.wav")[0] == 0
+    np.testing.assert_array_equal(soundfile.read(tmp_path / "prisms.wav")[0], expected("b.wav", 2000, 4000, 0))
+
+
+def test_a_sound_that_is_shorter_than_a_frame_is_heard_and_that_is_told(generate, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "tick.wav", np.full(5, 0.5), RATE)
+    order = ["--seconds", 0.1, "--prime", tmp_path / "tick.wav", "-o"]
+    status, said = generate(*order, tmp_path / "out.wav")
+    warning, *others = said.splitlines()
+    assert status == 0 and len(others) == 1
+    assert "tick.wav: 0.6 ms are heard of it, less than the model's frame of 2.0 ms" in said, warning
+    assert generate("--seconds", 0.1, "-o", tmp_path / "other.wav")[0] == 0
+    assert (soundfile.read(tmp_path / "out.wav")[0] != soundfile.read(tmp_path / "other.wav")[0]).any()
+    soundfile.write(tmp_path / "nothing.wav", np.zeros(0), RATE)
+    status, said = generate("--seconds", 0.1, "--prime", tmp_path / "nothing.wav", "-o", tmp_path / "x.wav")
+    assert status == 1 and "nothing.wav: is 0.0 s long, and has no sound" in said and said.count("\n") == 1
+
+
 # ---------------------------------------------------------------- how files are written
 
 
@@ -421,6 +462,8 @@ def test_a_folder_that_cant_be_written_is_one_sentence(generate, tmp_path: Path)
         (["-n", "2", "--temperature", "0.9", "Env([1],[2])"], "1 levels, 1 times"),
         (["--bits", "float", "-o", "x.flac"], "FLAC has no floats"),
         (["-o", "x.mp3"], "could not be written as .mp3"),
+        (["--prime", "x.wav", "--prime-from", "-1"], "x.wav: is to be heard from -1 s on, expected 0 or more"),
+        (["--prime", "x.wav", "--prime-seconds", "0"], "from 0 s on, and 0 s of it, expected"),
         (["--frame_sizes", "16", "64", "--dim", "1024"], "--frame-sizes, --dim: leave it out, the model says it"),
     ],
 )
@@ -429,6 +472,31 @@ def test_a_bad_order_is_one_sentence(words: list[str], says: str, generate, tmp_
     status, said = generate(*words)
     assert status == 1 and says in said and said.count("\n") == 1, said
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"format": "sopilib takes 9"}, "format is sopilib takes 9, expected 'sopilib takes 1'"),
+        ({"takes": []}, "is damaged"),
+        ({"takes": [{"number": 1, "seed": -1}]}, "is damaged: KeyError 'seconds'"),
+        ({"model": {"name": "small"}}, "is damaged: KeyError 'fingerprint'"),
+        ({"takes": {"heard": {"sound": "../../mine.wav"}}}, "'../../mine.wav' is no name of a file beside the takes"),
+        ({"takes": {"file": "../mine-001.wav"}}, "'../mine-001.wav' is no name of a file beside the takes"),
+        ({"takes": {"settings": {"temperature": 99}}}, "temperature is 99, expected a number from 0.01 to 5"),
+        ({"takes": {"seconds": "long"}}, "is damaged: ValueError"),
+    ],
+)
+def test_a_description_that_is_wrong_is_one_sentence(change: dict, says: str, generate, tmp_path: Path) -> None:
+    assert generate("-n", 1, "--seconds", 0.1, "-o", tmp_path / "t")[0] == 0
+    path = tmp_path / "t" / "takes.json"
+    said = json.loads(path.read_text())
+    if isinstance(change.get("takes"), dict):
+        change = {"takes": [{**said["takes"][0], **change["takes"]}]}
+    path.write_text(json.dumps({**said, **change}))
+    status, answer = generate("--again", path, 1, "-o", tmp_path / "again.wav")
+    assert status == 1 and says in answer and answer.count("\n") == 1, answer
+    assert generate("--again", tmp_path / "none.json", 1)[1].count("none.json: No such file") == 1
 
 
 def test_the_takes_of_another_model_are_told(generate, small: Path, tmp_path: Path) -> None:

@@ -100,6 +100,11 @@ def to_hear(path: Path, model: Model, start: float, seconds: float | None) -> li
 
     Raises SopiError if there is no such sound.
     """
+    if not start >= 0 or not (seconds is None or seconds > 0):
+        length = "" if seconds is None else f", and {seconds:g} s of it"
+        raise SopiError(
+            f"{shown(path)}: is to be heard from {start:g} s on{length}, expected 0 or more, and a length above 0"
+        )
     part = Part(start, None if seconds is None else start + seconds, LONGEST if seconds is None else None)
     rate, frame = model.config.sample_rate, model.config.lookback
     found = []

@@ -142,6 +142,9 @@ class Plan:
         self.sound.check()
         for take in self.takes:
             take.check()
+            for name in (self.file(take), *([take.heard.sound] if take.heard is not None else [])):
+                if Path(name).name != name or "\\" in name or name.startswith("."):
+                    raise SopiError(f"{name!r} is no name of a file beside the takes")
 
     def file(self, take: Take) -> str:
         """The name of a take's file."""
