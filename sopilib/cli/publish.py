@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from sopilib.errors import SopiError
+from sopilib.model.weights import PLAY
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -19,6 +20,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--retrain", required=True, help="the command that trained it")
     parser.add_argument("--others", nargs="*", default=[], help="other recordings, to compare the spectrum with")
     parser.add_argument("--precision", default="float16", help="of the file: float32, float16 or int8")
+    group = parser.add_argument_group("how it is best played, which its file then says, until a message says otherwise")
+    for name, (low, high) in PLAY.items():
+        group.add_argument(f"--{name}", type=float, metavar="X", help=f"{low:g} to {high:g}")
     parser.add_argument("--overwrite", action="store_true", help="replace a model that was published there before")
     parser.set_defaults(run=run)
 
@@ -29,5 +33,7 @@ def run(args: argparse.Namespace) -> None:
         from sopilib.train.publish import Words, publish
     except ImportError as e:
         raise SopiError(f"publishing needs what training needs ({e}): pip install 'sopilib[train]'") from None
-    words = Words(args.licence, args.about, args.retrain, args.others, args.precision)
+    given = {name: getattr(args, name.replace("-", "_")) for name in PLAY}
+    play = {name: value for name, value in given.items() if value is not None}
+    words = Words(args.licence, args.about, args.retrain, args.others, args.precision, play)
     print("\n".join(publish(args.run_folder, args.output, words, args.audio, args.overwrite)))

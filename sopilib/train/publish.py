@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import operator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from sopilib.engine.blocks import blocks
 from sopilib.errors import SopiError
 from sopilib.files import refuse_foreign, write_whole
 from sopilib.model.summary import summary
+from sopilib.model.weights import PLAY
 from sopilib.names import shown
 from sopilib.score import Likelihood, likelihood, log_mel_distance, stillness
 from sopilib.score.imitation import Recordings
@@ -29,7 +31,7 @@ TEMPERATURES = (0.9, 0.95, 1.0)
 TAKE = 30.0
 """Seconds of each."""
 LISTEN = 1.0
-"""That of the sound to hear."""
+"""That of the sound to hear, where nothing else is said."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,14 @@ class Words:
     """Other recordings, with which the spectrum of what it makes is compared."""
     precision: str = "float16"
     """How the weights are stored: float32, float16 or int8."""
+    play: Mapping[str, float] = field(default_factory=dict)
+    """How it is best played, by the names in `PLAY`, which its file then says. The sounds of the card are made so."""
+
+    def __post_init__(self) -> None:
+        for name, value in self.play.items():
+            low, high = PLAY[name]
+            if not low <= value <= high:
+                raise SopiError(f"{name} is {value:g}, expected {low:g} to {high:g}")
 
 
 def publish(run: Path, output: Path, words: Words, audio: list[str], overwrite: bool = False) -> list[str]:
@@ -81,7 +91,7 @@ def publish(run: Path, output: Path, words: Words, audio: list[str], overwrite: 
         lines += heard
         rate = model.config.sample_rate
         sound.write_audio(output / f"{name}.flac", [ten[None]], rate)
-        pictures = {"recording": corpus[-10 * rate :], f"model, temperature {LISTEN}": ten}
+        pictures = {"recording": corpus[-10 * rate :], f"model, temperature {_listen(model):g}": ten}
         spectrograms(pictures, rate, output / f"{name}.png")
         write_whole(card, _card(model, name, words.about, words.licence, lines, words.retrain).encode())
     except OSError as e:
@@ -114,7 +124,13 @@ def _scored(engine: Engine, held_out: list[np.ndarray]) -> Likelihood:
 
 def _generate(model: Model, seconds: float, temperature: float, seed: int) -> np.ndarray:
     engine = Engine(model)
-    return np.concatenate(list(blocks(engine, seconds, temperature, seed)), axis=1)[0]
+    sampling = {name.replace("-", "_"): value for name, value in model.play.items() if name != "temperature"}
+    return np.concatenate(list(blocks(engine, seconds, temperature, seed, None, **sampling)), axis=1)[0]
+
+
+def _listen(model: Model) -> float:
+    """The temperature of the sound to hear."""
+    return model.play.get("temperature", LISTEN)
 
 
 def _card(model: Model, name: str, about: str, licence: str, lines: list[str], retrain: str) -> str:
@@ -130,7 +146,7 @@ def _card(model: Model, name: str, about: str, licence: str, lines: list[str], r
             "",
             f"![Above: the recordings. Below: the model.]({name}.png)",
             "",
-            f"Hear it: `{name}.flac`, ten seconds at temperature {LISTEN}, seed 1. "
+            f"Hear it: `{name}.flac`, ten seconds at temperature {_listen(model):g}, seed 1. "
             "Play it: `make play`, and choose it in the list.",
             "",
             "## Figures",
@@ -158,6 +174,8 @@ def _save(trained: Model, path: Path, words: Words, held_out: list[np.ndarray]) 
     """Writes the file. Returns the model as it loads from there, and the line on how well it predicts as it plays."""
     scores = {p: _scored(Engine(trained, precision=p), held_out) for p in ("f32", "int8", "int4")}
     about = {**trained.about, "licence": words.licence, "data": words.about}
+    if words.play:
+        about["play"] = dict(words.play)
     bits = {name: round(score.bits, 4) for name, score in scores.items()}
     density = round(scores["f32"].density_bits, 4)
     about["training"] = {**about["training"], "held_out_bits": bits, "held_out_density_bits": density}
@@ -174,7 +192,8 @@ def _save(trained: Model, path: Path, words: Words, held_out: list[np.ndarray]) 
 def _compare(model: Model, corpus: np.ndarray, others: list[str]) -> tuple[list[str], np.ndarray]:
     """Lines of a table on what the model makes beside the recordings, float [n]; and ten seconds of it to hear."""
     rate, recordings = model.config.sample_rate, Recordings(model, [corpus], [], TAKE)
-    sounds = {f"temperature {t}": _generate(model, TAKE, t, 1) for t in TEMPERATURES}
+    temperatures = sorted({*TEMPERATURES, _listen(model)})
+    sounds = {f"temperature {t}": _generate(model, TAKE, t, 1) for t in temperatures}
     columns = {"the recordings": recordings.figures(pieces([corpus], round(TAKE * rate)), judged=False)}
     columns |= {title: recordings.figures([audio], judged=False) for title, audio in sounds.items()}
     lines = [f"| {TAKE:g} s each | {' | '.join(columns)} | good is |", f"|{'---|' * (len(columns) + 2)}"]
@@ -186,4 +205,4 @@ def _compare(model: Model, corpus: np.ndarray, others: list[str]) -> tuple[list[
         theirs = np.concatenate([sound.read_audio(f, rate) for f in find_audio([other])])
         far = [f"{log_mel_distance(audio, theirs, rate):.1f}" for audio in (corpus, *sounds.values())]
         lines.append(f"| spectrum, distance to {shown(Path(other).name)}, dB | {' | '.join(far)} | far |")
-    return lines, sounds[f"temperature {LISTEN}"][: 10 * rate]
+    return lines, sounds[f"temperature {_listen(model)}"][: 10 * rate]
