@@ -17,7 +17,7 @@ FONT = {8: (5, 11), 10: (6, 13), 12: (7, 16), 16: (10, 19), 24: (14, 29), 36: (2
 """Width and height of a letter by the font size of a window."""
 NOT_OURS = {"pd", "pd-dsp-started", "pd-dsp-stopped", "#ctlin", "#notein", "-", "empty"}
 """Names that are Pd's own, or none."""
-PUBLIC = {"samplernn", "samplernn-file", "render"}
+PUBLIC = {"samplernn", "samplernn-file", "samplernn-status", "render"}
 """Names by which other patches reach the instrument, as docs and `sopi play` do: global on purpose."""
 WIDE, HIGH = 1024, 600
 """The smallest screen that a window has to fit on, its title bar too."""
@@ -247,6 +247,8 @@ def ends(box: Box) -> Ends | None:
         case "text" | "array":
             return {"get": Ends(4 if box.name == "array" else 3, 2), "set": Ends(3, 1), "define": Ends(1, 1),
                     "sequence": Ends(1, 3 if "-w" in args else 2)}.get(args[0], Ends(2, 1))  # fmt: skip
+        case "file":
+            return Ends(1, 2)
         case "adc~":
             return Ends(1, n or 2)
         case "dac~":
@@ -284,7 +286,7 @@ CLASSES: dict[str, Ends] = {
         (1, 2): "netsend netreceive savestate soundfiler tabplay~ vu",
         (2, 0): "send tabwrite",
         (2, 1): "f i float int symbol delay del metro spigot + - * / == != > < >= <= && || % mod div max min pow +~ -~ "
-        "*~ /~ max~ min~ osc~ phasor~ hip~ lop~ tabread4~ random timer line~ pipe samphold~",
+        "until realtime *~ /~ max~ min~ osc~ phasor~ hip~ lop~ tabread4~ random timer line~ pipe samphold~",
         (2, 2): "moses swap stripnote",
         (2, 3): "poly",
         (3, 1): "line clip clip~ bp~ vline~",
@@ -430,7 +432,7 @@ def sharing(window: Window) -> Iterator[str]:
                 yield f"[{box.shown[:50]}] has the global name {name}"
         if box.kind in ("obj", "msg"):
             for word in box.words:
-                if re.match(r"(/(home|root|tmp|usr|Users|work|opt|var|mnt)\b|~/|[A-Za-z]:[/\\])", word):
+                if re.match(r"(/(home|root|tmp|usr|Users|work|opt|var|mnt)\b|[A-Za-z]:[/\\])", word):
                     yield f"[{box.shown[:50]}] has the path {word} of one machine"
     for array in window.arrays:
         if not array.startswith("\\$"):

@@ -372,38 +372,3 @@ def test_closing_pds_window_ends_it_while_it_plays(display: str, tmp_path: Path)
     finally:
         process.kill()
         process.wait()
-
-
-# ---------------------------------------------------------------- MIDI
-
-
-def test_a_control_learns_a_midi_controller_and_keeps_it_with_the_patch(tmp_path: Path) -> None:
-    patch = Patch()
-    patch.obj("midi-knob 5 warmth 10 20 0")
-    patch.obj("midi-knob 5 on 0 1 1")
-    patch.obj("midi-knob 5 again 0 1 2")
-    for name in ("warmth", "on", "again", "learned"):
-        patch.print(patch.obj(f"r 5-{name}"), 0, name)
-    midi = patch.obj("s #ctlin")  # controller, value, channel
-    patch.at(5, "7 127 1", midi)
-    for i, (name, controller) in enumerate((("warmth", 7), ("on", 8), ("again", 9))):
-        begin = 10 + 10 * i
-        patch.at(begin, "1", patch.obj("s 5-learn"))
-        patch.at(begin + 1, "15", patch.obj(f"s 5-{name}"))
-        patch.at(begin + 2, f"{controller} 0 3", midi)
-        patch.at(begin + 3, "0", patch.obj("s 5-learn"))
-    for i, message in enumerate(("7 127 3", "7 127 2", "8 127 3", "8 0 3", "9 127 3", "9 0 3")):
-        patch.at(60 + i, message, midi)
-    patch.at(70, f"savetofile two.pd {tmp_path}", patch.obj("s pd-one.pd"))
-    patch.quit(100)
-    result = run(patch.write(tmp_path / "one.pd"))
-    assert not result.errors()
-    assert result.printed("warmth") == ["15", "10", "20"]
-    assert result.printed("on") == ["15", "0", "1", "0"]
-    assert result.printed("again") == ["15", "bang"]
-    assert result.printed("learned") == ["0", "0", "0"]
-
-    saved = re.sub(r"#X msg [^;]*savetofile[^;]*;", "#X msg 0 0 nothing;", (tmp_path / "two.pd").read_text())
-    saved = re.sub(r"(delay (?:10|20|30));", r"delay 5000;", saved)  # nothing is learnt again
-    (tmp_path / "two.pd").write_text(saved)
-    assert "20" in run(tmp_path / "two.pd").printed("warmth")

@@ -37,7 +37,7 @@ def pd_flags(quote: bool = False) -> list[str]:
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds `sopi play`."""
     parser = commands.add_parser("play", help="open the instrument in Pd; without display or sound card, render it")
-    parser.add_argument("patch", nargs="?", type=Path, default=INSTRUMENT, help="default: samplernn.pd")
+    parser.add_argument("patch", nargs="?", type=Path, help="default: your own copy of samplernn.pd, in ~/samplernn")
     parser.add_argument(
         "--render", type=Path, metavar="WAV", help="render the instrument to a file instead of opening it"
     )
@@ -51,11 +51,11 @@ def run(args: argparse.Namespace) -> int:
     """Opens or renders the instrument -> the exit status. Raises SopiError."""
     if shutil.which(args.pd) is None:
         raise SopiError(f"{args.pd}: no such program; install Pure Data (apt install puredata)")
-    if not os.path.isfile(args.patch):
+    if args.patch is not None and not os.path.isfile(args.patch):
         raise SopiError(f"{args.patch}: no such patch")
     display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if args.render is None and display and sound_output():
-        return subprocess.call([args.pd, *pd_flags(), str(args.patch)])
+        return subprocess.call([args.pd, *pd_flags(), str(args.patch or own_instrument())])
     out = args.render or ROOT / "out" / "samplernn.wav"
     if args.render is not None:
         refuse_foreign(out, sound.is_sound, "sound file", args.overwrite)
@@ -66,9 +66,24 @@ def run(args: argparse.Namespace) -> int:
     render(args.pd, out, args.seconds)
     print(f"sound:   {out} ({args.seconds:g} s, made in {time.monotonic() - began:.1f} s)")
     picture = out.with_suffix(".png")
-    if screenshot(args.pd, args.patch, picture):
+    if screenshot(args.pd, args.patch or INSTRUMENT, picture):
         print(f"picture: {picture}")
     return 0
+
+
+def own_instrument() -> Path:
+    """The user's copy of samplernn.pd, made when there is none: what one saves and records is there, and never in ours.
+    It holds no more than a box and what was saved, so that it is of the present version. Raises SopiError."""
+    own = Path.home() / "samplernn" / INSTRUMENT.name
+    paths = " ".join(f"-path {str(p).replace(' ', chr(92) + ' ')}" for p in (RENDER.parent, EXTERNAL.parent))
+    try:
+        if not own.is_file():
+            own.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(own) as half:
+                half.write_text(INSTRUMENT.read_text().replace("-path pd -path pd/pyext", paths))
+    except OSError as e:
+        raise SopiError(f"{own}: {e.strerror or e}; name a patch that can be opened: sopi play PATCH") from None
+    return own
 
 
 def sound_output() -> str | None:

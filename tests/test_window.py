@@ -1,0 +1,217 @@
+"""samplernn.pd with its window: the mouse reaches everything, what is saved comes back, our own file is left alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import soundfile
+from pd_host import ROOT, Result
+from window import Window, opened
+
+from sopilib.cli.play import own_instrument, virtual_screen
+
+pytestmark = pytest.mark.usefixtures("pd_models")
+
+MODELS = ("007", "alto", "bass", "cello", "drone", "flute", "gong", "harp", "organ", "tabla")
+"""More than the list of the window has rows, and one that Pd takes for a number."""
+
+
+@pytest.fixture
+def home(tmp_path: Path, pd_models: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's home, and models."""
+    for name in MODELS:
+        (tmp_path / "models" / name).mkdir(parents=True)
+        shutil.copy(pd_models / "small" / "small.safetensors", tmp_path / "models" / name / f"{name}.safetensors")
+    monkeypatch.setenv("SOPI_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def saved(patch: Path) -> list[str]:
+    """What is kept in a patch, line by line."""
+    text = re.search(r"#A saved (.*?)(?<!\\); ", patch.read_text().replace("\n", " "))
+    assert text
+    return sorted(line.strip() for line in text[1].split("\\;") if line.strip())
+
+
+def save(window: Window, folder: Path, name: str, patch: str = "samplernn.pd") -> Path:
+    window.send(f"pd-{patch} savetofile {name} {folder}")
+    window.wait("saved to")
+    return folder / name
+
+
+# ---------------------------------------------------------------- gestures
+
+
+def first_things(w: Window) -> None:
+    w.click("play")
+    w.wait("playing 1")
+    w.wait(r"level -?\d\d?\b")  # it sounds: one click also switched the audio on
+    w.click("temperature", 0.75)
+    assert w.wait("temperature").startswith("status: temperature 1.2")
+    w.click("dice")
+    number = int(w.wait("seed").split()[2])
+    w.click("seed-more")
+    w.wait(f"seed {number + 1}")
+    w.click("seed-less")
+    w.wait(f"seed {number}")
+    w.click("again")
+    w.wait(f"seed {number}")
+    w.click("models", 194 / 206, 11 / 122)  # up: the list shows the part that tabla is in
+    w.row("models", 0)
+    w.wait("loaded 007")
+    w.click("models", 194 / 206, 111 / 122)  # down
+    w.row("models", 1)
+    w.wait("loaded harp")
+
+
+def hear(w: Window) -> None:
+    w.click("meanwhile", 0.5, 0.5)
+    w.click("listen")
+    w.wait("listen 1 input")
+    w.wait("level -100")
+    w.click("listen")
+    w.wait("listen 0")
+    w.wait(r"level -?\d\d?\b")
+    w.click("live")
+    w.wait("primed live")
+
+
+def hold(w: Window) -> None:
+    w.click("frozen")
+    w.wait("freeze 200")
+    w.click("frozen")
+    w.wait("freeze 0")
+    for slot in (1, 8):
+        w.click("slot", (slot - 0.5) / 8)
+        w.click("store")
+        w.wait(f"snapshot store {slot}")
+    w.click("slot", 0.5 / 8)
+    w.click("recall")
+    w.wait("snapshot recall 1")
+    w.click("morph")
+    w.wait("snapshot morph 1")
+    w.click("kick-strength", 0.9)
+    w.click("kick")
+    w.wait(r"kick 0\.[89]")
+    w.click("guard", 0.5, 2.5 / 4)
+    w.wait("guard nudge")
+
+
+def voices(w: Window) -> None:
+    w.click("voices-row", 1.5 / 8)
+    w.wait("voices 2")
+    w.click("mix")
+    w.wait("mix 1")
+    w.click("voice-1-pan", 0.1)
+    w.wait(r"voice 1 pan -0\.[78]")
+    w.click("voice-2-temperature", 0.75)
+    w.wait(r"voice 2 temperature 1\.[23]")
+    w.click("voice-2-gain", 0.25)
+    w.wait(r"voice 2 gain 0\.[3-6]")
+    w.click("voice-2-seed-typed")
+    w.keys("9", "Return")
+    w.wait("voice 2 seed 9")
+
+
+def two_models(w: Window) -> None:
+    w.row("models2", 1)
+    w.wait("loaded2 alto")
+    w.click("blend")
+    w.wait(r"blend 0\.[45]")
+    w.click("blend-mode", 0.5, 0.75)
+    w.wait("blend-mode logits")
+
+
+def shape(w: Window) -> None:
+    w.drag("drawn", (0.02, 0.5), (0.3, 0.2), (0.6, 0.8), (0.98, 0.3))
+    w.click("draw-play")
+    w.wait("temperature .* 8000")
+    for name, value in (("top-k", "1[0-4]"), ("top-p", "0.7"), ("min-p", "0.1"), ("rest", "0.9|1"), ("rate", "0.9|1")):
+        w.click(name)
+        w.wait(f"{name} ({value})")
+    w.drag("fade", (0.5, 0.5), (0.5, 0.4), (0.5, 0.0), (0.5, -1.0))
+    w.wait("fade [1-9][0-9]")
+
+
+def out(w: Window) -> None:
+    w.click("gain", 0.25)
+    w.wait(r"gain 0\.0")
+    w.drag("latency", (0.5, 0.5), (0.5, 0.4), (0.5, 0.0), (0.5, -2.0))
+    w.wait("latency [4-9][0-9]")
+    w.click("record")
+    w.wait("record start")
+    w.wait(r"level -\d\d")
+    w.click("record")
+    w.wait("recorded")
+
+
+def midi(w: Window) -> None:
+    w.click("learn")
+    w.click("blend")
+    w.wait("blend")
+    w.send("#ctlin 20 0 3")  # controller, value, channel
+    w.send("#ctlin 20 127 3")
+    w.wait("blend 1 ")
+    w.send("#ctlin 20 127 4")
+    w.send("#ctlin 20 0 3")
+    w.wait("blend 0 ")
+    w.click("notes", 0.5, 1.5 / 5)
+    w.send("#notein 61 100 1")
+    w.wait("seed 61")
+    w.click("programs")
+    w.send("#pgmin 3 1")
+    w.wait("loaded bass")
+
+
+def big_seed(w: Window) -> None:
+    w.click("seed-typed")
+    w.keys(*"1234567", "Return")
+    w.wait(r"seed 1\.23457e\+06")  # as [print] has it
+
+
+def test_every_gesture_of_the_playing_page_is_done_with_the_mouse_alone_and_all_of_it_comes_back_when_it_was_saved(
+    home: Path, tmp_path: Path
+) -> None:
+    own = own_instrument()
+    ours = (ROOT / "samplernn.pd").read_bytes()
+    with virtual_screen() as display, opened(display, tmp_path, own) as w:
+        for gesture in (first_things, hear, hold, voices, two_models, shape, out, midi, big_seed):
+            gesture(w)
+        save(w, own.parent, "samplernn.pd")
+        w.click("preset-name")
+        w.keys(*"mine", "Return")
+        w.click("preset-save")
+        red = [line for line in Result(0, w.log.read_text(), 0).errors() if "latency" not in line]
+    assert not red, red
+    take = soundfile.info(own.parent / "recordings" / "take-001.wav")
+    assert take.samplerate == 48000
+    first = saved(own)
+    assert (ROOT / "samplernn.pd").read_bytes() == ours
+    for line in ("load2 alto", "seed s1234567", "voices 2", "voice-2-seed 9", "blend-mode logits", "model bass"):
+        assert any(line in kept for kept in first), (line, first)
+    assert [line for line in first if line.startswith("envelope") and len(set(line.split())) > 10]
+    assert "midi-blend 20 3 blend" in first
+
+    # opened again, without a flag: everything is as it was, and is saved so once more
+    watch = tmp_path / "again.pd"
+    watch.write_text(AGAIN.replace("FOLDER", str(own.parent)))
+    pd = ["pd", "-nogui", "-noprefs", "-noaudio", "-r", "48000", "-open", str(own), "-open", str(watch)]
+    done = subprocess.run(pd, capture_output=True, text=True, timeout=120, cwd=tmp_path, env=os.environ)
+    assert not Result(0, done.stdout + done.stderr, 0).errors(), done.stdout + done.stderr
+    assert saved(own.parent / "again.pd") == first
+    assert (own.parent / "presets" / "mine.txt").is_file()
+
+
+AGAIN = """#N canvas 0 0 400 300 12;
+#X obj 10 10 loadbang;
+#X obj 10 40 delay 4000;
+#X msg 10 70 \\; pd-samplernn.pd savetofile again.pd FOLDER \\; pd quit;
+#X connect 0 0 1 0;
+#X connect 1 0 2 0;
+"""
