@@ -30,7 +30,7 @@ import sopilib
 from sopilib import checkpoint
 from sopilib.live import Performer
 
-pytest_plugins = ["pyext_host"]
+pytest_plugins = ["pyext_host", "local_ray"]
 
 SMALL: dict[str, Any] = {"frame_sizes": [4, 16], "dim": 32, "mlp_dim": 32}
 BY_IMPORT = {"pd_host": ("pd",), "pyext_host": ("pd",), "realtime": ("pd", "jack", "alone")}

@@ -5,9 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import tempfile
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -117,17 +114,6 @@ def test_tuning_finds_a_table_and_goes_on(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "space.json").write_text('{"lr": 3}')
     assert cli.main([*command, "--trials", "9"]) == 1
     assert "lr: expected a list of values" in capsys.readouterr().err
-
-
-@pytest.fixture
-def small_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A Ray for this test alone: one processor, 80 MB for objects, no dashboard, and sockets with short paths."""
-    ray = pytest.importorskip("ray", reason="the extra sopilib[cluster]")
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    with tempfile.TemporaryDirectory(prefix="ray") as folder:
-        small = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False, "_temp_dir": folder}
-        monkeypatch.setattr(ray, "init", partial(ray.init, **small))
-        yield
 
 
 def test_tuning_over_ray_ends_though_its_last_options_are_impossible(

@@ -9,7 +9,8 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from sopilib.model import Model
 from sopilib.render import plan as plans
 from sopilib.render import run as running
 from sopilib.render.device import engine_on
-from sopilib.render.means import Means
+from sopilib.render.means import Means, cores
 from sopilib.render.order import Order, listed, order, to_hear
 from sopilib.render.place import File, Place
 from sopilib.render.plan import BITS, SAMPLING, Heard, Plan, Sound, Take
@@ -82,6 +83,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="cores that it may use; default: all")
     parser.add_argument("--voices", type=int, default=0, metavar="N", help="takes of one engine; default: by a trial")
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const="local",
+        metavar="ADDRESS",
+        help="spread the takes over the Ray cluster at this address, or auto; without an address over a Ray of this "
+        "machine's own",
+    )
     for name, instead in NO_EQUAL.items():
         parser.add_argument(name, nargs="*", action=NoEqual, instead=instead)
     parser.set_defaults(run=run)
@@ -177,20 +186,34 @@ def run(args: argparse.Namespace) -> int:
         for of, audio in heard.items():
             place.keep(of, audio, model.config.sample_rate)
         codes = {of.sound: running.codes_heard(model, audio) for of, audio in heard.items()}
-        means = Means.chosen(engine, plan, missing, args.threads, args.voices)
-        work = running.units(plan, missing, means.voices, codes)
-        status = _make(plan, place, work, means, means.engine(engine), name)
+        with _makers(args, plan, missing, engine, name) as (make, means):
+            status = _make(plan, place, running.units(plan, missing, means.voices, codes), means, make, model)
         if not status:
-            choosing.write_page(args, plan, place, means.engines, model)
+            choosing.write_page(args, plan, place, args.threads or cores(), model)
         return status
 
 
-def _make(plan: Plan, place: Place, work: list[running.Unit], means: Means, engine: Engine, name: str | Path) -> int:
+@contextmanager
+def _makers(
+    args: argparse.Namespace, plan: Plan, missing: list[Take], engine: Engine, name: str | Path
+) -> Iterator[tuple[running.Make, Means]]:
+    """Who makes the takes that are missing: this machine, or a cluster for as long as the block takes."""
+    if args.ray is None or not missing:
+        means = Means.chosen(engine, plan, missing, args.threads, args.voices)
+        yield running.local(means.engine(engine), name), means
+        return
+    from sopilib.render.cluster import cluster
+
+    with cluster(args.ray, engine.model, plan) as found:
+        yield found.make, Means.spread(engine, missing, found.places, args.voices)
+
+
+def _make(plan: Plan, place: Place, work: list[running.Unit], means: Means, make: running.Make, model: Model) -> int:
     missing = [take for unit in work for take in unit.takes]
-    made_at = running.made_at(plan, engine.model)
+    made_at = running.made_at(plan, model)
     progress, stop = _Progress(plan, missing), threading.Event()
     try:
-        running.run(place, work, running.local(engine, name), made_at, means.engines, stop, progress)
+        running.run(place, work, make, made_at, means.engines, stop, progress)
         running.complete(plan, place, stop)
     except KeyboardInterrupt:
         progress.say(progress.broken_off(place))

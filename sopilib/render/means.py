@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sopilib.engine import Engine
 from sopilib.errors import SopiError
-from sopilib.render.device import voices_on
+from sopilib.render.device import GPU_VOICES, voices_on
 from sopilib.render.plan import Plan, Take
 
 __all__ = ["Means", "best", "cores", "speed"]
@@ -19,6 +19,7 @@ TRIAL = 0.2
 """s of work for each way that is tried."""
 WORTH = 10.0
 """s of work from which on it is worth the trial."""
+USUAL_VOICES = 8
 MOST_VOICES = 64
 """Of one engine in the trial: more are hardly faster, and what is broken off in between is more."""
 
@@ -70,6 +71,12 @@ class Means:
         if work / made[usual] > WORTH:
             made |= {way: speed(engine, way) for way in others}
         return best(count, made)
+
+    @classmethod
+    def spread(cls, engine: Engine, missing: Sequence[Take], places: int, voices: int) -> Means:
+        """What suits these takes on a cluster that makes so many units at a time. `voices` as in `chosen`."""
+        most = GPU_VOICES if engine.backend == "batch" else USUAL_VOICES
+        return cls(voices or max(1, min(most, -(-len(missing) // places))), places)
 
     def engine(self, like: Engine) -> Engine:
         """An engine with so many threads."""
@@ -123,5 +130,5 @@ def _ways(count: int, at_once: int) -> list[Means]:
         return [Means(1, count), *([Means(1, count, spare)] if spare > 1 else [])]
     most = min(MOST_VOICES, -(-count // at_once))
     voices = sorted({most, *(1 << k for k in range(most.bit_length()) if 1 << k <= most)})
-    usual = min(8, most)
+    usual = min(USUAL_VOICES, most)
     return [Means(usual, at_once), *(Means(v, at_once) for v in voices if v != usual)]

@@ -11,11 +11,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sopilib.clusters import joined
 from sopilib.errors import SopiError
 from sopilib.files import holds_others, write_whole
 from sopilib.model import Config
@@ -137,16 +137,8 @@ class Search:
 
     def _over_ray(self, trials: int, say: Callable[[str], None]) -> None:
         """Does whole trials in other processes. None is given up early, since many run side by side."""
-        try:
-            import ray
-        except ImportError:
-            raise SopiError("a cluster needs Ray: pip install 'sopilib[cluster]'") from None
         states = self.optuna.trial.TrialState
-        try:
-            ray.init(address=self.ray_address, **self.processors, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, ValueError, RuntimeError) as e:
-            raise SopiError(f"no Ray cluster at {self.ray_address} ({str(e).splitlines()[0]})") from None
-        try:
+        with joined(self.ray_address, self.processors) as ray:
             gpus = int(ray.cluster_resources().get("GPU", 0))
             each = {"num_gpus": 1} if gpus else {"num_cpus": min(2, ray.cluster_resources()["CPU"])}
             places = gpus or max(1, int(ray.cluster_resources()["CPU"] // 2))
@@ -169,8 +161,6 @@ class Search:
                 bits, seconds = ray.get(ready)
                 trial.set_user_attr("seconds", round(seconds))
                 self._tell(trial, bits, states.COMPLETE, trials, say)
-        finally:
-            ray.shutdown()
 
     def _plan(self, trial: Any) -> tuple[Path, Config, Settings] | None:
         """The folder of a trial and what it trains; None if these options don't go together."""
