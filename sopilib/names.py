@@ -19,7 +19,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -122,16 +122,19 @@ def _fitting(base: str, parts: list[str]) -> Iterator[str]:
                 yield from _fitting(os.path.join(base, name), rest)
 
 
-def files_in(folder: str | os.PathLike[str]) -> list[str]:
+def files_in(folder: str | os.PathLike[str], passed_over: Callable[[str], bool] = lambda folder: False) -> list[str]:
     """The paths of all files in a folder and in those within it, sorted. Links to folders are followed, and each folder
-    is looked at once, so that a link that leads back makes no circle. A folder that can't be read is there itself."""
+    is looked at once, so that a link that leads back makes no circle. A folder that can't be read is there itself.
+
+    passed_over  says of a folder within this one whether it is left out, with all that is in it
+    """
     found: list[str] = []
-    for inside, files, readable in _walk(os.fspath(folder)):
+    for inside, files, readable in _walk(os.fspath(folder), passed_over):
         found += [os.path.join(inside, name) for name in files] if readable else [inside]
     return sorted(found, key=lambda path: path.split(os.sep))
 
 
-def _walk(top: str) -> Iterator[tuple[str, list[str], bool]]:
+def _walk(top: str, passed_over: Callable[[str], bool] = lambda folder: False) -> Iterator[tuple[str, list[str], bool]]:
     """-> each folder, the names of what it has beside folders, and whether it could be read. A folder that is there and
     is linked to, too, is told as it is there; a link out to where all of this lies is a circle as well."""
     seen = {_identity(str(parent)) for parent in Path(os.path.realpath(top)).parents}
@@ -143,7 +146,7 @@ def _walk(top: str) -> Iterator[tuple[str, list[str], bool]]:
         except OSError:
             yield folder, [], False
             continue
-        if identity in seen:
+        if identity in seen or (folder != top and passed_over(folder)):
             continue
         seen.add(identity)
         folders = [path for name in names if os.path.isdir(path := os.path.join(folder, name))]

@@ -98,7 +98,22 @@ def _sounds_in(folder: str) -> list[str]:
         name = os.path.basename(path)
         return os.path.isdir(path) or (os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith("."))
 
-    return [path for path in files_in(folder) if wanted(path)]
+    return [path for path in files_in(folder, _made_here) if wanted(path)]
+
+
+def _made_here(folder: str) -> bool:
+    """Whether a folder is a run, a data set or takes of ours: what a model made is no recording of the folder that it
+    lies in, unless it is named itself."""
+    if all(os.path.isfile(os.path.join(folder, name)) for name in ("run.json", "log.csv")):
+        return True
+    for name in ("dataset.json", "takes.json"):
+        try:
+            with open(os.path.join(folder, name), "rb") as file:
+                if b'"format": "sopilib' in file.read(200):
+                    return True
+        except OSError:
+            pass
+    return False
 
 
 def read_sound(path: str | Path, channel: int | None = None) -> tuple[np.ndarray, int]:

@@ -110,6 +110,16 @@ def test_models_and_sounds_of_such_names_are_made_and_read(encoding: str, tmp_pa
     assert (tmp_path / f"{LATIN}2.safetensors").is_file()
 
 
+def test_a_run_of_such_a_name_trains_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(tmp_path / f"{LATIN}.wav", 6)
+    small = ["--dim", "16", "--mlp-dim", "16", "--frame-sizes", "4", "16", "--seq-len", "64", "--batch", "2"]
+    small += ["--device", "cpu", "--validation", "1s"]
+    words = ["train", str(tmp_path / f"{LATIN}.wav"), "-o", str(tmp_path / LATIN), "--steps", "2", *small]
+    assert cli.main([*words, "--sample-rate", "8000"]) == 0, capsys.readouterr().err
+    assert cli.main(["train", "-o", str(tmp_path / LATIN), "--steps", "3"]) == 0, capsys.readouterr().err
+    assert (tmp_path / LATIN / f"{LATIN}.safetensors").is_file()
+
+
 # ---------------------------------------------------------------- links, patterns, and names that look like them
 
 
@@ -150,6 +160,25 @@ def test_patterns_and_names_that_look_like_patterns_both_mean_what_they_say(tmp_
     options = Preparation(RATE, validation_files=["a[1].wav"], test_files=["bb.wav"])
     dataset = prepare([folder], tmp_path / "set", options)
     assert sum(n for _, n in dataset.segments["validation"]) == sum(n for _, n in dataset.segments["test"]) == 2 * RATE
+
+
+def test_what_was_made_of_recordings_in_their_folder_is_no_recording(tmp_path: Path) -> None:
+    """An output within the input, as in meta-pytorch/torchtune#2173: previews would be trained on."""
+    put(tmp_path / "a.wav")
+    prepare([tmp_path], tmp_path / "set", Preparation(RATE))
+    put(tmp_path / "set" / "ground_truth.wav")
+    put(tmp_path / "run" / "previews" / "step1.wav")
+    put(tmp_path / "takes" / "take-1.wav")
+    for name, text in (
+        ("run/run.json", "{}"),
+        ("run/log.csv", ""),
+        ("takes/takes.json", '{"format": "sopilib takes"}'),
+    ):
+        (tmp_path / name).write_text(text)
+    put(tmp_path / "borrowed" / "b.wav")
+    (tmp_path / "borrowed" / "dataset.json").write_text("{}")
+    assert [p.name for p in find_audio([tmp_path])] == ["a.wav", "b.wav"]
+    assert [p.name for p in find_audio([tmp_path / "takes"])] == ["take-1.wav"]
 
 
 def test_one_file_that_has_two_names_is_there_once(tmp_path: Path) -> None:

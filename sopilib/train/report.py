@@ -15,6 +15,7 @@ from sopilib.amounts import duration
 from sopilib.errors import SopiError
 from sopilib.files import write_whole
 from sopilib.model import Config
+from sopilib.names import escaped
 from sopilib.score import failures
 from sopilib.train import listening, machine, pictures
 from sopilib.train.parallel import Group
@@ -92,6 +93,8 @@ class Report:
         if self.tensorboard is not None:
             self.tensorboard.close()
         self.tensorboard = None
+        if escaped(self.folder) != str(self.folder):  # TensorBoard writes only under names that are UTF-8
+            return
         try:
             from torch.utils.tensorboard import SummaryWriter
 
