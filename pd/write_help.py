@@ -128,6 +128,15 @@ PAGES: dict[str, tuple[str, tuple[Row, ...]]] = {
             ("freewheel $1",),
         ),
     ),
+    "scores": (
+        "written down, rendered",
+        (
+            (f"score start {FILE}", COMMANDS["score"].help),
+            ("score stop", "Writes it; the status scored says the file and the length."),
+            (f"render {FILE} 10", COMMANDS["render"].help),
+            ("render stop", "Gives up what is being rendered."),
+        ),
+    ),
     "asking": (
         "questions and answers",
         (

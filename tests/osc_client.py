@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 from sopilib.live.commands import Command
 from sopilib.osc.port import Port
 
+NUMBERS = itertools.count(1)  # for names that are all new
 Said = list[tuple[str, tuple[Any, ...]]]
 
 
@@ -32,6 +34,8 @@ def example(command: Command) -> list[Any]:
             break
         if argument.kind == "text":
             values.append("small")
+        elif argument.kind == "word":
+            values.append(f"file-{next(NUMBERS)}")
         elif argument.kind == "choice":
             values.append(argument.choices[0])
         elif argument.kind in ("int", "slot"):

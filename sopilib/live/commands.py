@@ -21,10 +21,10 @@ __all__ = ["COMMANDS", "KEPT", "MOST_VOICES", "SHAPES", "STATUS", "Argument", "C
 class Argument:
     """One argument of a message.
 
-    kind      "float", "int", "switch" (0 or 1), "choice" (one of `choices`), "text" (the rest of the message),
-              "sound" (an integer, or the name of an array or a file), "slot" (an integer, or the name of a file),
-              "level" (a number, or an envelope of numbers), "message" (the rest of the message, itself one),
-              "note" (a length as notes have it: 1/4, 3/8, 2, or off)
+    kind      "float", "int", "switch" (0 or 1), "choice" (one of `choices`), "word" (a name of one word), "text" (the
+              rest of the message), "sound" (an integer, or the name of an array or a file), "slot" (an integer, or the
+              name of a file), "level" (a number, or an envelope of numbers), "message" (the rest of the message, itself
+              one), "note" (a length as notes have it: 1/4, 3/8, 2, or off)
     least, most  the range of a number, inclusive
     default   what it is if the message ends before it; None: it is required, unless it is `optional`
     unit      of the number, as "ms"
@@ -49,7 +49,7 @@ class Argument:
         """What may stand here, in words, as an error ends with it."""
         if self.kind == "switch":
             return "0 or 1"
-        if self.kind == "text":
+        if self.kind in ("text", "word"):
             return "a name or a path"
         if self.kind == "choice":
             return f"{', '.join(self.choices[:-1])} or {self.choices[-1]}"
@@ -423,6 +423,23 @@ COMMANDS: dict[str, Command] = {
             says="start and the file; stop",
         ),
         Command(
+            "score",
+            (
+                Argument("do", "choice", choices=("start", "stop")),
+                Argument("file", "text", optional=True),
+            ),
+            "Writes what is played from start to stop into a score in the folder recordings, which renders to the same "
+            "samples.",
+            query=True,
+            says="start and the file; stop",
+        ),
+        Command(
+            "render",
+            (Argument("file", "word"), Argument("score", "text", default="10")),
+            "Renders so many seconds of the present settings, or a score, into a new file in the folder recordings, "
+            "while the sound goes on. render stop gives it up.",
+        ),
+        Command(
             "latency",
             (Argument("ms", "float", 2, 500, unit="ms", usual=20, knob=(5, 100)),),
             "Time from a message to the sound it changes. Must be longer than what the host computes at once.",
@@ -474,13 +491,15 @@ STATUS: dict[str, str] = {
     **{c.name: c.values for c in COMMANDS.values() if c.query or c.voice or c.says},
     "trap": "voice; silence, tone, loop or drone: it is caught in it",
     "recorded": "file, seconds: it is closed",
+    "scored": "file, seconds: the score is written",
+    "rendered": "file, seconds: it is written",
     "level": "peak in dB (0: full scale)",
     "rtf": "seconds of sound made in one second of work",
     "underruns": "times the sound ran out",
     "late": "messages that came too late for their time, the worst lateness in milliseconds",
     "burst": "frames that the host takes at once",
     "worker": "on: the model of the course's load is ready; off: after the course's unload",
-    "progress": "per cent of the sounds that the course's generate makes, if that takes long",
+    "progress": "per cent of what render or the course's generate makes, if that takes long",
     "generated": "array, sample rate in Hz, frames, seed: after the course's generate",
     "warning": "one line",
     "error": "one line: what was found, what was expected, what to do",

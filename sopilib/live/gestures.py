@@ -18,6 +18,7 @@ import numpy as np
 from sopilib import library
 from sopilib.errors import SopiError
 from sopilib.live.commands import COMMANDS
+from sopilib.live.journal import Take
 from sopilib.live.loader import Job
 from sopilib.live.messages import Message
 from sopilib.live.music import open_model, primed
@@ -57,8 +58,9 @@ def load(p: Performer, at: Arrival, model: str, then: Callable[[], None] | None 
         opened = open_model(path, p.state.voices, p.backend, p.precision, p.threads, lambda: job.dropped)
         with p.lock:
             if opened is not None and not job.dropped:
-                p.loading = None
+                p.loading = p.music.took_effect = None
                 p.music.load(model, opened, at.t)
+                p.journal.note(p.music.took_effect or at.t, "load", _again(p, model, at, path))
                 if then is not None:
                     then()
 
@@ -81,6 +83,7 @@ def load2(p: Performer, at: Arrival, model: str) -> None:
     if model == "off":
         tell_dropped(p, p.loader.drop("load2"), "load2 off")
         p.music.forget_second(at.t)
+        p.journal.note(p.music.took_effect or at.t, "load2", "off")
         return
     model = p.places.name(model)
     path = p.places.model(model, at.confined)
@@ -89,7 +92,9 @@ def load2(p: Performer, at: Arrival, model: str) -> None:
         opened = open_model(path, p.state.voices, p.backend, p.precision, p.threads, lambda: job.dropped)
         with p.lock:
             if opened is not None and not job.dropped:
+                p.music.took_effect = None
                 p.music.load_second(model, opened, at.t)
+                p.journal.note(p.music.took_effect or at.t, "load2", _again(p, model, at, path))
 
     tell_dropped(p, p.background("load2", f"load2 {model}", work), f"load2 {model}")
     p.teller.tell("loading", model)
@@ -138,11 +143,26 @@ def seed(
     if not voice:
         tell_dropped(p, p.loader.drop("prime"), f"seed {sound}")
     p.remember("seed", sound, voice)
+    s = p.state
+    if (
+        not voice
+        and not s.freeze
+        and not s.listening
+        and s.guard == "off"
+        and s.grid == "off"
+        and not p.snapshots.slots
+    ):
+        p.journal.fresh(at.t, p.settings(), s.playing)
 
 
 def reset(p: Performer, at: Arrival) -> None:
     """The music of the present seed from its beginning."""
     seed(p, at, p.state.seed)
+
+
+def _again(p: Performer, model: str, at: Arrival, path: str | Path) -> str:
+    """How a score names a model that was found under this path."""
+    return model if at.confined or isinstance(path, str) else str(path.absolute())
 
 
 def _prime(p: Performer, at: Arrival, name: str, offset: float, length: float | None) -> None:
@@ -172,7 +192,13 @@ def _prime(p: Performer, at: Arrival, name: str, offset: float, length: float | 
         first, other = primed(engine, number, codes), None if second is None else primed(second, number, codes)
         with p.lock:
             if not job.dropped:
+                p.music.took_effect = None
                 p.music.swap(first, at.t, second=other, on_line=True)
+                t = p.music.took_effect or at.t
+                if path is None:
+                    p.journal.doubt(f"seed {name} was a sound that no score has", t)
+                else:
+                    p.journal.note(t, "seed", str(path.absolute()), offset, *([] if length is None else [length]))
                 p.teller.tell("primed", name, round(1000 * len(sound) / model_rate))
 
     tell_dropped(p, p.background("prime", f"seed {name}", work), f"seed {name}")
@@ -191,6 +217,7 @@ def listen(p: Performer, at: Arrival, on: int, meanwhile: str) -> None:
         return
     if p.music.engine is None:
         raise SopiError("listen: no model is loaded, load one first")
+    p.journal.doubt("what the model listened to is in no score", at.t)
     if on:
         p.music.listen(at.t, meanwhile)
     else:
@@ -261,12 +288,14 @@ def snapshot(p: Performer, at: Arrival, do: str, slot: int | str, ms: float) -> 
         empty = _native.Snapshot()
         p.stream.post("store", at.t, empty, on_line=True)
         p.snapshots.put(slot, empty, p.music.engine.model)
+        p.journal.note(at.t, "snapshot", do, slot)
         p.teller.tell("snapshot", do, slot)
     else:
         kept = p.snapshots.get(slot, p.music.engine.model, p.state.voices)
         if do == "recall":
             p.music.end_listening()
         p.stream.post(do, at.t, kept, ms if do == "morph" else 0.0, on_line=True)
+        p.journal.note(at.t, "snapshot", do, slot, ms)
         p.teller.tell("snapshot", do, slot)
 
 
@@ -290,6 +319,7 @@ def _load_snapshots(p: Performer, path: Path, name: str) -> None:
         loaded = p.snapshots.read(path, engine.model)
         with p.lock:
             p.snapshots.add(loaded)
+            p.journal.note(p.now, "snapshot", "load", str(path.absolute()))
             p.teller.tell("snapshot", "load", p.places.shown(path))
 
     p.background("snapshot load", f"snapshot load {name}", work, every=True)
@@ -306,6 +336,86 @@ def record(p: Performer, at: Arrival, do: str, file: str | None) -> None:
         p.tell_setting("record")
     elif p.recording is not None:
         p.recording.end(at.t)
+
+
+def score(p: Performer, at: Arrival, do: str, file: str | None) -> None:
+    """Begins to write down what is played, or writes it into the score."""
+    if do == "start":
+        _begin_score(p, at, file)
+    elif p.take is not None:
+        _end_score(p, at, p.take)
+
+
+def _begin_score(p: Performer, at: Arrival, file: str | None) -> None:
+    if p.take is not None:
+        raise SopiError(f"score: {p.take.path.name} is being written, send score stop first")
+    if not p.stream.sample_rate:
+        raise SopiError("score: the host's audio is off, switch it on first")
+    path = p.places.new_file(file, at.confined, "score-{:03}.json", ".json")
+    p.journal.forget(at.t, p.state.latency / 1000, p.host_rate)
+    p.take = Take(path, p.places.told(path), at.t)
+    p.tell_setting("score")
+
+
+def _end_score(p: Performer, at: Arrival, take: Take) -> None:
+    from sopilib.live.score import Line, Score, write
+
+    settings, notes, begin, doubt = p.journal.written(take.t, at.t)
+    lines = tuple(Line(n.frame, n.selector, n.atoms) for n in sorted(notes, key=lambda n: n.frame))
+    made = Score(lines, settings, p.host_rate, p.outputs, begin, at.t - take.t, doubt)
+    p.take = None
+    p.tell_setting("score")
+    if doubt:
+        p.teller.tell("warning", f"score {take.shown}: another performance of it may sound otherwise: {doubt}")
+
+    def work(job: Job) -> None:
+        take.path.parent.mkdir(parents=True, exist_ok=True)
+        write(made, take.path)
+        p.teller.tell("scored", take.shown, round(made.frames / p.host_rate, 3) if made.frames else 0.0)
+
+    p.background("score", f"score {take.shown}", work, every=True)
+
+
+def render(p: Performer, at: Arrival, file: str, what: str) -> None:
+    """Renders the present settings, or a score, into a sound file, in the background."""
+    if file == "stop":
+        for job in p.maker.drop("render"):
+            p.teller.tell("warning", f"{job.what} was stopped, nothing was written")
+        return
+    path = p.places.new_file(file, at.confined, "render-{:03}.wav", ".wav")
+    name, seconds = _score_and_seconds(what)
+    source = None if name is None else p.places.score(name, at.confined)
+    settings, shown = p.settings(), p.places.told(path)
+    rate, outputs, folder = p.host_rate, p.outputs, p.places.folder
+
+    def work(job: Job) -> None:
+        from sopilib.live import score as scores
+
+        wanted = scores.Score(outputs=outputs, folder=folder) if source is None else scores.read(source)
+        if "model" not in wanted.settings:  # a score that names its model stands for itself
+            wanted = scores.with_settings(wanted, {**settings, **wanted.settings})
+        length = scores.render(
+            wanted, path, seconds, rate, goes_on=lambda share: _goes_on(p, job, share), precision=p.precision
+        )
+        if length is not None:
+            p.teller.tell("rendered", shown, round(length, 3))
+
+    p.make(f"render {shown}", work, kind="render")
+
+
+def _goes_on(p: Performer, job: Job, share: float) -> bool:
+    if not job.dropped:
+        p.teller.tell_changed("progress", round(100 * share))
+    return not job.dropped
+
+
+def _score_and_seconds(what: str) -> tuple[str | None, float | None]:
+    """[score] [seconds], one of which may be missing."""
+    before, _, last = what.rpartition(" ")
+    try:
+        return before or None, float(last)
+    except ValueError:
+        return what, None
 
 
 def latency(p: Performer, at: Arrival, ms: float) -> None:
@@ -387,7 +497,7 @@ GESTURES: dict[str, Callable[..., Any]] = {
     function.__name__.replace("_", "-"): function
     for function in (
         *(load, load2, blend, blend_mode, generate, stop, seed, reset, rest, listen, guard, voices, voice, feature),
-        *(snapshot, record, latency, freewheel, tempo, grid, beat, tick, report, models, status),
+        *(snapshot, record, score, render, latency, freewheel, tempo, grid, beat, tick, report, models, status),
     )
 }
 """By the name of their message. A message that has none is a knob."""

@@ -209,6 +209,8 @@ def _value(name: str, argument: Argument, atom: Any) -> Any:
         return _text(atom)
     if argument.kind == "sound" and not is_number and (whole := _text_number(_text(atom))) is not None:
         atom, is_number = whole, True
+    if argument.kind == "word":
+        return _text_of(name, argument, [atom])
     if argument.kind == "note":
         return _note(argument, atom, wrong)
     if argument.kind in ("sound", "slot") and not is_number:

@@ -79,6 +79,8 @@ class Music:
         """Of the first model."""
         self.second: Engine | None = None
         """Of the model to blend with."""
+        self.took_effect: int | None = None
+        """Host frame of what was done since this was set to None, where it isn't that of the message."""
         self._paired = False  # what plays is both as one music
 
     def load(self, wanted: str, opened: Opened, t: int) -> None:
@@ -134,6 +136,7 @@ class Music:
 
     def forget_second(self, t: int) -> None:
         """Plays the first model alone."""
+        t = self._from_now(t)
         self.second, self._state.model2 = None, None
         self._teller.setting_changed("load2")
         self._stream.post("second", t, None)
@@ -142,6 +145,7 @@ class Music:
     def set_voices(self, t: int, voices: int) -> None:
         """Another number of voices, of both models. Voices that there were already play on; those of the second model
         begin anew."""
+        t = self._from_now(t)
         if self.second is not None:
             self.second = self.second.clone(voices)
         if self.engine is not None:
@@ -160,7 +164,7 @@ class Music:
 
     def play_both(self, t: int) -> None:
         """Plays the second model as a sound of its own, or (and back) both as one music, from its beginning."""
-        logits = self._state["blend-mode"] == "logits"
+        logits, t = self._state["blend-mode"] == "logits", self._from_now(t)
         alone = None if logits or self.second is None else self._player(self._source(self._fresh(self.second)))
         self._stream.post("second", t, alone)
         if self.engine is not None and (logits or self._paired):
@@ -229,7 +233,10 @@ class Music:
         self._teller.setting_changed("model")
 
     def _from_now(self, t: int) -> int:
-        return t if self._stream.freewheel else int(self._stream.now)
+        """The same moment for all that one message does."""
+        if self.took_effect is None:
+            self.took_effect = t if self._stream.freewheel else int(self._stream.now)
+        return self.took_effect
 
     def _fresh(self, engine: Engine) -> Engine:
         fresh = engine.clone()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import threading
@@ -18,6 +19,7 @@ from sopilib.errors import TROUBLES, SopiError, print_fault, sentence
 from sopilib.live import course
 from sopilib.live.commands import COMMANDS, KEPT, Command
 from sopilib.live.gestures import GESTURES, Arrival
+from sopilib.live.journal import Journal, Take
 from sopilib.live.loader import Job, Loader
 from sopilib.live.messages import Curve, parse
 from sopilib.live.music import Music
@@ -34,8 +36,20 @@ __all__ = ["Performer", "is_part"]
 
 Arrays = Callable[[str], "np.ndarray | None"]
 
+LATER = ("load", "load2", "snapshot")  # messages whose gesture itself says when they took effect
 POLLS = 15  # a second
 OF_TWO = ("blend", "blend-mode")  # settings that need the second model
+
+
+def going_on(command: Command, values: Sequence[Any], state: State) -> float:
+    """For how many seconds after a message what is heard depends on when it came."""
+    if isinstance(values[0] if values else None, Curve):
+        return sum(values[0].times) + state.latency / 1000
+    if command.name in ("generate", "stop"):
+        return float(state.fade + state.latency) / 1000
+    if command.name == "snapshot" or (command.name == "feature" and len(values) > 3):
+        return math.inf
+    return float(values[-1] + state.latency) / 1000 if command.ramps else 0.0
 
 
 def is_part(name: Any) -> bool:
@@ -84,6 +98,8 @@ class Performer:
         self.arrays, self.write_array = arrays, write_array
         self.lock = threading.RLock()
         """Held while a message is handled and while a status event is told."""
+        self.loading: str | None = None
+        """The name of the model that is being loaded, None if there is none."""
         self.state = State(latency=latency * 1000, voices=voices)
         """What it is set to."""
         self.stream = _native.Stream(voices if outputs is None else outputs, latency, freewheel)
@@ -100,10 +116,15 @@ class Performer:
         """Loads, primes and saves in the background."""
         self.maker = Loader(f"{name}-maker")
         """Makes the sounds of the course's `generate` in the background."""
+        self.outputs = voices if outputs is None else outputs
+        """Channels of the stream."""
+        stream = self.stream  # the journal keeps no performer
+        self.journal = Journal(self.settings(), lambda: int(stream.stats()["slips"]))
+        """What was sent to it."""
+        self.take: Take | None = None
+        """The take that is being written down as a score, None if there is none."""
         self.recording: Recording | None = None
         """The recording that is being made, None if there is none."""
-        self.loading: str | None = None
-        """The name of the model that is being loaded, None if there is none."""
         self._closed = False
         self._inside = threading.local()  # of a thread that is in the middle of a message: who has work left from it
         self._last_fault = ""
@@ -206,11 +227,15 @@ class Performer:
                 self.tell_setting(command.name)
             else:
                 self.act(Arrival(t, confined, array), command, values)
+                if command.name not in LATER and not (command.name == "seed" and isinstance(values[0], str)):
+                    self.journal.note(self.music.took_effect or t, selector, *atoms)
 
     def act(self, at: Arrival, command: Command, values: Sequence[Any], voice: int = 0) -> None:
         """Does what a message says, for one voice (from 1) or for all (0)."""
+        self.music.took_effect = None
         if command.dsp:
             self.teller.check_dsp(command.name)
+        self.journal.busy(at.t + going_on(command, values, self.state) * self.host_rate)
         gesture = GESTURES.get(command.name)
         if gesture is None:
             self.turn(at, command, values, voice)
@@ -256,6 +281,8 @@ class Performer:
             return int(bool(self.state.listening)), self.state.listening or "silence"
         if name == "record":
             return ("start", self.recording.shown) if self.recording is not None else ("stop",)
+        if name == "score":
+            return ("start", self.take.shown) if self.take is not None else ("stop",)
         return (self.state[name], 0.0) if COMMANDS[name].ramps else (self.state[name],)
 
     def tell_setting(self, name: str) -> None:
@@ -276,9 +303,9 @@ class Performer:
         -> the jobs that were dropped for it. A failure is told as an error, if `failed` doesn't do it."""
         return self._put(self.loader, Job(kind, what, work, failed or self._tell_failure, every))
 
-    def make(self, what: str, work: Callable[[Job], None]) -> None:
+    def make(self, what: str, work: Callable[[Job], None], kind: str = "make") -> None:
         """Has sounds made that take long, beside what the loader does."""
-        self._put(self.maker, Job("make", what, work, self._tell_failure, every=True))
+        self._put(self.maker, Job(kind, what, work, self._tell_failure, every=True))
 
     def _put(self, loader: Loader, job: Job) -> list[Job]:
         loaders: list[Loader] | None = getattr(self._inside, "loaders", None) if self.freewheel else None
@@ -288,7 +315,7 @@ class Performer:
 
     def stop_making(self) -> None:
         """Gives up the sounds that are being made, and tells so."""
-        for job in (*self.loader.drop("make"), *self.maker.drop()):
+        for job in (*self.loader.drop("make"), *self.maker.drop("make")):
             self.teller.tell("warning", f"{job.what} was stopped, nothing was written")
 
     def _tell_failure(self, job: Job, line: str) -> None:

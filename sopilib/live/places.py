@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -71,6 +72,33 @@ class Places:
         """The name of a new recording, which may be a path if the message is not confined."""
         _check(name)
         return self._confined(name).name if confined else os.path.expanduser(name)
+
+    def new_file(self, name: str | None, confined: bool, pattern: str, suffix: str) -> Path:
+        """The path of a file that is not there yet, with this suffix, in the folder of recordings if it is no whole
+        path; without a name the first of the pattern that is free."""
+        if name is None:
+            taken = (self.recordings / pattern.format(number) for number in itertools.count(1))
+            return next(path for path in taken if not os.path.lexists(path))
+        path = Path(self.recording(name, confined))
+        path = self.recordings / (path if path.suffix.lower() == suffix else path.with_name(path.name + suffix))
+        if os.path.lexists(path):
+            raise SopiError(f"{path}: there is such a file already, expected the name of a new one")
+        return path
+
+    def score(self, name: str, confined: bool) -> Path:
+        """The path of a score that is there: in the folder of recordings, or beside the patch."""
+        path = self._confined(name) if confined else self.recordings / os.path.expanduser(name)
+        if not path.is_file() and not confined:
+            path = self._beside(name)
+        if not path.is_file():
+            raise SopiError(
+                f"render: no score {name!r}, expected a file that score start has written, or a number of seconds"
+            )
+        return path
+
+    def told(self, path: Path) -> str:
+        """A path as it is told: with the folder of recordings before it, if it is in that."""
+        return f"{self.recordings.name}/{path.name}" if path.parent == self.recordings else str(path)
 
     def snapshots_to_save(self, name: str, confined: bool) -> Path:
         """The path of a file of snapshots that may be there already or not. Its name ends in SNAPSHOTS, whatever was

@@ -23,6 +23,7 @@ import csv
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,21 +31,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sopilib.errors import SopiError, one_line
-from sopilib.files import write_whole
+from sopilib.files import whole_file, write_whole
 from sopilib.live.commands import KEPT
+from sopilib.live.journal import SILENT
 from sopilib.live.messages import parse
 from sopilib.live.performer import Performer, is_part
+from sopilib.sound import NewSound
 
-__all__ = ["Line", "Score", "perform", "read", "with_settings", "words", "write"]
+__all__ = ["Line", "Score", "perform", "read", "render", "with_settings", "words", "write"]
 
 FORMAT = "sopilib score 1"
 RATE = 48000.0
 """Hz, of the host where nothing says it."""
 BLOCK = 64  # frames that the host takes at once
+AFTERWARDS = 5.0  # s after the last message, where nothing says how long a score is
 PIECE = 1.0  # s of sound at a time
 LARGEST = 100_000_000  # bytes of a file
-SILENT = frozenset({"freewheel", "record", "tick", "status", "models"})
-"""Messages that change no sample: they are passed over."""
 
 
 class Line(NamedTuple):
@@ -183,7 +185,14 @@ def perform(
             told(kind, *values)
 
     performer = Performer(
-        "score", rate, freewheel=True, outputs=score.outputs, precision=precision, status=status, folder=score.folder
+        "score",
+        rate,
+        float(score.settings.get("latency", 20)) / 1000,
+        freewheel=True,
+        outputs=score.outputs,
+        precision=precision,
+        status=status,
+        folder=score.folder,
     )
     try:
         performer.host(rate, BLOCK)
@@ -196,6 +205,40 @@ def perform(
         yield from _sound(performer, score, rate, begin, begin + frames, wrong)
     finally:
         performer.close()
+
+
+def render(
+    score: Score,
+    path: Path,
+    seconds: float | None = None,
+    rate: float | None = None,
+    goes_on: Callable[[float], bool] = lambda share: True,
+    precision: str = "auto",
+) -> float | None:
+    """Performs a score into a new WAV file of 32-bit floats -> its seconds; None if it was given up, and no file made.
+
+    seconds  how long; None: as the score says, or five seconds more than it has messages
+    goes_on  called with the share that is done; False gives it up
+
+    Raises SopiError.
+    """
+    rate = score.rate or rate or RATE
+    if seconds is None and score.frames is None:
+        seconds = max((line.frame(rate) for line in score.messages), default=0) / rate + AFTERWARDS
+    frames = score.frames if seconds is None else round(seconds * rate)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(_GivenUp), whole_file(path, overwrite=False) as half:
+        with closing(NewSound(half, round(rate), score.outputs, path, subtype="FLOAT")) as file:
+            for made in perform(score, seconds, rate, precision):
+                file.write(made.T)
+                if not goes_on(file.frames / max(1, frames or 1)):
+                    raise _GivenUp
+        return (frames or 0) / rate
+    return None
+
+
+class _GivenUp(Exception):
+    pass
 
 
 def _sound(

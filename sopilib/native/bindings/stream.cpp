@@ -215,6 +215,7 @@ public:
         d["missing"] = sopi_load(&r->missing);
         d["late"] = s.late.load();
         d["worst_late"] = s.worst_late.load();
+        d["slips"] = s.slips.load() + s.late.load() + sopi_load(&r->underruns);
         d["rtf"] = s.real_time_factor.load();
         d["limited"] = s.limited.load();
         d["burst"] = s.usual_burst.load();
@@ -420,7 +421,9 @@ void bind_stream(nb::module_ &m)
             "record", &StreamHandle::record, "path"_a, "from_"_a,
             nb::sig("def record(self, path: str | bytes, from_: int) -> Recorder"),
             "-> Recorder of what is handed out from host frame from_ on, into a new WAV file of 32-bit floats, whose name ends in\n.wav. RuntimeError.")
-        .def("stats", &StreamHandle::stats, "Frames, counts, rtf (seconds of sound per busy second).")
+        .def(
+            "stats", &StreamHandle::stats,
+            "Frames, counts, rtf (seconds of sound per busy second); slips: what the same messages would not do again.")
         .def("peak", &StreamHandle::peak, "Largest |sample| handed out since last asked.")
         .def_prop_ro("sample_rate", &StreamHandle::sample_rate, "The host's, Hz; 0 before it is known.")
         .def(

@@ -292,7 +292,11 @@ void Stream::exchange(Command &command, bool keep)
         fade = std::max(kFade, command.ramp / 1000);
         // The tail is made in one go: in real time it must not take longer than what the ring holds.
         const double speed = stats_.real_time_factor.load(std::memory_order_relaxed);
-        if (!sopi_load(&shared_->ring.freewheel)) fade = std::min(fade, std::max(kFade, 0.5 * 0.6 * latency_ * speed));
+        const double most = std::max(kFade, 0.5 * 0.6 * latency_ * speed);
+        if (!sopi_load(&shared_->ring.freewheel) && fade > most) {
+            fade = most;
+            stats_.slips.fetch_add(1, std::memory_order_relaxed);
+        }
         cut(fade);
     }
     end_listening();

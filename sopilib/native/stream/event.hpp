@@ -55,6 +55,8 @@ struct Stats {
     std::atomic<uint64_t> late{0}, worst_late{0}; // commands; frames
     std::atomic<uint64_t> burst{0},
         usual_burst{0}; // frames: the largest of late, and what the host reaches again and again
+    std::atomic<uint64_t> slips{
+        0}; // what the same messages would not do again: sound that was late, a crossfade cut short
     std::atomic<uint64_t> limited{0}; // samples that models' limiters held at full scale
     std::atomic<double> real_time_factor{0}; // seconds of sound per busy second; 0: not known yet
 };

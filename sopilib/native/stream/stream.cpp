@@ -349,6 +349,7 @@ void Stream::jump(uint64_t read) noexcept
     looper_.forget(at_, to);
     for (Player *p : {player_.get(), second_.get()})
         if (p) p->origin += shift;
+    if (playing_ && player_) stats_.slips.fetch_add(1, std::memory_order_relaxed);
     rise_ = rise_length_;
     publish(to);
 }

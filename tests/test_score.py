@@ -1,0 +1,179 @@
+"""A performance that is written down as a score is the same music when it is rendered, to the last bit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from pd_host import Patch, run
+from performing import lines, wait_for
+from stream_host import NativeHost
+
+from sopilib.live import Performer, score
+
+Make = Callable[..., tuple[Performer, list[Any]]]
+RATE = 48000
+
+
+def rendered(path: Path) -> np.ndarray:
+    return np.concatenate(list(score.perform(score.read(path))), 1)
+
+
+def play(performer: Performer, *messages: tuple[Any, ...], frames: int = 4321) -> np.ndarray:
+    """Each message, and some sound after it."""
+    heard = []
+    for message in messages:
+        assert performer.handle(*message), message
+        heard.append(performer.read(frames))
+    return np.concatenate(heard, 1)
+
+
+GESTURES: tuple[tuple[Any, ...], ...] = (
+    ("generate",),
+    ("temperature", 0.8, 50),
+    ("temperature", "env", "[0.7", "1.1]", "[0.1]", "[-2]"),
+    ("seed", 7),
+    ("voice", 2, "gain", 0.5),
+    ("kick", 0.5),
+    ("freeze", 50),
+    ("freeze", 0),
+    ("snapshot", "store", 1),
+    ("load2", "two"),
+    ("blend", 0.4, 30),
+    ("snapshot", "recall", 1),
+    ("load", "two"),
+    ("rate", 1.5, 40),
+    ("voices", 3),
+    ("latency", 35),
+    ("guard", "nudge"),
+    ("tempo", 240),
+    ("grid", "1/16"),
+    ("seed", 2**64 - 1),
+    ("generate", 0),
+    ("generate", 1),
+)
+
+
+def test_a_written_performance_renders_to_the_same_samples(make: Make, tmp_path: Path) -> None:
+    performer, told = make(folder=tmp_path, voices=2)
+    play(performer, ("load", "one"), ("temperature", 0.9))
+    performer.handle("score", "start", "mine")
+    heard = play(performer, *GESTURES)
+    performer.handle("score", "stop")
+    assert lines(told, "scored") == [("recordings/mine.json", round(heard.shape[1] / RATE, 3))]
+    path = tmp_path / "recordings" / "mine.json"
+    said = json.loads(path.read_text())
+    assert said["rate"] == RATE
+    assert "doubt" not in said
+    assert np.array_equal(rendered(path), heard)
+
+
+def test_a_take_in_the_middle_needs_nothing_of_what_was_before_its_seed(make: Make, tmp_path: Path) -> None:
+    performer, _ = make(folder=tmp_path)
+    play(performer, ("load", "one"), ("generate",), ("rate", 1.5), ("temperature", 1.3), ("load", "two"), frames=RATE)
+    play(performer, ("seed", 9), frames=RATE)
+    performer.handle("score", "start")
+    heard = play(performer, ("temperature", 0.7), ("gain", 0.5, 20))
+    performer.handle("score", "stop")
+    path = tmp_path / "recordings" / "score-001.json"
+    said = json.loads(path.read_text())
+    assert said["settings"]["seed"] == 9
+    assert said["begin"] == RATE
+    assert len(said["messages"]) < 5
+    assert np.array_equal(rendered(path), heard)
+
+
+def test_a_live_performance_with_a_load_in_the_background_renders_to_what_was_recorded(
+    make: Make, tmp_path: Path
+) -> None:
+    """In real time, and the sound is what `record` wrote: loads stand where they took effect."""
+    performer, told = make(freewheel=False, rate=None, folder=tmp_path, latency=0.1)
+    host = NativeHost(performer.ring, 4 * RATE)
+    host.start()
+    wait_for(lambda: performer.now > 0)
+    for message in (("load", "one"), ("generate",), ("seed", 3)):
+        performer.handle(*message)
+    wait_for(lambda: lines(told, "loaded"))
+    t = performer.now + 2000
+    performer.handle("record", "start", "take", t=t)
+    performer.handle("score", "start", "take", t=t)
+    performer.handle("load", "two")
+    performer.handle("temperature", 0.8, 100)
+    wait_for(lambda: len(lines(told, "loaded")) == 2)
+    t = performer.now + 4800
+    performer.handle("score", "stop", t=t)
+    performer.handle("record", "stop", t=t)
+    host.join()
+    wait_for(lambda: lines(told, "recorded") and lines(told, "scored"))
+    written = score.read(tmp_path / "recordings" / "take.json")
+    heard = soundfile.read(tmp_path / "recordings" / "take.wav", dtype="float32", always_2d=True)[0].T
+    if written.doubt:  # the machine was late: that is said, and proves nothing more
+        assert "there were underruns" in [line for line in lines(told, "warning") if line.startswith("score ")][0]
+        return
+    made = rendered(tmp_path / "recordings" / "take.json")
+    assert np.array_equal(made, heard)
+
+
+def test_what_cannot_be_performed_again_is_said(make: Make, tmp_path: Path) -> None:
+    performer, told = make(folder=tmp_path, arrays={"mine": np.sin(np.arange(4800) / 9).astype(np.float32)}.get)
+    play(performer, ("load", "one"), ("score", "start"), ("generate",), ("seed", "mine"), ("score", "stop"))
+    (line,) = lines(told, "warning")
+    assert line.startswith("score recordings/score-001.json: another performance of it may sound otherwise: seed mine")
+    assert "seed mine" in score.read(tmp_path / "recordings" / "score-001.json").doubt
+    assert not performer.handle("score", "start", "score-001")
+    assert "there is such a file already" in lines(told, "error")[0]
+
+
+def test_render_plays_settings_or_a_score_into_a_file_beside_the_sound(make: Make, tmp_path: Path) -> None:
+    performer, told = make(folder=tmp_path)
+    play(performer, ("load", "one"), ("seed", 5))
+    performer.handle("score", "start", "mine")
+    heard = play(performer, ("generate",), ("temperature", 0.7))
+    play(performer, ("score", "stop"), ("top-k", 3), ("render", "a", 0.5), ("render", "b", "mine.json"))
+    assert [name for name, _ in lines(told, "rendered")] == ["recordings/a.wav", "recordings/b.wav"]
+    again, rate = soundfile.read(tmp_path / "recordings" / "b.wav", dtype="float32", always_2d=True)
+    assert rate == RATE
+    assert np.array_equal(again.T, heard)
+    plain = soundfile.read(tmp_path / "recordings" / "a.wav", dtype="float32")[0]
+    assert len(plain) == RATE // 2
+    assert plain.any()
+    for wrong in (("render", "a", 1), ("render", "c", "nothing.json")):
+        assert not performer.handle(*wrong)
+    assert len(lines(told, "error")) == 2
+
+
+def test_a_rendering_that_is_given_up_leaves_no_file(make: Make, tmp_path: Path) -> None:
+    performer, told = make(freewheel=False, folder=tmp_path)
+    performer.handle("load", "one")
+    wait_for(lambda: lines(told, "loaded"))
+    performer.handle("render", "long", 3600)
+    performer.handle("render", "short", 0.1)
+    wait_for(lambda: lines(told, "progress"))
+    performer.handle("render", "stop")
+    wait_for(lambda: performer.maker._thread is None)
+    assert [line for line in lines(told, "warning") if "recordings/long.wav was stopped" in line]
+    assert not list((tmp_path / "recordings").glob("*"))
+
+
+@pytest.mark.usefixtures("pd_models")
+def test_a_score_that_was_played_in_pd_renders_there_to_the_same_samples(tmp_path: Path) -> None:
+    patch = Patch()
+    box = patch.obj("samplernn~ small")
+    patch.print(box, 1, "status")
+    patch.at(20, "score start mine, record start mine, generate", box)
+    patch.at(133.3, "temperature 0.8 100, seed 7", box)
+    patch.at(250, "load other", box)
+    patch.at(400, "score stop, record stop", box)
+    patch.at(450, "render again mine.json", box)
+    patch.quit(500)
+    result = run(patch.write(tmp_path / "p.pd"))
+    assert "rendered recordings/again.wav 0.38" in result.printed("status"), result.out
+    first, again = (soundfile.read(tmp_path / "recordings" / f"{name}.wav")[0] for name in ("mine", "again"))
+    assert len(first) == len(again) == 18240
+    assert first.any()
+    assert np.array_equal(first, again)
