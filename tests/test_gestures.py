@@ -13,8 +13,9 @@ from stream_host import in_real_time
 from stream_player import Playing, Sine, render, start
 
 import sopilib
+import sopilib.live
 from sopilib.native._native import Envelope, PySource, Snapshot, TrapDetector
-from sopilib.score.stillness import movement
+from sopilib.score.stillness import longest_still, movement
 from sopilib.sound import resample
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -581,6 +582,35 @@ def test_a_guard_does_the_same_about_a_drone(make, models, how):
     else:
         assert len(traps) == {"warn": 1, "reprime": 3}[how], "it goes back again and again"
         assert np.array_equal(guarded, plain) == (how == "warn")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("name", "seconds", "told_by"), [("drums", 126, 72), ("piano", 56, 51)])
+def test_the_real_traps_of_drums_and_piano_are_told_and_both_remedies_lead_out_of_them(name, seconds, told_by):
+    """At temperature 0.9 and seed 5 the drums hum for 8 s and for 24, the piano holds a chord for 20 s."""
+    still = sopilib.load(name).stillness
+    assert still
+
+    def take(how):
+        told = []
+        performer = sopilib.live.Performer(status=lambda *event: told.append(event), freewheel=True)
+        performer.host(16000, 64)
+        heard = []
+        for message in (("guard", how), ("temperature", 0.9), ("seed", 5), ("load", name), ("generate",)):
+            assert performer.handle(*message), told
+        for second in range(seconds):
+            heard.append(performer.read(16000)[0])
+            performer.poll()
+            if how == "warn" and second == told_by:
+                assert (1, "drone") in lines(told, "trap")
+        performer.close()
+        assert set(lines(told, "trap")) == {(1, "drone")}
+        return longest_still(np.concatenate(heard), 16000, still.below)
+
+    left_alone = take("warn")
+    assert left_alone > 20
+    assert take("nudge") < left_alone / 2
+    assert take("reprime") < left_alone / 2
 
 
 def quiet_model(models):

@@ -32,7 +32,7 @@ COLUMNS = (
     listen.Column(
         "bits",
         "Bits",
-        "How surprising it is to the model, in bits a sample: far below what recordings have is dull, far above noise.",
+        "How it surprises the model, in bits per sample: far below what recordings have is dull, far above noise.",
         2,
         "near",
         weight=2,
@@ -140,7 +140,7 @@ def _hear(take: Take, file: Path, engine: Engine, real: np.ndarray | None) -> _H
 
 
 def _bits(engine: Engine, audio: np.ndarray) -> float | None:
-    """The bits a sample of a sound, float [n], of what lies at its beginning, middle and end. None if it is too short
+    """The bits per sample of a sound, float [n], of what lies at its beginning, middle and end. None if it is too short
     for any."""
     n = min(len(audio), round(SCORED * engine.config.sample_rate))
     if n < engine.config.lookback:

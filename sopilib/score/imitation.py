@@ -13,8 +13,8 @@ from sopilib.errors import SopiError
 from sopilib.model import Model
 from sopilib.score.measures import Measured, measure, pieces, together
 from sopilib.score.patches import told_apart
-from sopilib.score.sound import profile
-from sopilib.score.stillness import stillness
+from sopilib.score.sound import describe, profile
+from sopilib.score.stillness import longest_still, stillness
 
 
 def takes(model: Model, seconds: float, seeds: Sequence[int], sampling: dict[str, float]) -> list[np.ndarray]:
@@ -68,14 +68,18 @@ class Recordings:
     def own(self) -> dict[str, Measured]:
         """The figures of "recordings", of the same "coded" and decoded, and of what was "held out", if anything was."""
         coded = [self.model.decode(self.model.encode(audio)) for audio in self.train]
-        out = {
-            "recordings": self.figures(pieces(self.train, self.samples), judged=False),
-            "coded": self.figures(pieces(coded, self.samples), judged=False),
-        }
+        out = {"recordings": self._of_recordings(self.train), "coded": self._of_recordings(coded)}
         if self.held_out:
-            parts = pieces(self.held_out, self.samples)
-            apart = told_apart(self.held_out, self.train, self.rate)
-            found = self.figures(parts, judged=False)
-            mean = found.mean if apart is None else {**found.mean, "told_apart": apart}
-            out["held out"] = Measured(mean, found.spread, found.count)
+            found = self._of_recordings(self.held_out)
+            if (apart := told_apart(self.held_out, self.train, self.rate)) is not None:
+                found.mean["told_apart"] = apart
+            out["held out"] = found
         return out
+
+    def _of_recordings(self, sounds: Sequence[np.ndarray]) -> Measured:
+        """In pieces; but how long they are ever silent or still is asked of them as they are, ends included."""
+        found = self.figures(pieces(sounds, self.samples), judged=False)
+        found.mean["longest_silence"] = max(describe(s, self.rate).longest_silence for s in sounds)
+        if self.below:
+            found.mean["longest_still"] = max(longest_still(s, self.rate, self.below) for s in sounds)
+        return found
