@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sopilib.engine import Engine
+from sopilib.engine.blocks import blocks
 from sopilib.errors import SopiError
 from sopilib.live.gestures import Arrival, load, stop, tell_dropped
 from sopilib.live.loader import Job
@@ -191,36 +192,25 @@ def make_sounds(
     """Makes all sounds at once, by a clone of the engine that has a voice for each -> (array, float samples at the rate
     that was asked for). `goes_on` is called from time to time with the share that is made, from 0 to 1; if it says no,
     nothing is made. Raises SopiError."""
-    rate, voices = engine.config.sample_rate, len(request.outs)
-    fresh = engine.clone(voices)
-    fresh.reset(seed)
-    memory = fresh.model.silence(voices)
+    rate, voices, codes = engine.config.sample_rate, len(request.outs), None
     if request.seed is not None:
         samples = arrays(request.seed)
         if samples is None:
             raise SopiError(f"--seed {request.seed}: no such array")
-        heard = to_model_rate(np.asarray(samples), request.seed_rate, part_from(0, None), rate)
-        heard_codes = np.tile(fresh.model.encode(heard), (voices, 1))
-        fresh.prime(heard_codes)
-        fresh.model.decode(heard_codes, memory)
-    n, piece = max(1, round(request.seconds * rate)), max(1, round(PIECE * rate))
-    codes = np.empty((voices, n), np.int32)
-    for begin in range(0, n, piece):
-        if not goes_on(begin / n):
-            return []
-        end = min(n, begin + piece)
-        temperatures = np.stack([_levels(t, begin, end, rate) for t in request.temperatures[:voices]])
-        codes[:, begin:end] = fresh.generate(end - begin, temperatures)
-    made = fresh.model.decode(codes, memory)
-    return [(name, resample(line, rate, request.sample_rate)) for name, line in zip(request.outs, made)]
-
-
-def _levels(temperature: float | Curve, begin: int, end: int, rate: int) -> np.ndarray:
-    """float32 [end - begin]: the temperature of each of these samples."""
-    if not isinstance(temperature, Curve):
-        return np.full(end - begin, temperature, np.float32)
-    envelope = _native.Envelope(temperature.levels, temperature.times, temperature.curves)
-    return envelope.levels(begin, end - begin, rate)
+        codes = engine.model.encode(to_model_rate(np.asarray(samples), request.seed_rate, part_from(0, None), rate))
+    temperatures = [
+        _native.Envelope(t.levels, t.times, t.curves) if isinstance(t, Curve) else t
+        for t in request.temperatures[:voices]
+    ]
+    made: list[np.ndarray] = []
+    making = blocks(engine.clone(voices), request.seconds, temperatures, seed, codes, PIECE)
+    while goes_on(min(1.0, len(made) * PIECE / request.seconds)):
+        block = next(making, None)
+        if block is None:
+            lines = np.concatenate(made, axis=1)
+            return [(name, resample(line, rate, request.sample_rate)) for name, line in zip(request.outs, lines)]
+        made.append(block)
+    return []
 
 
 def _options(atoms: Sequence[Any]) -> list[tuple[str, list[Any]]]:

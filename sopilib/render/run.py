@@ -122,18 +122,13 @@ def local(engine: Engine, model: str | Path) -> Make:
 def made_by(engine: Engine, unit: Unit) -> Iterator[np.ndarray]:
     """A unit, made by an engine that has a voice for each of its takes -> float32 (takes, 1, n), block by block, at the
     model's rate."""
-    curves = [_levels(take, engine.config.sample_rate) for take in unit.takes]
     sampling = {
         name.replace("-", "_"): np.array([_setting(take, name) for take in unit.takes])
         for name in SAMPLING
         if name != "temperature" and any(name in take.settings for take in unit.takes)
     }
-    seeds, seconds = [take.seed for take in unit.takes], unit.takes[0].seconds
-
-    def temperature(begin: int, n: int) -> np.ndarray:
-        return np.stack([levels(begin, n) for levels in curves])
-
-    for block in blocks(engine, seconds, temperature, seeds, unit.heard, PIECE, **sampling):
+    seeds, temperatures = [take.seed for take in unit.takes], [_temperature(take) for take in unit.takes]
+    for block in blocks(engine, unit.takes[0].seconds, temperatures, seeds, unit.heard, PIECE, **sampling):
         yield block[:, None]
 
 
@@ -153,15 +148,11 @@ def _setting(take: Take, name: str) -> float:
     return float(values[0])
 
 
-def _levels(take: Take, rate: int) -> Callable[[int, int], np.ndarray]:
-    """The temperature of a take, for the n samples from the i-th on: float32 (n,)."""
+def _temperature(take: Take) -> float | _native.Envelope:
     values = parse("temperature", [take.settings.get("temperature", 1.0)])[1]
     assert values is not None
     level = values[0]
-    if not isinstance(level, Curve):
-        return lambda begin, n: np.full(n, level, np.float32)
-    envelope = _native.Envelope(level.levels, level.times, level.curves)
-    return lambda begin, n: envelope.levels(begin, n, rate)
+    return _native.Envelope(level.levels, level.times, level.curves) if isinstance(level, Curve) else level
 
 
 # ---------------------------------------------------------------- writing
