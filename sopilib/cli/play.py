@@ -75,12 +75,13 @@ def own_instrument() -> Path:
     """The user's copy of samplernn.pd, made when there is none: what one saves and records is there, and never in ours.
     It holds no more than a box and what was saved, so that it is of the present version. Raises SopiError."""
     own = Path.home() / "samplernn" / INSTRUMENT.name
-    paths = " ".join(f"-path {str(p).replace(' ', chr(92) + ' ')}" for p in (RENDER.parent, EXTERNAL.parent))
+    folders = " ".join(f"-path {str(p).replace(' ', chr(92) + ' ')}" for p in (RENDER.parent, EXTERNAL.parent))
     try:
         if not own.is_file():
             own.parent.mkdir(parents=True, exist_ok=True)
             with whole_file(own) as half:
-                half.write_text(INSTRUMENT.read_text().replace("-path pd -path pd/pyext", paths))
+                patch = INSTRUMENT.read_text().replace("-path pd -path pd/pyext", folders)
+                half.write_text(re.sub(r"(#X obj .* declare .*);", r"\1, f 136;", patch))  # a box of one line
     except OSError as e:
         raise SopiError(f"{own}: {e.strerror or e}; name a patch that can be opened: sopi play PATCH") from None
     return own
