@@ -359,19 +359,23 @@ def test_ctrl_c_keeps_what_is_made_and_says_so_and_nobody_else_works_there(
 ) -> None:
     one, many = tmp_path / "one.wav", tmp_path / "many"
     alone = started([str(small), "--seconds", "36000", "-o", str(one)])
+    even = started([str(small), "--seconds", "36000", "--normalise", "-o", str(tmp_path / "even.wav")])
     takes = started([str(small), "-n", "1000", "--seconds", "20", "--voices", "2", "--threads", "1", "-o", str(many)])
     until(lambda: any(path.stat().st_size > 20_000 for path in tmp_path.glob("one.wav*")))
+    until(lambda: any(path.stat().st_size > 20_000 for path in tmp_path.glob(".even.wav/*")))
     until(lambda: (many / "take-001.wav").exists())
     status, second = generate("-n", 1000, "--seconds", 20, "-o", many)
     assert status == 1 and f"sopi generate works there already (process {takes.pid}" in second
-    for process in (alone, takes):
+    for process in (alone, takes, even):
         process.send_signal(signal.SIGINT)
-    said = [process.communicate(timeout=60)[0] for process in (alone, takes)]
-    assert [process.returncode for process in (alone, takes)] == [130, 130], said
+    said = [process.communicate(timeout=60)[0] for process in (alone, takes, even)]
+    assert [process.returncode for process in (alone, takes, even)] == [130, 130, 130], said
     assert "broken off after" in said[0] and said[0].count("\n") == 1
     assert soundfile.info(one).frames > 1000
+    assert "even.wav: broken off after" in said[2]
+    assert np.abs(soundfile.read(tmp_path / "even.wav")[0]).max() == pytest.approx(10 ** (-1 / 20), abs=1e-4)
     assert "of 1000 takes are there, and the same line goes on with the others" in said[1] and said[1].count("\n") == 1
-    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("*.part")) and not (tmp_path / ".even.wav").exists()
     assert {len(sound) for sound in sounds(many).values()} == {20 * RATE}
 
 

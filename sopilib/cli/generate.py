@@ -216,9 +216,13 @@ def _make(plan: Plan, place: Place, work: list[running.Unit], means: Means, make
         running.run(place, work, make, made_at, means.engines, stop, progress)
         running.complete(plan, place, stop)
     except KeyboardInterrupt:
+        if place.keeps_half and progress.made:
+            running.complete(plan, place, threading.Event())
         progress.say(progress.broken_off(place))
         return 130
     except SopiError as e:
+        if place.keeps_half:
+            place.finish()
         raise SopiError(f"{e}{progress.kept(place)}") from None
     progress.say(progress.finished(place))
     return 0
