@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["Canvas", "escaped", "lines"]
+__all__ = ["LOOKS", "Canvas", "escaped", "lines"]
 
 
 def escaped(text: str) -> str:

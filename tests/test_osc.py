@@ -651,16 +651,37 @@ def test_what_the_layouts_send_is_understood(stage):
     document = ElementTree.fromstring(zlib.decompress(layouts.touchosc("left")))
     for osc in document.iter("osc"):
         if osc.findtext("send") == "1":
-            partial = osc.find("arguments/partial")
-            assert partial is not None
-            convert = {"FLOAT": float, "INTEGER": int, "STRING": str}[partial.findtext("conversion", "")]
-            ends = ("scaleMin", "scaleMax") if partial.findtext("type") == "VALUE" else ("value",)
-            sent += [(osc.findtext("path/partial/value"), convert(partial.findtext(end))) for end in ends]
+            partials = osc.findall("arguments/partial")
+            convert = {"FLOAT": float, "INTEGER": int, "STRING": str}
+            kinds = [convert[p.findtext("conversion", "")] for p in partials]
+            turned = partials[0].findtext("type") == "VALUE"
+            for end in ("scaleMin", "scaleMax") if turned else ("value",):
+                values = tuple(kind(p.findtext(end)) for kind, p in zip(kinds, partials))
+                sent.append((osc.findtext("path/partial/value"), *values))
     sent = list(dict.fromkeys(sent))
-    addresses = {address for address, _ in sent}
+    addresses = {address for address, *_ in sent}
     for name in ("generate", "temperature", "seed", "reset"):
         assert f"/samplernn/left/{name}" in addresses
-    for address, value in sent:
-        stage.controller.send(address, value)
+    for address, *arguments in sent:
+        stage.controller.send(address, *arguments)
     wait_for(lambda: stage.server.counts["messages"] == len(sent))
     assert not stage.lines
+
+
+def test_touchosc_has_generate_first_models_snapshots_dice_and_a_number_beside_each_fader():
+    document = ElementTree.fromstring(zlib.decompress(layouts.touchosc()))
+    nodes = [n for n in document.iter("node") if n.get("type") != "LABEL"]
+
+    def value(node, key):
+        return next((p.findtext("value") for p in node.iter("property") if p.findtext("key") == key), "")
+
+    names = [value(n, "name") for n in nodes if n.get("type") in ("BUTTON", "FADER")]
+    assert names[:3] == ["generate", "reset", "dice"]
+    assert {"load tabla", "load voice", "store 1", "recall 8"} <= set(names)
+    assert "math.random" in next(value(n, "script") for n in nodes if value(n, "name") == "dice")
+    shown = {path.text for osc in document.iter("osc") if osc.findtext("receive") == "1" for path in osc.iter("value")}
+    assert "/samplernn/1/error" in shown
+    labels = {value(n, "name") for n in document.iter("node") if n.get("type") == "LABEL"}
+    faders = [value(n, "name") for n in nodes if n.get("type") == "FADER"]
+    assert len(faders) > 10
+    assert {f"{name} number label" for name in faders} <= labels

@@ -7,8 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -162,3 +163,43 @@ def test_vanilla_pd_plays_it_and_shows_what_changes(tmp_path: Path) -> None:
     assert "error" not in said
     assert [line for line in said.splitlines() if line.startswith("shown: ")][-1] == "shown: set 0.375"
     assert model == ("other", 16000)
+
+
+def test_vanilla_pd_shows_the_true_state_numbers_and_errors_after_a_restart_of_the_server(tmp_path: Path) -> None:
+    port, back = free_port(), free_port()
+    text = layouts.vanilla_patch().replace(" 9000;", f" {port};").replace(" 9001;", f" {back};")
+    (tmp_path / "vanilla.pd").write_text(text.replace("\\$0-", "its-").replace("metro 5000", "metro 200"))
+    eye = Patch()
+    for name in ("gain", "gain-number", "guard", "line"):
+        eye.print(eye.obj(f"r its-{name}"), 0, name)
+    wrong = eye.obj("s its-voice-out")
+    eye.chain(eye.obj("loadbang"), eye.obj("metro 1000"), eye.msg("symbol nonsense"), wrong)
+    eye.write(tmp_path / "eye.pd")
+    said: list[str] = []
+    command = ["pd", "-nogui", "-noprefs", "-noaudio", "-stderr", "-open", "vanilla.pd", "-open", "eye.pd"]
+
+    def shown(line: str) -> Callable[[], bool]:
+        return lambda: line in said
+
+    with serve("small", "--osc", str(port), "--audio", "none") as process:
+        pd = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert pd.stdout is not None
+        reader = threading.Thread(target=lambda: said.extend(line.strip() for line in pd.stdout or ()))
+        reader.start()
+        try:
+            controller = Controller(port)
+            controller.send("/samplernn/1/gain", 0.375)
+            controller.send("/samplernn/1/guard", "warn")
+            wait_for(shown("gain: set 0.375"), 60)
+            wait_for(shown("gain-number: set 0.375"), 60)
+            wait_for(shown("guard: set 1"), 60)
+            wait_for(lambda: any(line.startswith("line: set") and "nonsense" in line for line in said), 60)
+            controller.close()
+            interrupt(process)
+            said.clear()
+            with serve("small", "--osc", str(port), "--audio", "none"):
+                for line in ("gain: set 1", "gain-number: set 1", "guard: set 0"):
+                    wait_for(shown(line), 60)
+        finally:
+            pd.kill()
+            reader.join()

@@ -12,12 +12,14 @@ import json
 import math
 import uuid
 import zlib
+from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
 
 from sopilib.live import COMMANDS
 from sopilib.live.commands import Argument, Command
 from sopilib.osc.names import ROOT, controls
+from sopilib.pd_patch import LOOKS, Canvas, escaped
 
 __all__ = ["FEEDBACK_PORT", "open_stage_control", "touchosc", "vanilla_patch"]
 
@@ -25,9 +27,10 @@ PORT = 9000  # of `sopi serve`
 FEEDBACK_PORT = 9001  # at which controllers are to receive
 REPORT = 200  # ms between two levels that are shown
 RENEW = 20_000  # ms between two subscriptions: three fit into a server's lease
+AGAIN = 5000  # the same in Pd, which doesn't notice when a server starts anew
 OFF_STAGE = {"freewheel", "tick", "report", "status", "models"}  # commands for patches rather than for hands
 SHOWN = ("model", "level")  # events that are shown
-ROW, GAP, LABEL = 60, 8, 130  # pixels
+ROW, GAP, LABEL, NUMBER = 60, 8, 130, 90  # pixels
 WIDTH = 640
 ACCENT, PAPER, INK = "#2f7f79", "#24323a", "#f4efe2"
 
@@ -135,44 +138,109 @@ end
 
 
 def touchosc(instance: str = "1") -> bytes:
-    """A .tosc file, XML, compressed, for the instance of this name or number."""
-    address = f"/{ROOT}/{instance}/"
+    """A .tosc file, XML, compressed, for the instance of this name or number: what starts the sound first, then the
+    models, faders with their numbers, snapshots, and the rest."""
+    address, stage = f"/{ROOT}/{instance}/", on_stage()
     nodes: list[str] = []
-    buttons: list[tuple[str, str, str, str | None]] = []  # name, address, when it sends, what if not its state
-    top = GAP
-    for command, kind in on_stage():
-        if kind == "fader" and (ends := fader_range(controls(command)[0])):
-            conversion = "FLOAT" if controls(command)[0].kind in ("float", "level") else "INTEGER"
-            nodes.append(_label(command.name, command.name, (GAP, top, LABEL - GAP, ROW - GAP)))
-            frame = (LABEL + GAP, top, WIDTH - LABEL - 2 * GAP, ROW - GAP)
-            message = _message(address + command.name, [_partial("VALUE", conversion, "x", ends)], receive=True)
-            nodes.append(_node("FADER", command.name, frame, [_property("orientation", 1)], ["x", "touch"], message))
-            top += ROW
-        elif kind == "choice":
-            for choice in controls(command)[0].choices:
-                word = _partial("CONSTANT", "STRING", choice)
-                buttons.append((f"{command.name} {choice}", address + command.name, "RISE", word))
-        elif kind in ("button", "toggle"):
-            buttons.append((command.name, address + command.name, "ANY" if kind == "toggle" else "RISE", None))
-    buttons.append(("refresh", f"/{ROOT}/refresh", "RISE", None))
-    column = (WIDTH - GAP) // 3
-    for i, (name, where, condition, constant) in enumerate(buttons):
-        frame = (GAP + i % 3 * column, top + i // 3 * (ROW + GAP), column - GAP, ROW)
-        toggle = condition == "ANY"
-        value = constant or _partial("VALUE", "INTEGER", "x")
-        message = _message(where, [value], receive=toggle, condition=condition)
-        behaviour = _property("buttonType", 2 if toggle else 0)  # toggles when pressed, or is on while pressed
-        nodes.append(_node("BUTTON", name, frame, [behaviour], ["x", "touch"], message))
-        nodes.append(_label(f"{name} name", name, frame))
-    top += math.ceil(len(buttons) / 3) * (ROW + GAP)
-    for i, shown in enumerate(SHOWN):
-        frame = (GAP + i * WIDTH // 2, top, WIDTH // 2 - 2 * GAP, ROW)
+    first = [_pressed(command, kind, address) for command, kind in stage if command.name in FIRST]
+    top = _row(nodes, [*first, _dice(address)], GAP, 2 * ROW)
+    top = _row(nodes, [_sends(f"load {m}", f"{address}load", [("STRING", m)]) for m in MODELS], top)
+    for command, kind in stage:
+        if kind == "fader":
+            top = _fader(nodes, command, address, top)
+    for do in ("store", "recall"):
+        slots = range(1, SLOTS + 1)
+        where = f"{address}snapshot"
+        buttons = [_sends(f"{do} {i}", where, [("STRING", do), ("INTEGER", str(i))]) for i in slots]
+        top = _row(nodes, buttons, top)
+    others: list[_Button] = []
+    for command, kind in stage:
+        if kind == "choice":
+            where = address + command.name
+            words = controls(command)[0].choices
+            others += [_sends(f"{command.name} {word}", where, [("STRING", word)]) for word in words]
+        elif kind in ("button", "toggle") and command.name not in FIRST:
+            others.append(_pressed(command, kind, address))
+    others.append(
+        _Button("refresh", _message(f"/{ROOT}/refresh", [_partial("VALUE", "INTEGER", "x")], condition="RISE"))
+    )
+    for i in range(0, len(others), 4):
+        top = _row(nodes, others[i : i + 4], top, share=4)
+    for shown in (*SHOWN, "error"):
         message = _message(address + shown, [_partial("VALUE", "STRING", "text")], send=False, receive=True)
-        nodes.append(_label(shown, shown, frame, message))
-    properties = [_property("color", PAPER), _property("script", TOUCHOSC_SCRIPT.replace("INSTANCE", instance))]
-    root = _node("GROUP", ROOT, (0, 0, WIDTH, top + ROW + GAP), properties, ["touch"], children="".join(nodes))
+        nodes.append(_label(shown, shown, (GAP, top, WIDTH - 2 * GAP, ROW), message))
+        top += ROW
+    properties = [_property("color", PAPER), _property("script", TOUCHOSC_SCRIPT)]
+    root = _node("GROUP", ROOT, (0, 0, WIDTH, top + GAP), properties, ["touch"], children="".join(nodes))
     document = f"<?xml version='1.0' encoding='UTF-8'?><lexml version='3'>{root}</lexml>"
     return zlib.compress(document.encode())
+
+
+FIRST = ("generate", "reset")
+"""What is at the top, large."""
+MODELS = ("tabla", "drums", "piano", "voice")
+"""The models that come along. TouchOSC has nothing to type a name with."""
+SLOTS = 8
+
+
+@dataclass(frozen=True)
+class _Button:
+    """name is written on it. toggle: it stays on; else it is on while it is pressed."""
+
+    name: str
+    message: str = ""
+    toggle: bool = False
+    script: str = ""
+
+
+def _pressed(command: Command, kind: str, address: str) -> _Button:
+    """A command's own button, with its 1, or its 1 and 0."""
+    toggle = kind == "toggle"
+    value = [_partial("VALUE", "INTEGER", "x")]
+    condition = "ANY" if toggle else "RISE"
+    return _Button(command.name, _message(address + command.name, value, receive=toggle, condition=condition), toggle)
+
+
+def _sends(name: str, address: str, words: list[tuple[str, str]]) -> _Button:
+    """A button that sends words and numbers, each with its type."""
+    return _Button(
+        name, _message(address, [_partial("CONSTANT", kind, word) for kind, word in words], condition="RISE")
+    )
+
+
+def _dice(address: str) -> _Button:
+    """Another seed: TouchOSC's script throws it."""
+    throw = f"sendOSC('{address}seed', math.random(0, 16777215))"
+    return _Button(
+        "dice", script=f"function onValueChanged(key)\n  if key == 'x' and self.values.x == 1 then {throw} end\nend\n"
+    )
+
+
+def _row(nodes: list[str], buttons: list[_Button], top: int, height: int = ROW, share: int = 0) -> int:
+    """Buttons beside each other, each as wide as if there were `share` of them -> where the next row begins."""
+    width = (WIDTH - GAP) // (share or len(buttons))
+    for i, button in enumerate(buttons):
+        frame = (GAP + i * width, top, width - GAP, height)
+        behaviour = [_property("buttonType", 2 if button.toggle else 0)]
+        behaviour += [_property("script", button.script)] if button.script else []
+        nodes.append(_node("BUTTON", button.name, frame, behaviour, ["x", "touch"], button.message))
+        nodes.append(_label(f"{button.name} name", button.name, frame))
+    return top + height + GAP
+
+
+def _fader(nodes: list[str], command: Command, address: str, top: int) -> int:
+    """A name, a fader, and the number that it stands at -> where the next row begins."""
+    argument = controls(command)[0]
+    ends = fader_range(argument)
+    assert ends is not None
+    conversion = "FLOAT" if argument.kind in ("float", "level") else "INTEGER"
+    nodes.append(_label(command.name, command.name, (GAP, top, LABEL - GAP, ROW - GAP)))
+    frame = (LABEL + GAP, top, WIDTH - LABEL - NUMBER - 2 * GAP, ROW - GAP)
+    message = _message(address + command.name, [_partial("VALUE", conversion, "x", ends)], receive=True)
+    nodes.append(_node("FADER", command.name, frame, [_property("orientation", 1)], ["x", "touch"], message))
+    number = _message(address + command.name, [_partial("VALUE", "STRING", "text")], send=False, receive=True)
+    nodes.append(_label(f"{command.name} number", "", (WIDTH - NUMBER, top, NUMBER - GAP, ROW - GAP), number))
+    return top + ROW
 
 
 def _node(
@@ -242,90 +310,150 @@ def _message(
 # ---------------------------------------------------------------- Pd
 
 
+LEFT, COLUMN, LINE, CONTROL = 20, 470, 27, 100  # pixels of the patch: two columns of lines, where a control begins
+
+
 def vanilla_patch(instance: str = "1") -> str:
     """A patch of Pd's own objects: what a hand touches, and in [pd osc] how it speaks by [netsend] and [oscformat] and
     hears by [netreceive] and [oscparse]. What is sent to the name $0-gain moves the slider; what the hand does comes
     from $0-gain-out."""
-    front, osc = _Canvas(), _Canvas()
-    front.add("text 20 10 plays sopi serve on this machine \\, without any external, f 60")
-    router = _speak_and_hear(osc, instance, [command.name for command, _ in on_stage()])
-    looks = "10 #fcfcfc #2f7f79 #000000"
-    top = 45
-    for i, (command, kind) in enumerate(on_stage()):
-        name, arguments, y = command.name, controls(command), 320 + 27 * i
-        names = f"\\$0-{name}-out \\$0-{name}"
-        front.add(f"text 20 {top} {name}")
-        formatted = osc.add(f"obj 300 {y} oscformat {ROOT} {instance} {name}")
-        osc.after(formatted, f"obj 520 {y} s \\$0-osc")
-        received = osc.add(f"obj 20 {y} r \\$0-{name}-out")
-        if kind == "choice":
-            left = 130
-            shared = front.add(f"obj 640 {top} s \\$0-{name}-out")
-            for choice in arguments[0].choices:
-                front.connect(front.add(f"msg {left} {top} symbol {choice}"), 0, shared)
-                left += 8 * len(choice) + 80
-        elif kind == "fader" and (ends := fader_range(arguments[0])):
-            front.add(f"obj 130 {top} hsl 300 18 {ends[0]:g} {ends[1]:g} 0 0 {names} empty -2 -8 0 {looks} 0 1")
-            if arguments[0].kind not in ("float", "level"):
-                received = osc.after(received, f"obj 200 {y} i")
-        elif kind == "toggle":
-            front.add(f"obj 130 {top} tgl 18 0 {names} empty 17 7 0 {looks} 0 1")
-        elif kind == "button":
-            front.add(f"obj 130 {top} bng 18 250 50 0 {names} empty 17 7 0 {looks}")
-        else:
-            front.add(f"listbox 130 {top} 36 0 0 0 - \\$0-{name} \\$0-{name}-out 0")
-        osc.connect(received, 0, formatted)
-        if kind in ("fader", "toggle"):  # what comes back is shown, not sent again
-            setter = osc.add(f"msg 640 {y} set \\$1")
-            osc.connect(router, i, setter)
-            osc.after(setter, f"obj 720 {y} s \\$0-{name}")
-        top += 27
-    inside = osc.text(f"#N canvas 120 60 900 {340 + 27 * i} osc 0;")
-    front.objects.append(f"{inside}#X restore 20 {top + 10} pd osc;")
-    return front.text(f"#N canvas 60 60 820 {top + 60} 12;")
+    stage = on_stage()
+    rows = math.ceil(len(stage) / 2)
+    front, osc = Canvas(2 * COLUMN + 40, 90 + LINE * rows), Canvas(720, 120 + 30 * math.ceil(len(stage) / 5))
+    front.text(LEFT - 4, 10, "plays sopi serve on this machine, without any external", 56)
+    front.text(LEFT + COLUMN - 4, 10, "model", 6)
+    front.add(f"symbolatom {LEFT + COLUMN + CONTROL} 10 20 0 0 0 - \\$0-model - 0")
+    osc.text(16, 10, "how it speaks and hears, and a box for each thing on the front", 80)
+    osc.sub(20, 40, "connection", _connection())
+    osc.sub(160, 40, "hearing", _hearing(instance))
+    osc.sub(270, 40, "lines", _lines())
+    for i, (command, kind) in enumerate(stage):
+        _touched(front, command, kind, LEFT + i // rows * COLUMN, 44 + LINE * (i % rows))
+        osc.sub(20 + i % 5 * 135, 84 + 30 * (i // 5), command.name, _spoken(command, kind, instance))
+    bottom = 52 + LINE * rows
+    front.sub(LEFT, bottom, "osc", osc)
+    front.text(LEFT + 80, bottom, "what it says:", 14)
+    front.add(f"symbolatom {LEFT + 190} {bottom} 100 0 0 0 - \\$0-line - 0")
+    return front.file()
 
 
-def _speak_and_hear(canvas: _Canvas, instance: str, names: list[str]) -> int:
-    """Makes what speaks and hears -> the object at whose outlets the values of these names come."""
-    start = canvas.add("obj 20 40 loadbang")
-    sender = canvas.after(canvas.after(start, f"msg 20 65 connect 127.0.0.1 {PORT}"), "obj 20 165 netsend -u -b")
-    again = canvas.after(canvas.after(sender, "obj 20 190 sel 1"), f"obj 80 190 metro {RENEW}")
-    subscribe = canvas.after(again, f"msg 20 215 {FEEDBACK_PORT}")
-    canvas.after(canvas.after(subscribe, f"obj 20 240 oscformat {ROOT} subscribe"), "obj 20 265 s \\$0-osc")
-    message = canvas.after(canvas.add("obj 200 65 r \\$0-osc"), "obj 200 90 list prepend send")
-    canvas.connect(canvas.after(message, "obj 200 115 list trim"), 0, sender)
-    heard = canvas.add(f"obj 420 40 netreceive -u -b {FEEDBACK_PORT}")
-    for k, text in enumerate(("oscparse", "list trim", f"route {ROOT}", "list split 1")):
-        heard = canvas.after(heard, f"obj 420 {65 + 25 * k} {text}")
+def _touched(front: Canvas, command: Command, kind: str, x: int, y: int) -> None:
+    """A line of the front: the name, what a hand touches, and the number that it stands at."""
+    names, arguments = f"$0-{command.name}-out $0-{command.name}", controls(command)
+    front.text(x - 4, y, command.name, 12)
+    x += CONTROL
+    if kind == "choice":
+        front.add(f"obj {x} {y} hradio 18 1 0 {len(arguments[0].choices)} {escaped(names)} empty 0 -8 {LOOKS} 0")
+        front.text(x + 18 * len(arguments[0].choices) + 8, y, "  ".join(arguments[0].choices), 32)
+    elif kind == "fader" and (ends := fader_range(arguments[0])):
+        front.slider(x, y, ends, names, 200)
+        front.add(f"floatatom {x + 216} {y - 2} 8 0 0 0 - {escaped(names.split()[1])}-number -")
+    elif kind == "toggle":
+        front.toggle(x, y, names)
+    elif kind == "button":
+        front.button(x, y, names)
+    else:
+        front.add(f"listbox {x} {y - 2} 36 0 0 0 - {escaped(names.split()[1])} {escaped(names.split()[0])} 0")
+
+
+def _spoken(command: Command, kind: str, instance: str) -> Canvas:
+    """How one thing on the front becomes a message, and how it shows what it is set to, whoever set it."""
+    name, canvas, arguments = command.name, Canvas(620, 420 if kind == "choice" else 250, 160, 100), controls(command)
+    touched = canvas.obj(20, 20, f"r $0-{name}-out")
+    message = canvas.obj(20, 170, f"oscformat {ROOT} {instance} {name}")
+    canvas.connect(message, 0, canvas.obj(20, 200, "s $0-osc"))
+    if kind == "choice":
+        _choose(canvas, command, touched, message)
+        return canvas
+    if kind == "fader":
+        both = canvas.after(touched, canvas.obj(20, 60, "t a a"))
+        canvas.connect(
+            canvas.after(both, canvas.msg(200, 100, "set $1"), 1), 0, canvas.obj(200, 140, f"s $0-{name}-number")
+        )
+        whole = arguments[0].kind not in ("float", "level")
+        touched = canvas.after(both, canvas.obj(20, 100, "i")) if whole else both
+    canvas.connect(touched, 0, message)
+    if kind in ("fader", "toggle"):  # what comes back is shown, not sent again
+        shown = canvas.after(canvas.obj(400, 20, "r $0-heard"), canvas.obj(400, 60, f"route {command.told or name}"))
+        put = canvas.after(shown, canvas.msg(400, 100, "set $1"))
+        canvas.connect(put, 0, canvas.obj(430, 140, f"s $0-{name}"))
+        if kind == "fader":
+            canvas.connect(put, 0, canvas.obj(400, 170, f"s $0-{name}-number"))
+    return canvas
+
+
+def _choose(canvas: Canvas, command: Command, touched: int, message: int) -> None:
+    """A row of buttons stands for words."""
+    words = controls(command)[0].choices
+    which = canvas.after(touched, canvas.obj(20, 50, f"sel {' '.join(map(str, range(len(words))))}"))
+    heard = canvas.after(
+        canvas.obj(20, 240, "r $0-heard"), canvas.obj(20, 270, f"route {command.told or command.name}")
+    )
+    word = canvas.after(heard, canvas.obj(20, 300, f"route {' '.join(words)}"))
+    back = canvas.obj(20, 380, f"s $0-{command.name}")
+    for i, choice in enumerate(words):
+        canvas.connect(canvas.after(which, canvas.msg(20 + 125 * i, 90, f"symbol {choice}"), i), 0, message)
+        canvas.connect(canvas.after(word, canvas.msg(20 + 80 * i, 340, f"set {i}"), i), 0, back)
+
+
+def _connection() -> Canvas:
+    """It subscribes every few seconds, and connects again when nobody is there: so a server that is started anew is
+    found, and tells all that it is set to."""
+    canvas = Canvas(600, 400, 160, 100)
+    canvas.text(240, 150, "it subscribes every 5 seconds: a server that was started anew then tells everything", 45)
+    connects = canvas.after(canvas.obj(20, 20, "loadbang"), canvas.msg(20, 60, f"connect 127.0.0.1 {PORT}"))
+    canvas.connect(canvas.obj(120, 20, "r $0-connect"), 0, connects)
+    sender = canvas.after(connects, canvas.obj(20, 130, "netsend -u -b"))
+    message = canvas.after(canvas.obj(260, 20, "r $0-osc"), canvas.obj(260, 50, "list prepend send"))
+    canvas.connect(canvas.after(message, canvas.obj(260, 80, "list trim")), 0, sender)
+    canvas.connect(sender, 1, canvas.obj(140, 170, "s $0-bytes"))
+    there = canvas.after(sender, canvas.obj(20, 170, "sel 1 0"))
+    clock = canvas.after(there, canvas.obj(20, 266, f"metro {AGAIN}"))
+    gone = canvas.after(there, canvas.obj(100, 204, "t b b b"), 1)
+    canvas.connect(canvas.after(gone, canvas.msg(100, 236, "stop")), 0, clock)
+    again = canvas.after(gone, canvas.obj(170, 236, "delay 2000"), 1)
+    canvas.after(again, canvas.obj(170, 266, "s $0-connect"))
+    silent = canvas.after(gone, canvas.msg(290, 236, "symbol nobody\\ answers:\\ is\\ sopi\\ serve\\ there?"), 2)
+    canvas.after(silent, canvas.obj(290, 266, "s $0-line"))
+    subscribes = canvas.after(clock, canvas.msg(20, 296, str(FEEDBACK_PORT)))
+    subscribes = canvas.after(subscribes, canvas.obj(20, 326, f"oscformat {ROOT} subscribe"))
+    canvas.after(subscribes, canvas.obj(20, 356, "s $0-osc"))
+    return canvas
+
+
+def _hearing(instance: str) -> Canvas:
+    """What comes to this instance goes to $0-heard; a number to be confirmed is sent back; errors are shown."""
+    canvas = Canvas(600, 480, 160, 100)
+    heard = canvas.obj(20, 54, "oscparse")
+    canvas.connect(canvas.obj(20, 20, f"netreceive -u -b {FEEDBACK_PORT}"), 0, heard)
+    canvas.connect(canvas.obj(220, 20, "r $0-bytes"), 0, heard)
+    for i, made in enumerate(("list trim", f"route {ROOT}", "list split 1")):
+        heard = canvas.after(heard, canvas.obj(20, 84 + 30 * i, made))
+    canvas.connect(heard, 1, canvas.obj(160, 172, "s $0-values"))
     # [route] takes 1 for a number, and in an address it is a word
-    whose = canvas.after(canvas.after(heard, "obj 420 165 makefilename i%s"), f"obj 420 190 sel i{instance} iconfirm")
-    rest = canvas.after(whose, "obj 560 190 list append")
-    number = canvas.add("obj 700 190 list append")
-    canvas.connect(whose, 1, number)
-    for stored in (rest, number):
-        canvas.connect(heard, 1, stored, 1)
-    canvas.after(canvas.after(number, f"obj 700 215 oscformat {ROOT} confirm"), "obj 700 240 s \\$0-osc")
-    return canvas.after(canvas.after(rest, "obj 560 215 list trim"), f"obj 420 250 route {' '.join(names)}")
+    heard = canvas.after(heard, canvas.obj(20, 200, "makefilename i%s"))
+    whose = canvas.after(heard, canvas.obj(20, 230, f"sel i{instance} iconfirm ierror"))
+    rests = []
+    for outlet, (x, y) in enumerate(((20, 380), (200, 330), (380, 280))):
+        rests.append(canvas.after(whose, canvas.obj(x, y, "list append"), outlet))
+        canvas.connect(canvas.obj(x + 84, y - 34, "r $0-values"), 0, rests[-1], 1)
+    canvas.after(canvas.after(rests[0], canvas.obj(20, 410, "list trim")), canvas.obj(20, 440, "s $0-heard"))
+    canvas.after(
+        canvas.after(rests[1], canvas.obj(200, 360, f"oscformat {ROOT} confirm")), canvas.obj(200, 390, "s $0-osc")
+    )
+    canvas.after(rests[2], canvas.obj(380, 310, "s $0-complaint"))
+    return canvas
 
 
-class _Canvas:
-    """Objects and cords as a patch file has them."""
-
-    def __init__(self) -> None:
-        self.objects: list[str] = []
-        self.cords: list[str] = []
-
-    def add(self, text: str) -> int:
-        self.objects.append(f"#X {text};")
-        return len(self.objects) - 1
-
-    def connect(self, source: int, outlet: int, target: int, inlet: int = 0) -> None:
-        self.cords.append(f"#X connect {source} {outlet} {target} {inlet};")
-
-    def after(self, source: int, text: str) -> int:
-        made = self.add(text)
-        self.connect(source, 0, made)
-        return made
-
-    def text(self, head: str) -> str:
-        return "".join(line + "\n" for line in [head, *self.objects, *self.cords])
+def _lines() -> Canvas:
+    """Errors and warnings, and the model's name."""
+    canvas = Canvas(420, 220, 160, 100)
+    told = canvas.after(canvas.obj(20, 20, "r $0-heard"), canvas.obj(20, 50, "route error warning"))
+    shown = canvas.after(told, canvas.obj(20, 100, "list prepend set"))
+    canvas.connect(told, 1, shown)
+    canvas.connect(canvas.obj(170, 50, "r $0-complaint"), 0, shown)
+    canvas.after(canvas.after(shown, canvas.obj(20, 130, "list trim")), canvas.obj(20, 160, "s $0-line"))
+    model = canvas.after(canvas.obj(290, 20, "r $0-heard"), canvas.obj(290, 50, "route model"))
+    model = canvas.after(model, canvas.obj(290, 80, "list prepend set"))
+    canvas.after(canvas.after(model, canvas.obj(290, 110, "list trim")), canvas.obj(290, 140, "s $0-model"))
+    return canvas
