@@ -368,12 +368,12 @@ def front() -> str:
     y = 98
     canvas.text(450, y, "every message, page by page:", 30)
     for name, (title, rows) in pages.items():
-        y += 28
+        y += 26
         canvas.sub(450, y, name, page(f"{name}: {title}", rows))
         canvas.text(560, y, title, 30)
-    y += 28
+    y += 26
     canvas.sub(450, y, "answers", answers())
-    canvas.text(560, y, "what comes out at the second outlet", 33)
+    canvas.text(560, y, "what the status outlet says", 30)
     footer(canvas)
     return canvas.file(DECLARE)
 
@@ -447,7 +447,7 @@ def footer(canvas: Canvas) -> None:
     canvas.connect(canvas.msg(100, 480, "symbol examples/01.a-knob.pd"), 0, opens)
     canvas.connect(canvas.msg(320, 480, "symbol pyext/pyext-help.pd"), 0, opens)
     canvas.text(680, 508, f"sopilib {sopilib.__version__}", 15)
-    canvas.obj(450, 446, f"declare {DECLARE}")
+    canvas.obj(530, 480, f"declare {DECLARE}")
 
 
 def open_beside() -> Canvas:
