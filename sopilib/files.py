@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sopilib.errors import SopiError
+from sopilib.names import shown
 
 try:
     import fcntl
@@ -146,11 +147,12 @@ def _open_folder(half: Path) -> int:
     return os.open(half, os.O_RDONLY | _PLAIN)
 
 
-def write_whole(path: Path, content: bytes | memoryview, *, overwrite: bool = True) -> None:
-    """Writes a file of these bytes, in place of an old one unless `overwrite` is False. If it raises OSError, which
-    FileExistsError is too, the old one is as it was."""
+def write_whole(path: Path, content: bytes | memoryview | str, *, overwrite: bool = True) -> None:
+    """Writes a file of these bytes, or of a text for people (in UTF-8, names in it as `names.shown`), in place of an
+    old one unless `overwrite` is False. If it raises OSError, which FileExistsError is too, the old one is as it was.
+    """
     with whole_file(path, overwrite=overwrite) as half:
-        half.write_bytes(content)
+        half.write_bytes(shown(content).encode() if isinstance(content, str) else content)
 
 
 def refuse_foreign(path: Path, is_kind: Callable[[Path], bool], kind: str, overwrite: bool) -> None:

@@ -15,16 +15,29 @@ from __future__ import annotations
 
 import codecs
 import fnmatch
+import json
 import os
 import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 __all__ = [
-    *("SHOWN", "escaped", "files_in", "for_library", "for_shell", "is_named", "named", "show_on", "shown", "unescaped"),
+    *(
+        "SHOWN",
+        "escaped",
+        "files_in",
+        "for_library",
+        "for_shell",
+        "in_json",
+        "is_named",
+        "named",
+        "show_on",
+        "shown",
+        "unescaped",
+    ),
 ]
 
 SHOWN = "\N{REPLACEMENT CHARACTER}"
@@ -53,6 +66,12 @@ def escaped(name: str | os.PathLike[str]) -> str:
 def unescaped(text: str) -> str:
     """The name that `escaped` wrote."""
     return _ESCAPED.sub(lambda found: "%" if found[1] is None else chr(0xDC00 + int(found[1], 16)), text)
+
+
+def in_json(value: Any, indent: int | None = None) -> str:
+    """JSON that can be written in UTF-8, and is read back as it was, whatever names are in it."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return text if _NO_TEXT.search(text) is None else json.dumps(value, indent=indent)
 
 
 def shown(name: str | os.PathLike[str]) -> str:

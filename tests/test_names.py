@@ -59,6 +59,22 @@ def test_what_is_escaped_is_text_and_reads_back(name: str) -> None:
     names.shown(name).encode()
 
 
+def test_json_with_such_names_is_text_and_reads_back() -> None:
+    for name in ("plain", "é", LATIN, "\ud800"):
+        for indent in (None, 1):
+            text = names.in_json({"name": name}, indent)
+            assert json.loads(text.encode("utf-8")) == {"name": name}
+
+
+def test_takes_of_such_a_model_are_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tmp_path / f"{LATIN}.safetensors"
+    checkpoint.save(Model.random(Config(frame_sizes=[4, 16], dim=16, sample_rate=RATE)), model)
+    words = ["generate", str(model), "--seconds", "0.1", "--takes", "2", "-o", str(tmp_path / os.fsdecode(b"t\xe9"))]
+    assert cli.main(words) == 0, capsys.readouterr().err
+    (described,) = tmp_path.rglob("takes.json")
+    assert json.loads(described.read_bytes())["format"] == "sopilib takes 1"
+
+
 def test_a_name_that_is_text_stays_as_it_is() -> None:
     for name in ("kéy.wav", "100%.wav", "a%20b.wav", "%41"):
         assert names.escaped(name) == names.unescaped(name) == names.shown(name) == name

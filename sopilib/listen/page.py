@@ -127,7 +127,7 @@ def _write(path: Path, data: dict[str, Any]) -> None:
     # in a script element only "<" could end it, and in JSON it stands in strings alone
     held = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     try:
-        write_whole(path, text.replace("/*DATA*/", held).encode())
+        write_whole(path, text.replace("/*DATA*/", held))
     except OSError as e:
         raise SopiError(f"{path}: could not be written ({e.strerror})") from None
 

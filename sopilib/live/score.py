@@ -36,6 +36,7 @@ from sopilib.live.commands import KEPT
 from sopilib.live.journal import SILENT
 from sopilib.live.messages import parse
 from sopilib.live.performer import Performer, is_part
+from sopilib.names import in_json
 from sopilib.sound import NewSound
 
 __all__ = ["Line", "Score", "perform", "read", "render", "with_settings", "words", "write"]
@@ -148,8 +149,8 @@ def write(score: Score, path: Path) -> None:
     """Writes a score as JSON, a line for each message. Raises OSError."""
     said = score.to_dict()
     lines = said.pop("messages")
-    head = json.dumps(said, indent=1, ensure_ascii=False)[:-2]
-    body = ",\n".join(f"  {json.dumps(line, ensure_ascii=False)}" for line in lines)
+    head = in_json(said, 1)[:-2]
+    body = ",\n".join(f"  {in_json(line)}" for line in lines)
     write_whole(path, f'{head},\n "messages": [\n{body}\n ]\n}}\n'.encode())
 
 

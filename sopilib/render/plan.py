@@ -23,6 +23,7 @@ import sopilib
 from sopilib.errors import SopiError, one_line
 from sopilib.live.messages import parse
 from sopilib.live.score import Score
+from sopilib.names import in_json
 
 __all__ = ["FORMAT", "SAMPLING", "Heard", "Plan", "Sound", "Take", "read"]
 
@@ -204,8 +205,8 @@ class Plan:
     def to_json(self) -> bytes:
         """The description, a line for each take."""
         said = self.to_dict()
-        takes = ",\n".join(f"  {json.dumps(take, ensure_ascii=False)}" for take in said.pop("takes"))
-        head = json.dumps(said, indent=1, ensure_ascii=False)[:-2]
+        takes = ",\n".join(f"  {in_json(take)}" for take in said.pop("takes"))
+        head = in_json(said, 1)[:-2]
         return f'{head},\n "takes": [\n{takes}\n ]\n}}\n'.encode()
 
     @classmethod

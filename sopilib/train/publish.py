@@ -80,7 +80,9 @@ def publish(run: Path, output: Path, words: Words, audio: list[str], overwrite: 
     ):
         refuse_foreign(output / f"{name}{suffix}", is_kind, kind, overwrite)
     card = output / "README.md"
-    refuse_foreign(card, lambda path: path.read_bytes().startswith(f"# {name}\n".encode()), "model's card", overwrite)
+    refuse_foreign(
+        card, lambda path: path.read_bytes().startswith(f"# {shown(name)}\n".encode()), "model's card", overwrite
+    )
     try:
         output.mkdir(parents=True, exist_ok=True)
         held_out = [trained.encode(s) for s in held_out_sound]
@@ -93,7 +95,7 @@ def publish(run: Path, output: Path, words: Words, audio: list[str], overwrite: 
         sound.write_audio(output / f"{name}.flac", [ten[None]], rate)
         pictures = {"recording": corpus[-10 * rate :], f"model, temperature {_listen(model):g}": ten}
         spectrograms(pictures, rate, output / f"{name}.png")
-        write_whole(card, _card(model, name, words.about, words.licence, lines, words.retrain).encode())
+        write_whole(card, _card(model, name, words.about, words.licence, lines, words.retrain))
     except OSError as e:
         raise SopiError(f"{output}: could not be written ({e.strerror or e})") from None
     return lines

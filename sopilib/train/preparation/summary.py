@@ -42,7 +42,7 @@ def write_summary(folder: Path, read: Recordings, samples: dict[str, int], silen
         ),
         *_histogram(20 * np.log10(np.maximum(levels(audio, (0, len(audio)), rate), 1e-6))),
     ]
-    write_whole(folder / "summary.txt", ("\n".join(lines) + "\n").encode())
+    write_whole(folder / "summary.txt", "\n".join(lines) + "\n")
     pictures.spectrograms({"the recordings": np.array(audio[: SHOWN * rate])}, rate, folder / "summary.png")
 
 
