@@ -99,7 +99,7 @@ PAGES: dict[str, tuple[str, tuple[Row, ...]]] = {
             ("voice 2 temperature 1.3 500",),
             ("voice 2 seed 7", "Its own music, from its next large frame on."),
             ("mix $1",),
-            ("voice 1 pan -1", "[pyext~ 1 1 2 4 samplernn_pd samplernn tabla] has four signal outlets; this box has "
+            ("voice 1 pan -1", "[samplernn2~], [samplernn4~] and [samplernn8~] have an outlet a voice; this box has "
              "one and mixes."),
             ("pan $1 200",),
         ),

@@ -22,9 +22,7 @@ PATCHES = sorted(
     )
     for path in folder.glob("*.pd")
 )
-PENDING = {
-    "pd/samplernn~.pd",
-}
+PENDING: set[str] = set()
 """Patches that are not yet as they should be. Whoever mends one takes it off this list: a test demands it."""
 
 PRINTED = {
