@@ -93,6 +93,30 @@ def test_bench_gives_figures(small: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "| small " in capsys.readouterr().out
 
 
+def test_ctrl_c_keeps_what_bench_has_measured(
+    small: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = []
+
+    def references(*_: object) -> dict[int, object]:
+        class Pressed:
+            threads = 1
+
+            def samples_per_second(self, seconds: float) -> float:
+                runs.append(seconds)
+                if len(runs) == 2:
+                    raise KeyboardInterrupt
+                return 1.0
+
+        return {1: Pressed()}
+
+    monkeypatch.setattr("sopilib.cli.bench.references", references)
+    assert main(["bench", str(small), "--seconds", "0.05", "--json"]) == 130
+    said = capsys.readouterr()
+    assert "stopped, this is what was measured until then" in said.err
+    assert len(json.loads(said.out)["rows"]) == 1
+
+
 def test_bench_needs_no_torch(small: Path) -> None:
     script = (
         "import sys; sys.modules['torch'] = None\n"

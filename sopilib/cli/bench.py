@@ -6,6 +6,7 @@ import argparse
 import json
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -92,19 +93,30 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> None:
-    """Measures and prints. Raises SopiError if the options make no sense or the model can't be loaded."""
+def run(args: argparse.Namespace) -> int:
+    """Measures and prints. Returns 130 after Ctrl-C, when what was measured until then is printed. Raises SopiError if
+    the options make no sense or the model can't be loaded."""
     if args.seconds <= 0 or args.runs < 1:
         raise SopiError("expected --seconds above 0 and --runs of at least 1")
     rows: list[Row] = []
     torch: dict[str, float] = {}
+    stopped = False
     for model, shapes in subjects(args):
-        rows += measure(model, shapes, args.precision.split(","), args.seconds, args.runs, torch)
+        try:
+            measured, stopped = measure(model, shapes, args.precision.split(","), args.seconds, args.runs, torch)
+        except KeyboardInterrupt:  # before its first run was over
+            if not rows:
+                raise
+            measured, stopped = [], True
+        rows += measured
+        if stopped:
+            print("sopi bench: stopped, this is what was measured until then", file=sys.stderr)
+            break
     how = f"medians of {args.runs} runs of {args.seconds:g} s"
     if args.json:
         found = {"machine": processor(), "how": how, "rows": [asdict(r) for r in rows], "torch": torch}
         print(json.dumps(found, indent=2))
-        return
+        return 130 if stopped else 0
     print(f"{processor()}, {rows[0].instruction_set}; {how}")
     print(table(rows, args.markdown))
     if torch:
@@ -112,6 +124,7 @@ def run(args: argparse.Namespace) -> None:
         print(f"torch, x real time (v voices, t threads): {factors}")
     else:
         print("torch is not installed: nothing to compare with")
+    return 130 if stopped else 0
 
 
 def subjects(args: argparse.Namespace) -> Iterator[tuple[sopilib.Model, list[tuple[int, int]]]]:
@@ -139,9 +152,10 @@ def measure(
     seconds: float,
     runs: int,
     torch: dict[str, float],
-) -> list[Row]:
-    """One row for each of (voices, threads) and precision. In each run all engines take turns, and the reference, so
-    that a noisy machine is noisy for all of them. `torch` gets the reference's real-time factors."""
+) -> tuple[list[Row], bool]:
+    """One row for each of (voices, threads) and precision, and whether Ctrl-C ended it after the first run. In each run
+    all engines take turns, and the reference, so that a noisy machine is noisy for all of them. `torch` gets the
+    reference's real-time factors."""
     engines = [
         sopilib.Engine(model, voices=voices, threads=threads, precision=precision)
         for (voices, threads), precision in product(shapes, precisions)
@@ -150,15 +164,22 @@ def measure(
     blocks = [max(1, round(seconds / _block_seconds(engine))) for engine in engines]
     times: list[list[np.ndarray]] = [[] for _ in engines]
     slow: dict[int, list[float]] = {voices: [] for voices in slow_ones}
-    for _ in range(runs):
-        for engine, n, found in zip(engines, blocks, times):
-            found.append(engine.source.time_blocks(n, BLOCK))
-        for voices, reference in slow_ones.items():
-            slow[voices].append(reference.samples_per_second(TORCH_SHARE * seconds))
+    stopped = False
+    for number in range(runs):
+        try:
+            for engine, n, found in zip(engines, blocks, times):
+                found.append(engine.source.time_blocks(n, BLOCK))
+            for voices, reference in slow_ones.items():
+                slow[voices].append(reference.samples_per_second(TORCH_SHARE * seconds))
+        except KeyboardInterrupt:
+            if not number:
+                raise
+            stopped = True
+            break
     for voices, speeds in sorted(slow.items()):
         how = f"{model.name} {voices}v {slow_ones[voices].threads}t"
         torch[how] = statistics.median(speeds) / model.config.sample_rate
-    return [_row(engine, found, slow.get(engine.voices)) for engine, found in zip(engines, times)]
+    return [_row(engine, found, slow.get(engine.voices)) for engine, found in zip(engines, times)], stopped
 
 
 def _row(engine: sopilib.Engine, times: list[np.ndarray], slow: list[float] | None) -> Row:
