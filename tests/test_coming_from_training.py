@@ -103,7 +103,13 @@ def test_other_options_of_theirs_mean_what_they_meant(place: Path) -> None:
     steps = 13  # 25600 samples in 1024 x 2
     wanted = {
         **{"optimiser": "sgd", "momentum": 0.5, "lr": 0.01, "monitor": "train_accuracy", "patience": 4, "keep": 0},
-        **{"preview_from": "data/a.wav", "preview_offset": 0.5, "seed": 0, "every": 2 * steps, "precision": "float32"},
+        **{
+            "preview_from": str(place / "data" / "a.wav"),
+            "preview_offset": 0.5,
+            "seed": 0,
+            "every": 2 * steps,
+            "precision": "float32",
+        },
         **{"decay_after": 3 * steps, "decay_every": steps, "schedule": "constant"},
     }
     assert {name: how[name] for name in wanted} == wanted

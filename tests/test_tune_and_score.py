@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,7 @@ def test_tuning_finds_a_table_and_goes_on(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "space.json").write_text(
         '{"lr": {"low": 1e-4, "high": 0.03, "log": true}, "dim": [8, 16], "batch": [2, 4], "seq_len": [64, 72]}'
     )
+    warnings.filterwarnings("error", message=".*reported value is ignored.*")  # Optuna's
     command = [
         "tune", str(tmp_path / "a.wav"), "-o", str(tmp_path / "t"), "--samples", "0.004",
         "--config", str(tmp_path / "base.json"), "--search", str(tmp_path / "space.json"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -209,6 +210,8 @@ def _from_old_settings(args: argparse.Namespace) -> None:
             args.preview_from, args.seed = args.preview_from or args.seed, None
     if args.seed_offset is not None and args.preview_offset is None:
         args.preview_offset = args.seed_offset / (args.sample_rate or Config.sample_rate)
+    if args.preview_from:  # a run may go on from another folder
+        args.preview_from = os.path.abspath(args.preview_from)
 
 
 def _folder(args: argparse.Namespace) -> Path:

@@ -31,7 +31,7 @@ from sopilib.train import checkpoints, machine, state
 from sopilib.train.live import LiveSettings
 from sopilib.train.parallel import Group
 from sopilib.train.prepare import Dataset
-from sopilib.train.report import Report
+from sopilib.train.report import Report, prime
 from sopilib.train.schedule import bent
 from sopilib.train.settings import LIVE, Settings
 from sopilib.train.step import Learner
@@ -130,6 +130,8 @@ class Run:
                 if (before := getattr(self.settings, name)) != value:
                     self.report.say(f"{name} is {value} from now on (before: {before})")
         self._take(dataclasses.replace(self.settings, **given))
+        if self.settings.preview_from:
+            prime(self.settings, self.config.sample_rate)  # so that a wrong one is said now
         if given or not resumes:  # at once, so that the rate bends from here wherever the run is stopped
             self.live.write(self.settings)
             self._save()

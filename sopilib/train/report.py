@@ -178,9 +178,12 @@ class Report:
         engine.reset(PREVIEW_SEED)  # the same for every step, so that they compare
         memory = model.silence(len(temperatures))
         if settings.preview_from:
-            heard = model.encode(_prime(settings, rate))
-            engine.prime(np.broadcast_to(heard, (len(temperatures), len(heard))))
-            model.decode(np.broadcast_to(heard, (len(temperatures), len(heard))), memory)
+            try:
+                heard = model.encode(prime(settings, rate))[None].repeat(len(temperatures), 0)
+                engine.prime(heard)
+                model.decode(heard, memory)
+            except SopiError as e:  # it is gone, or live.json names another one: no reason to stop training
+                self.say(f"  previews go on from nothing ({e})")
         codes = engine.generate(round(settings.preview_seconds * rate), temperatures[:, None])
         sounds = model.decode(codes, memory)
         sheet = {"recorded": real[: sounds.shape[1]]}
@@ -215,7 +218,7 @@ class Report:
             self.tensorboard.close()
 
 
-def _prime(settings: Settings, rate: int) -> np.ndarray:
+def prime(settings: Settings, rate: int) -> np.ndarray:
     """The sound that previews go on from, float32 [n], of at most `PRIMED` seconds. Raises SopiError if it can't be
     read."""
     audio = sound.read_audio(settings.preview_from, rate)[round(settings.preview_offset * rate) :]
