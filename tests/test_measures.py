@@ -14,6 +14,7 @@ from sopilib import Config, Engine, Model, cli
 from sopilib.model import Stillness
 from sopilib.model.quantise import QUANTISERS, Quantiser
 from sopilib.score import failures, likelihood, longest_still, stillness
+from sopilib.score.imitation import takes
 from sopilib.score.measures import all_figures, floors_and_levels, impulses, pieces, together, wandering
 from sopilib.score.patches import repetition, told_apart
 from sopilib.score.rhythm import groove, onsets
@@ -195,6 +196,15 @@ def test_takes_are_put_together_by_mean_spread_and_the_longest_trouble() -> None
     assert [len(p) for p in pieces([np.zeros(4), np.zeros(3)], 10)] == [4]
 
 
+def test_a_take_of_a_seed_is_the_same_alone_and_among_others() -> None:
+    model, shares = Model.random(Config(frame_sizes=[4, 16], dim=16)), list[float]()
+    both = takes(model, 1.5, [7, 3], {"temperature": 0.9}, shares.append)
+    (alone,) = takes(model, 1.5, [3], {"temperature": 0.9})
+    np.testing.assert_array_equal(both[1], alone)
+    assert len(alone) == 1.5 * RATE and not np.array_equal(both[0], alone)
+    assert shares == [pytest.approx(2 / 3), 1]
+
+
 # ---------------------------------------------------------------- sopi score --generated
 
 
@@ -271,3 +281,13 @@ def test_a_run_knows_its_own_recordings_and_other_models_say_what_they_need(
     found = json.loads(capsys.readouterr().out)
     assert found["recorded_seconds"] == pytest.approx(25.5, abs=0.1)
     assert found["held_out"]["pieces"] >= 2
+
+
+@pytest.mark.parametrize("option", ["--seconds 0", "--seconds nan", "--seeds 0", "--beat 120 0", "--held-out -1"])
+def test_an_option_that_makes_no_sense_is_one_sentence(
+    option: str, played: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["score", str(played), str(played.parent / "takes"), "--generated", *option.split()]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert f"{option.split()[0]} is {option.split()[-1]}, expected " in said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -118,8 +119,22 @@ def _prediction(args: argparse.Namespace, model: Model, recordings: dict[str, np
     return rows
 
 
+def _check(args: argparse.Namespace) -> None:
+    """Raises SopiError that names an option of --generated whose value makes no sense."""
+    for option, values, least, most in (
+        ("--seconds", [args.seconds], 0.25, 36_000),
+        ("--seeds", [args.seeds], 1, 100),
+        ("--beat", args.beat, 10, 1000),
+        ("--held-out", [args.held_out or 0], 0, 1e6),
+    ):
+        for value in values:
+            if not least <= value <= most:
+                raise SopiError(f"{option} is {value:g}, expected {least:g} to {most:g}")
+
+
 def _imitation(args: argparse.Namespace, model: Model) -> dict[str, Any]:
     """All figures, for JSON and for the table."""
+    _check(args)
     train, held_out = _recordings(args, model)
     beats = [60 / bpm for bpm in args.beat]
     rate = model.config.sample_rate
@@ -148,8 +163,13 @@ def _takes(args: argparse.Namespace, model: Model) -> Iterator[tuple[str, list[n
     for temperature in args.temperature or own:
         sampling = {**setting, "temperature": temperature}
         also = "".join(f", {name.replace('_', '-')} {x:g}" for name, x in setting.items() if name != "temperature")
-        made = takes(model, args.seconds, range(1, args.seeds + 1), sampling)
-        yield f"temperature {temperature:g}{also}", made
+        title = f"temperature {temperature:g}{also}"
+
+        def told(share: float, title: str = title) -> None:
+            if sys.stderr.isatty():
+                print(f"{title}: {100 * share:.0f} %", end="\r" if share < 1 else "\n", file=sys.stderr, flush=True)
+
+        yield title, takes(model, args.seconds, range(1, args.seeds + 1), sampling, told)
 
 
 def _recordings(args: argparse.Namespace, model: Model) -> tuple[list[np.ndarray], list[np.ndarray]]:

@@ -3,7 +3,8 @@ same coded and decoded, and of what was held out from training."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -17,11 +18,26 @@ from sopilib.score.sound import describe, profile
 from sopilib.score.stillness import longest_still, stillness
 
 
-def takes(model: Model, seconds: float, seeds: Sequence[int], sampling: dict[str, float]) -> list[np.ndarray]:
-    """What a model makes, float [n] for each seed. `sampling` has the temperature, and what else `Engine.generate`
-    takes. Raises SopiError for values out of range."""
-    engine = Engine(model)
-    return [np.concatenate(list(blocks(engine, seconds, seed=s, **sampling)), axis=1)[0] for s in seeds]  # type: ignore[arg-type]
+def takes(
+    model: Model,
+    seconds: float,
+    seeds: Sequence[int],
+    sampling: Mapping[str, Any],
+    told: Callable[[float], None] = lambda share: None,
+) -> list[np.ndarray]:
+    """What a model makes, float [n] for each seed, whatever the others are: they are the voices of one engine.
+
+    sampling  the temperature, and what else `Engine.generate` takes
+    told      is called with the share, 0 to 1, of each that is made
+
+    Raises SopiError for values out of range.
+    """
+    engine = Engine(model, voices=len(seeds))
+    made = []
+    for block in blocks(engine, seconds, seed=seeds, **sampling):
+        made.append(block)
+        told(sum(b.shape[1] for b in made) / (seconds * model.config.sample_rate))
+    return list(np.concatenate(made, axis=1))
 
 
 def own_setting(model: Model) -> dict[str, float]:
