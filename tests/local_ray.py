@@ -49,12 +49,12 @@ def small_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def two_nodes() -> Iterator[Any]:
     """A ray.cluster_utils.Cluster of two nodes with a processor each; the first one is its head."""
     from ray.cluster_utils import Cluster
 
-    with _temporary(monkeypatch):
+    with pytest.MonkeyPatch.context() as patch, _temporary(patch):
         cluster: Any = Cluster()
         try:
             _started(cluster.add_node, **SMALL, include_dashboard=False)

@@ -71,46 +71,6 @@ def test_a_cluster_that_is_not_there_is_said_in_one_sentence(
 
 
 @pytest.mark.long
-def test_a_worker_and_a_node_that_are_lost_change_no_file(small: Path, two_nodes: Any, tmp_path: Path) -> None:
-    line = ["generate", str(small), "--takes", "12", "--seconds", "20", "--voices", "2"]
-    assert main([*line, "-o", str(tmp_path / "here"), "--threads", "1"]) == 0
-    killed: list[str] = []
-
-    def kill() -> None:
-        """A worker when the first takes are there, and then the node that isn't the head."""
-        folder = tmp_path / "spread"
-        for what in ("worker", "node"):
-            wanted = len(list(folder.glob("*.wav"))) + 2 if folder.exists() else 2
-            while len(list(folder.glob("*.wav"))) < wanted:
-                time.sleep(0.05)
-            if what == "worker":
-                os.kill(next(iter(workers())), signal.SIGKILL)
-            else:
-                (node,) = [n for n in two_nodes.list_all_nodes() if n is not two_nodes.head_node]
-                two_nodes.remove_node(node, allow_graceful=False)
-            killed.append(what)
-
-    killer = threading.Thread(target=kill, daemon=True)
-    killer.start()
-    assert main([*line, "-o", str(tmp_path / "spread"), "--ray", two_nodes.address]) == 0
-    assert killed == ["worker", "node"]
-    assert contents(tmp_path / "spread") == contents(tmp_path / "here")
-
-
-def workers() -> list[int]:
-    """The processes that make units just now."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdecimal():
-            try:
-                if b"ray::_made" in (folder / "cmdline").read_bytes():
-                    found.append(int(folder.name))
-            except OSError:
-                pass
-    return found
-
-
-@pytest.mark.long
 def test_nodes_that_compute_other_samples_or_have_another_sopilib_are_refused(
     small: Path, two_nodes: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,3 +84,47 @@ def test_nodes_that_compute_other_samples_or_have_another_sopilib_are_refused(
     ):
         with pytest.raises(SopiError, match=said), cluster(two_nodes.address, model, refused):
             pytest.fail("it should have been refused")
+
+
+@pytest.mark.long
+def test_a_worker_and_a_node_that_are_lost_change_no_file(small: Path, two_nodes: Any, tmp_path: Path) -> None:
+    line = ["generate", str(small), "--takes", "12", "--seconds", "20", "--voices", "2"]
+    assert main([*line, "-o", str(tmp_path / "here"), "--threads", "1"]) == 0
+    killed: list[str] = []
+
+    def kill() -> None:
+        """A worker when the first takes are there, and then the node that isn't the head."""
+        folder = tmp_path / "spread"
+        for what in ("worker", "node"):
+            wanted = len(list(folder.glob("*.wav"))) + 2 if folder.exists() else 2
+            while len(list(folder.glob("*.wav"))) < wanted:
+                time.sleep(0.05)
+            if what == "worker":
+                while not (found := workers(two_nodes)):
+                    time.sleep(0.05)
+                os.kill(found[0], signal.SIGKILL)
+            else:
+                (node,) = [n for n in two_nodes.list_all_nodes() if n is not two_nodes.head_node]
+                two_nodes.remove_node(node, allow_graceful=False)
+            killed.append(what)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    assert main([*line, "-o", str(tmp_path / "spread"), "--ray", two_nodes.address]) == 0
+    assert killed == ["worker", "node"]
+    assert contents(tmp_path / "spread") == contents(tmp_path / "here")
+
+
+def workers(cluster: Any) -> list[int]:
+    """The processes of a cluster that make units just now."""
+    found = []
+    raylets = [p.process.pid for n in cluster.list_all_nodes() for p in n.all_processes["raylet"]]
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            try:
+                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+                if parent in raylets and b"ray::_made" in (folder / "cmdline").read_bytes():
+                    found.append(int(folder.name))
+            except OSError:
+                pass
+    return found

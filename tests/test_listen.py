@@ -208,7 +208,7 @@ def test_two_sounds_are_compared_blind_and_equally_loud(page: Page) -> None:
     keys = page.run("return pair.map((s) => s.key)")
     page.press("a", Keys.ESCAPE)  # it has been said already
     assert [page.figure(key, "preferred") for key in keys] == ["0", "100"]
-    assert not page.run("return sounds.some(playing)")
+    page.waits(lambda: not page.run("return sounds.some(playing)"), "all is quiet when it is left")
 
 
 def test_on_a_phone_nothing_is_wider_than_the_screen(page: Page) -> None:

@@ -145,8 +145,10 @@ function player(sound) {
   audio.addEventListener("ended", () => showPlaying(sound));
   audio.addEventListener("seeked", () => showPosition(sound));
   audio.addEventListener("error", () => {
-    sound.row.querySelector(".wrong").textContent = "can't be played: is " + (sound.link.startsWith("data:") ? "FLAC known to this browser?"
-      : decodeURIComponent(sound.link) + " still beside this page?");
+    const { code, message } = audio.error;
+    const missing = code === MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED && !sound.link.startsWith("data:");
+    const why = missing ? "is " + decodeURIComponent(sound.link) + " still beside this page?" : message || "the browser doesn't say why";
+    sound.row.querySelector(".wrong").textContent = "can't be played: " + why;
   });
   return audio;
 }
