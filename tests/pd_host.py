@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,6 +143,20 @@ def start(patch: Path, *flags: str, environment: dict[str, str] | None = None, *
         env={**os.environ, **(environment or {})},
         cwd=patch.parent,
     )
+
+
+def said_until(process: subprocess.Popen, last: str, seconds: float = 60) -> str:
+    """What Pd prints up to the first line with this in it."""
+    said, limit = "", threading.Timer(seconds, process.kill)
+    limit.start()
+    try:
+        while last not in said:
+            line = process.stdout.readline() if process.stdout else b""
+            assert line, f"{last} was not printed, but {said}"
+            said += line.decode(errors="replace")
+    finally:
+        limit.cancel()
+    return said
 
 
 def end(process: subprocess.Popen, number: int = signal.SIGTERM, within: float = 60) -> tuple[int, float, str]:

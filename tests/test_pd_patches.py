@@ -10,14 +10,13 @@ import shutil
 import signal
 import struct
 import subprocess
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from pd_host import FLAGS, ROOT, Patch, Result, end, run, start
+from pd_host import FLAGS, ROOT, Patch, Result, end, run, said_until, start
 
 from sopilib.cli.play import virtual_screen
 
@@ -206,20 +205,6 @@ def live(folder: Path, patch: Patch, last: str, dsp: bool = True, written: Path 
         wait_for(written, 1900 * 48 * 4)
     code, took, out = end(process)
     return Result(code, before + out, took)
-
-
-def said_until(process: subprocess.Popen, last: str, seconds: float = 60) -> str:
-    """What Pd prints up to the first line with this in it."""
-    said, limit = "", threading.Timer(seconds, process.kill)
-    limit.start()
-    try:
-        while last not in said:
-            line = process.stdout.readline() if process.stdout else b""
-            assert line, f"{last} was not printed, but {said}"
-            said += line.decode(errors="replace")
-    finally:
-        limit.cancel()
-    return said
 
 
 def test_of_two_loads_at_once_the_newer_wins(tmp_path: Path) -> None:

@@ -129,6 +129,15 @@ def test_what_cannot_be_performed_again_is_said(make: Make, tmp_path: Path) -> N
     assert "there is such a file already" in lines(told, "error")[0]
 
 
+def test_that_a_signal_set_the_temperature_is_said(make: Make, tmp_path: Path) -> None:
+    performer, told = make(folder=tmp_path)
+    play(performer, ("load", "one"), ("score", "start"), ("generate",))
+    performer.read(4800, np.full((2, 4800), 0.5, np.float32))
+    performer.poll()
+    performer.handle("score", "stop")
+    assert [line for line in lines(told, "warning") if line.endswith("a signal set the temperature")]
+
+
 def test_render_plays_settings_or_a_score_into_a_file_beside_the_sound(make: Make, tmp_path: Path) -> None:
     performer, told = make(folder=tmp_path)
     play(performer, ("load", "one"), ("seed", 5))

@@ -103,7 +103,7 @@ class Journal:
         start = self._start
         first = Note(0, "generate" if start.playing else "stop", ())
         notes = [Note(max(0, n.frame - start.frame), n.selector, n.atoms) for n in self._notes if n.frame < end]
-        doubts = [why for why, frame in self._doubts.items() if frame < end]
+        doubts = [why for why, frame in self._doubts.items() if frame <= end]
         if self._slips() != start.slips:
             doubts.append("there were underruns, messages that came too late, or crossfades cut short to be in time")
         return start.settings, [first, *notes], begin - start.frame, "; ".join(doubts)

@@ -37,6 +37,7 @@ __all__ = ["Performer", "is_part"]
 Arrays = Callable[[str], "np.ndarray | None"]
 
 LATER = ("load", "load2", "snapshot")  # messages whose gesture itself says when they took effect
+LOOK = 64  # frames of the temperature signal that are looked at
 POLLS = 15  # a second
 OF_TWO = ("blend", "blend-mode")  # settings that need the second model
 
@@ -364,6 +365,8 @@ class Performer:
             self._tell_events()
             self._tell_recording()
             self.teller.look()
+            if (self.stream.heard(self.now, LOOK, 1) > 0).any():
+                self.journal.doubt("a signal set the temperature", self.now)
 
     def _tell_events(self) -> None:
         for _, kind, value in self.stream.events():

@@ -31,8 +31,8 @@ class Recording:
         try:
             if wanted is None or not wanted.is_absolute():
                 folder.mkdir(parents=True, exist_ok=True)
-            self._folder, path = folder, folder / (wanted or _free_name(folder))
-            self._recorder = stream.record(os.fsencode(path), t)
+            self._folder = folder
+            self._recorder = _recorder(stream, folder, wanted, t)
         except (OSError, RuntimeError) as e:
             reason = e.strerror if isinstance(e, OSError) else e
             raise SopiError(
@@ -84,6 +84,15 @@ class Recording:
     def seconds(self) -> float:
         """How long it is."""
         return float(self._recorder.frames / self._recorder.rate)
+
+
+def _recorder(stream: _native.Stream, folder: Path, wanted: Path | None, t: int) -> _native.Recorder:
+    while True:
+        try:
+            return stream.record(os.fsencode(folder / (wanted or _free_name(folder))), t)
+        except FileExistsError:  # another object has taken the name just now
+            if wanted is not None:
+                raise
 
 
 def _free_name(folder: Path) -> str:

@@ -129,17 +129,19 @@ public:
         return made;
     }
 
-    // The last n frames of the first input before host position `end`, fewer if they have not come in or are gone.
-    nb::ndarray<nb::numpy, float> heard(uint64_t end, uint64_t n) const
+    // The last n frames of an input before host position `end`, fewer if they have not come in or are gone.
+    nb::ndarray<nb::numpy, float> heard(uint64_t end, uint64_t n, uint32_t channel) const
     {
         const sopi_ring *r = stream_->input();
+        if (channel >= r->channels) throw std::invalid_argument("channel must be 0 or 1");
+        const float *from = r->data + size_t(channel) * r->capacity;
         // what is about to be written over is left out
         const uint64_t written = sopi_load(&r->write), kept = r->capacity - r->capacity / 8;
         const uint64_t last = std::min(end, written), oldest = written > kept ? written - kept : 0;
         const uint64_t first = std::max(oldest, last > n ? last - n : 0), frames = last > first ? last - first : 0;
         float *data;
         const auto made = new_array(&data, frames);
-        for (uint64_t i = 0; i < frames; i++) data[i] = r->data[(first + i) & (r->capacity - 1)];
+        for (uint64_t i = 0; i < frames; i++) data[i] = from[(first + i) & (r->capacity - 1)];
         return made;
     }
 
@@ -393,8 +395,8 @@ void bind_stream(nb::module_ &m)
         .def(
             "read", &StreamHandle::read, "n"_a, "input"_a.none() = nb::none(),
             "The host's callback: the next n frames, float32 (channels, n); `input` float32 (1 or 2, n) came in meanwhile.")
-        .def("heard", &StreamHandle::heard, "end"_a, "n"_a,
-             "float32: what came in last before host position `end`, n frames at most.")
+        .def("heard", &StreamHandle::heard, "end"_a, "n"_a, "channel"_a = 0,
+             "float32: what came in last before host position `end`, n frames at most; channel 1: the temperature.")
         .def("ticks", &StreamHandle::ticks, "end"_a,
              "Host positions before `end` at which a bottom frame, or a line of the grid, began, since last asked.")
         .def("tick_at_lines", &StreamHandle::tick_at_lines, "on"_a,
