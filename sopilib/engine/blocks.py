@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sopilib.engine import Engine
+from sopilib.errors import SopiError
 
 if TYPE_CHECKING:
     from sopilib.native._native import Envelope
@@ -22,7 +23,7 @@ def blocks(
     seconds: float,
     temperature: float | Sequence[float | Envelope],
     seed: int | Sequence[int],
-    heard: np.ndarray | None = None,
+    heard: np.ndarray | Sequence[np.ndarray] | None = None,
     piece: float = 1.0,
     **sampling: Any,
 ) -> Iterator[np.ndarray]:
@@ -31,23 +32,46 @@ def blocks(
 
     temperature  above 0; or for each voice a number or an envelope, of which time 0 is the first sample
     seed         as `Engine.reset` has it: the same one gives the same sound
-    heard        codes [n], or (voices, n), of a sound that the voices hear first; it is not part of what is given
+    heard        codes [n] of a sound that all voices hear first, or for each voice those of its own, whose lengths may
+                 differ by whole numbers of the model's largest frame; they are not part of what is given
     sampling     top_k, top_p, min_p, rest and rest_level of `Engine.generate`
 
     Raises SopiError for values out of range.
     """
     engine.reset(seed)
     memory = engine.model.silence(engine.voices)
+    if isinstance(heard, np.ndarray) and heard.ndim == 1:
+        heard = [heard] * engine.voices
     if heard is not None:
-        codes = np.broadcast_to(heard, (engine.voices, np.shape(heard)[-1]))
-        engine.prime(codes)
-        engine.model.decode(codes, memory)
+        _hear(engine, list(heard), memory)
     rate = engine.config.sample_rate
     end, most = round(seconds * rate), max(1, round(piece * rate))
     for begin in range(0, end, most):
         n = min(end - begin, most)
         levels = temperature if isinstance(temperature, NUMBER) else _levels(temperature, begin, n, rate)
         yield engine.model.decode(engine.generate(n, levels, **sampling), memory)
+
+
+def _hear(engine: Engine, heard: Sequence[np.ndarray], memory: np.ndarray) -> None:
+    """Has each voice hear its own codes, [n]."""
+    if len({len(codes) for codes in heard}) == 1:
+        together = np.stack(heard)
+        engine.prime(together)
+        engine.model.decode(together, memory)
+        return
+    if any(len(codes) % engine.config.lookback for codes in heard):
+        raise SopiError(f"sounds of different lengths, expected whole frames of {engine.config.lookback} codes")
+    states = []
+    for voice, codes in enumerate(heard):
+        alone = engine.clone(1)
+        alone.reset()
+        alone.prime(codes[None])
+        engine.model.decode(codes[None], memory[voice : voice + 1])
+        states.append(alone.state())
+    own = engine.state()
+    for name in own.keys() - {"position", "seed", "drawn"}:
+        own[name] = np.concatenate([state[name] for state in states])
+    engine.set_state(own)
 
 
 def _levels(each: Sequence[float | Envelope], begin: int, n: int, rate: int) -> np.ndarray:

@@ -115,10 +115,13 @@ class Place:
 
     def done(self, takes: Iterable[Take]) -> None:
         """Remembers that what was written of these takes is whole."""
-        with self._done.open("a") as file:
-            file.write("".join(f"{take.number}\n" for take in takes))
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with self._done.open("a") as file:
+                file.write("".join(f"{take.number}\n" for take in takes))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as e:
+            raise self._refused(e) from None
 
     @property
     def unfinished(self) -> bool:

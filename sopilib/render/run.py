@@ -58,13 +58,13 @@ class Unit:
 
     plan   that they are of
     takes  some of its takes
-    heard  int32 (takes, n), a whole number of the model's largest frames: the codes that each goes on from; None: they
+    heard  int32 [n] for each, a whole number of the model's largest frames: the codes that it goes on from; None: they
            begin in silence
     """
 
     plan: Plan
     takes: tuple[Take, ...]
-    heard: np.ndarray | None = None
+    heard: tuple[np.ndarray, ...] | None = None
 
 
 Make = Callable[[Unit], Iterator[np.ndarray]]
@@ -78,17 +78,16 @@ def units(plan: Plan, takes: Sequence[Take], voices: int, heard: dict[str, np.nd
 
     heard  the codes of each sound that a take goes on from, by the name of its file
     """
-    groups: dict[tuple[float, int], list[Take]] = {}
+    groups: dict[tuple[float, bool], list[Take]] = {}
     for take in takes:
-        begins = 0 if take.heard is None else len(heard[take.heard.sound])
-        groups.setdefault((take.seconds, begins), []).append(take)
+        groups.setdefault((take.seconds, take.heard is not None), []).append(take)
     made: list[Unit] = []
-    for (_, begins), group in groups.items():
+    for group in groups.values():
         each = 1 if plan.score is not None else voices
         for i in range(0, len(group), each):
             some = tuple(group[i : i + each])
-            codes = np.stack([heard[t.heard.sound] for t in some if t.heard is not None]) if begins else None
-            made.append(Unit(plan, some, codes))
+            codes = tuple(heard[t.heard.sound] for t in some if t.heard is not None)
+            made.append(Unit(plan, some, codes or None))
     return sorted(made, key=lambda unit: unit.takes[0].number)
 
 
