@@ -92,6 +92,8 @@ class samplernn(pyext._class):
             write_array=write_array,
             folder=self._canvas_dir if hasattr(self, "_canvas_dir") else None,
         )
+        if hasattr(self, "_paths"):
+            self.performer.places.others = [Path(path) for path in self._paths]
         self.performer.watch_settings(self.remember)
         if self.rings:
             self._rings(out=self.performer.ring, inp=self.performer.input)

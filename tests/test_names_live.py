@@ -168,3 +168,26 @@ def test_a_name_of_300_letters_in_pd_is_one_line(tmp_path: Path) -> None:
     assert "File name too long" in errors[2]
     assert "Traceback" not in result.out
     assert "Errno" not in result.out
+
+
+def test_models_and_sounds_are_found_where_pd_looks_for_files(tmp_path: Path, pd_models: Path) -> None:
+    """As with any object of Pd's: nn~ found them by their whole path only (acids-ircam/nn_tilde#19, #39)."""
+    (tmp_path / "patches").mkdir()
+    (tmp_path / "my files").mkdir()
+    (tmp_path / "path").mkdir()
+    shutil.copy(pd_models / "small" / "small.safetensors", tmp_path / "path" / "mine.safetensors")
+    soundfile.write(tmp_path / "path" / "a.wav", np.random.default_rng(0).normal(0, 0.1, RATE), RATE)
+    soundfile.write(tmp_path / "my files" / "b.wav", np.random.default_rng(0).normal(0, 0.1, RATE // 2), RATE)
+    patch = Patch()
+    patch.lines.append("#X declare -path ../path;")
+    box = patch.obj("samplernn~ mine.safetensors")
+    patch.print(box, 1, "status")
+    patch.at(100, "seed a.wav", box)
+    patch.at(200, "seed b.wav", box)
+    patch.quit(400)
+    result = run(patch.write(tmp_path / "patches" / "patch.pd"), "-path", str(tmp_path / "my files"), rate=RATE)
+    assert not result.errors(), result.out
+    status = result.printed("status")
+    assert "loaded mine 16000" in status
+    assert "primed a.wav 1000" in status
+    assert "primed b.wav 500" in status

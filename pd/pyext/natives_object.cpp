@@ -5,6 +5,10 @@
 #include <string>
 #include <vector>
 
+#include <m_pd.h>
+
+#include <g_canvas.h>
+
 #include "message.hpp"
 #include "natives.hpp"
 #include "object.hpp"
@@ -173,6 +177,23 @@ PyObject *find(PyObject *, PyObject *args)
     return Py_BuildValue("NN", python_text(directory), python_text(file));
 }
 
+int add_path(const char *path, void *list)
+{
+    const Ref text(python_text(path));
+    return text && PyList_Append(static_cast<PyObject *>(list), text.o) == 0; // 0 ends the search
+}
+
+// Pd's thread: the folders in which Pd looks for files that this patch names, beside its own.
+PyObject *paths(PyObject *, PyObject *capsule)
+{
+    HandlePtr handle;
+    if (!to_handle(capsule, &handle)) return nullptr;
+    PyObject *list = PyList_New(0);
+    if (list && on_pd_thread() && handle->object) canvas_path_iterate(handle->object->canvas, add_path, list);
+    if (PyErr_Occurred()) Py_CLEAR(list);
+    return list;
+}
+
 // Signal vectors as writable memory; None where there is no audio.
 PyObject *vector_of(PyObject *args, const char *function, std::vector<t_sample *> Object::*vectors)
 {
@@ -215,6 +236,7 @@ PyMethodDef object_methods[] = {
     {"address", address, METH_O, nullptr},
     {"signals", signals, METH_O, nullptr},
     {"find", find, METH_VARARGS, nullptr},
+    {"paths", paths, METH_O, nullptr},
     {"invec", invec, METH_VARARGS, nullptr},
     {"outvec", outvec, METH_VARARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from sopilib import library
@@ -28,6 +29,8 @@ class Places:
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
+        self.others: Sequence[Path] = ()
+        """Folders of the host's in which relative names are looked up next, unless a message is confined."""
 
     @property
     def recordings(self) -> Path:
@@ -55,15 +58,18 @@ class Places:
             if wanted not in models:
                 raise SopiError(f"no model {wanted!r}, expected one of {', '.join(models)}")
             return models[wanted]
-        if self.folder is not None and not Path(wanted).is_absolute() and library.exists(self.folder / wanted):
-            return self.folder / wanted
+        if not os.path.isabs(wanted):
+            for folder in (*([] if self.folder is None else [self.folder]), *self.others):
+                if library.exists(folder / wanted):
+                    return folder / wanted
         return wanted
 
     def sound(self, name: str, confined: bool) -> Path:
         """The path of a sound file that is there."""
         path = self._confined(name) if confined else self._beside(name)
         if not os.path.isfile(path) and not confined:
-            path = Path(os.path.expanduser(name))
+            further = [Path(os.path.expanduser(name)), *(folder / name for folder in self.others)]
+            path = next((p for p in further if os.path.isfile(p)), path)
         if not os.path.isfile(path):
             raise SopiError(f"seed {name}: no such array or file, expected a number, an array or a sound file")
         return path

@@ -147,6 +147,11 @@ class _class:
 
     _shouldexit = _FromBox("Whether a detached method is to end.", lambda box: _pd.should_exit(box.handle))
     _isthreaded = _FromBox("True: methods can be detached.", lambda box: True)
+    _paths = _FromBox(
+        "The folders in which Pd looks for files, those that the patch declares first; for `__init__` and "
+        "`_init`. Not in the original.",
+        lambda box: _pd.paths(box.handle),
+    )
     _canvas_dir = _FromBox("The folder of the patch that holds the box.", lambda box: box.patch_directory)
     _this = _FromBox("A number that no other object has.", lambda box: _pd.address(box.handle))
     _time = _FromBox(
