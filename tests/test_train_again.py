@@ -175,21 +175,21 @@ def test_previews_are_kept_compare_and_are_judged_against_ten_seconds(tmp_path: 
     run = tmp_path / "run"
     previews = ["--preview-every", 2, "--preview-seconds", 0.1, "--every", 1, "--keep-previewed"]
     command = [dataset.folder, "-o", run, *SMALL, *previews, "--lr", "1e-30"]
-    assert train(*command, "--steps", 6, "--keep", 1) == 0
+    assert train(*command, "--steps", 4, "--keep", 1) == 0
     steps = [int(path.stem[4:]) for path in sorted((run / "checkpoints").iterdir())]
-    assert steps == [2, 4, 6]
+    assert steps == [2, 4]
     # weights that don't change say the same at every step
     said = [(run / "previews" / f"step{s:07}_t1.wav").read_bytes() for s in steps]
-    assert said[0] == said[1] == said[2]
-    assert train("-o", run, "--steps", 7, "--keep", 2) == 0
-    assert [path.stem for path in sorted((run / "checkpoints").iterdir())] == ["step0000006", "step0000007"]
+    assert said[0] == said[1]
+    assert train("-o", run, "--steps", 5, "--keep", 2) == 0
+    assert [path.stem for path in sorted((run / "checkpoints").iterdir())] == ["step0000004", "step0000005"]
 
 
 def test_any_checkpoint_that_is_kept_can_be_made_the_model(
     sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
-    assert train(sounds, "-o", run, *SMALL, "--steps", 4, "--every", 1, "--keep", 0) == 0
+    assert train(sounds, "-o", run, *SMALL, "--steps", 4, "--every", 2, "--keep", 0) == 0
     assert train(run, "--use", 2) == 0
     assert str(run / "run.safetensors") in capsys.readouterr().out
     chosen, used = sopilib.load(run / "checkpoints" / "step0000002.safetensors"), sopilib.load(run)
@@ -197,7 +197,7 @@ def test_any_checkpoint_that_is_kept_can_be_made_the_model(
     for name, weight in chosen.weights.items():
         np.testing.assert_array_equal(used.weights[name], weight)
     assert train(run, "--use", 9) == 1
-    assert "no checkpoint of step 9, expected one of those that were kept: 1, 2, 3, 4" in capsys.readouterr().err
+    assert "no checkpoint of step 9, expected one of those that were kept: 2, 4" in capsys.readouterr().err
     assert train(tmp_path / "none", "--use", 9) == 1
 
 
