@@ -29,6 +29,8 @@ __all__ = ["Cluster", "cluster", "refuse_mixed"]
 
 TRIES = 20
 """How often a unit is begun anew whose worker was lost."""
+PATIENCE = 0.5
+"""s without a block after which a unit gives an empty one, so that what waits for it can be stopped."""
 BLOCK = 2.0
 """s of sound of each take that come back together."""
 
@@ -67,9 +69,15 @@ def cluster(address: str, model: Model, plan: Plan) -> Iterator[Cluster]:
 
         def make(unit: Unit) -> Iterator[np.ndarray]:
             blocks = task.remote(sent, replace(unit, plan=replace(unit.plan, takes=unit.takes)))
+            nothing = np.zeros((len(unit.takes), plan.channels, 0), np.float32)
             try:
-                for block in blocks:
-                    yield ray.get(block)
+                while True:
+                    if not ray.wait([blocks], timeout=PATIENCE)[0]:
+                        yield nothing
+                    elif (block := next(blocks, None)) is None:
+                        return
+                    else:
+                        yield ray.get(block)
             except ray.exceptions.RayError as e:
                 raise _said(e) from None
             finally:
