@@ -8,7 +8,8 @@ what example, is said here. A command that no page names is put on a last one, `
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import sopilib
@@ -444,23 +445,81 @@ def footer(canvas: Canvas) -> None:
     canvas.panel(8, 470, 780, 1, SAND)
     canvas.text(16, 480, "see also:", 10)
     opens = canvas.sub(100, 509, "open", open_beside())
-    canvas.connect(canvas.msg(100, 480, "symbol examples/01.a-knob.pd"), 0, opens)
-    canvas.connect(canvas.msg(320, 480, "symbol pyext/pyext-help.pd"), 0, opens)
+    canvas.connect(canvas.msg(100, 480, "list 01.a-knob.pd examples"), 0, opens)
+    canvas.connect(canvas.msg(320, 480, "list pyext-help.pd pyext"), 0, opens)
     canvas.text(680, 508, f"sopilib {sopilib.__version__}", 15)
     canvas.obj(530, 480, f"declare {DECLARE}")
 
 
 def open_beside() -> Canvas:
-    """Opens a patch by its path from here."""
+    """Opens a patch by its name and its folder, as seen from here: with the folder in the name Pd wouldn't find what
+    the patch needs."""
     canvas = Canvas(320, 260, 200, 160)
-    asked = canvas.after(canvas.obj(20, 20, "inlet"), canvas.obj(20, 50, "t s b"))
-    both = canvas.obj(20, 160, "pack s s")
+    asked = canvas.after(canvas.obj(20, 20, "inlet"), canvas.obj(20, 50, "t a b"))
+    both = canvas.obj(20, 160, "list append")
     canvas.connect(asked, 0, both)
-    folder = canvas.after(canvas.msg(60, 84, "dir"), canvas.obj(60, 116, "pdcontrol"))
-    canvas.connect(asked, 1, len(canvas.objects) - 2)
-    canvas.connect(folder, 0, both, 1)
-    canvas.after(both, canvas.msg(20, 192, "; pd open $1 $2"))
+    here = canvas.msg(60, 84, "dir")
+    canvas.connect(asked, 1, here)
+    canvas.connect(canvas.after(here, canvas.obj(60, 116, "pdcontrol")), 0, both, 1)
+    canvas.after(both, canvas.msg(20, 192, "; pd open $1 $3/$2"))
     return canvas
+
+
+# ---------------------------------------------------------------- more outlets, and where to begin
+
+
+def front_of_outlets(count: int) -> str:
+    """The help of [samplernn2~], [samplernn4~] or [samplernn8~]: what differs from [samplernn~]."""
+    name = f"samplernn{count}~"
+    canvas = Canvas(MARGIN + 600, 348)
+    canvas.panel(3, 3, 594, 34, PETROL, name, 16)
+    canvas.text(16, 46, f"[samplernn~] with {count} voices and a signal outlet for each: its messages, its other "
+                "outlets and its arguments are the same.", 80)  # fmt: skip
+    audible = canvas.after(canvas.toggle(20, 100, "empty empty", 24), canvas.obj(20, 132, "t f f"))
+    canvas.text(50, 102, "play", 5)
+    canvas.connect(audible, 1, canvas.sub(48, 160, "audio", audio()))
+    box = canvas.obj(20, 220, f"{name} tabla")
+    canvas.connect(canvas.after(audible, canvas.msg(20, 188, "generate $1")), 0, box)
+    canvas.connect(canvas.msg(260, 188, "voice 2 temperature 1.4 500"), 0, box)
+    canvas.connect(canvas.msg(140, 188, "temperature 1"), 0, box)
+    speakers = canvas.obj(20, 270, "dac~")
+    canvas.connect(box, 0, speakers, 0)
+    canvas.connect(box, 1, speakers, 1)
+    canvas.text(70, 270, "the first voice at the left, the second at the right", 56)
+    canvas.text(136, 164, "for all", 8)
+    canvas.text(256, 164, "for one voice", 14)
+    opens = canvas.sub(400, 132, "open", open_beside())
+    canvas.text(316, 102, "all else:", 10)
+    canvas.connect(canvas.msg(400, 102, "list samplernn~-help.pd ."), 0, opens)
+    canvas.obj(320, 298, f"declare {DECLARE}")
+    return canvas.file(DECLARE)
+
+
+def front_of_all() -> str:
+    """Where to begin, for Pd's help browser."""
+    canvas = Canvas(MARGIN + 560, 400)
+    canvas.panel(3, 3, 554, 40, PETROL, "samplernn", 20)
+    canvas.text(16, 52, "A trained SampleRNN as an instrument. Each of these opens with a click:", 74)
+    opened = [("samplernn~-help.pd ..", "the object and all its messages"),
+              *((f"{p.name} ../examples", "") for p in sorted((HERE / "examples").glob("[0-9]*.pd"))),
+              ("pyext-help.pd ../pyext", "your own objects")]  # fmt: skip
+    target = canvas.obj(20, 84 + 24 * len(opened), "s $0-open")
+    for i, (path, told) in enumerate(opened):
+        canvas.connect(canvas.msg(20 + 10 * i, 80 + 24 * i, f"list {path}"), 0, target)
+        if told:
+            canvas.text(260 + 10 * i, 80 + 24 * i, told, 34 if i == 0 else 20)
+    bottom = 84 + 24 * len(opened)
+    canvas.connect(canvas.obj(180, bottom, "r $0-open"), 0, canvas.sub(180, bottom + 28, "open", open_beside()))
+    canvas.place = f"60 40 {MARGIN + 560} {bottom + 66}"
+    return canvas.file()
+
+
+PATCHES: dict[str, Callable[[], str]] = {
+    "samplernn~-help.pd": front,
+    **{f"samplernn{n}~-help.pd": partial(front_of_outlets, n) for n in (2, 4, 8)},
+    "samplernn/start-here.pd": front_of_all,
+}
+"""The patches that are made, by their paths from here; pyext/pyext-help.pd is added below."""
 
 
 # ---------------------------------------------------------------- [pyext]
@@ -543,7 +602,7 @@ def front_of_pyext() -> str:
     canvas.panel(8, 462, 780, 1, SAND)
     canvas.text(16, 470, "see also:", 10)
     opens = canvas.sub(100, 497, "open", open_beside())
-    canvas.connect(canvas.msg(100, 470, "symbol ../samplernn~-help.pd"), 0, opens)
+    canvas.connect(canvas.msg(100, 470, "list samplernn~-help.pd .."), 0, opens)
     canvas.obj(620, 430, "declare -path . -lib py")
     canvas.text(300, 497, "README.md beside this file has all about threads and rings", 60)
     return canvas.file("-path . -lib py")
@@ -585,6 +644,8 @@ def reference_of_pyext() -> Canvas:
     return laid_out(sections, "Without the external's folder in Pd's path a patch needs [declare -path ... -lib py].")
 
 
+PATCHES["pyext/pyext-help.pd"] = front_of_pyext
+
 if __name__ == "__main__":
-    (HERE / "samplernn~-help.pd").write_text(front())
-    (HERE / "pyext" / "pyext-help.pd").write_text(front_of_pyext())
+    for path, made in PATCHES.items():
+        (HERE / path).write_text(made())

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pd_lint
+import pytest
 from pd_host import ROOT, Patch, run
 
+from sopilib.cli.play import pd_flags
 from sopilib.live.commands import COMMANDS, STATUS
 
 HELP = ROOT / "pd" / "samplernn~-help.pd"
@@ -29,8 +33,23 @@ def texts(window: pd_lint.Window) -> str:
     return " ".join(box.shown for w in window.windows() for box in w.boxes if box.kind == "text")
 
 
-def test_the_help_is_what_the_command_table_makes_of_it() -> None:
-    assert HELP.read_text() == write_help().front(), "run python pd/write_help.py"
+@pytest.mark.parametrize("patch", write_help().PATCHES)
+def test_the_help_is_what_the_command_table_makes_of_it(patch: str) -> None:
+    assert (ROOT / "pd" / patch).read_text() == write_help().PATCHES[patch](), "run python pd/write_help.py"
+
+
+def test_pds_help_browser_has_it_under_its_own_name(tmp_path: Path) -> None:
+    """The list that Pd's own script makes of the paths that `sopi play` starts it with."""
+    script = Path("/usr/lib/puredata/tcl/helpbrowser.tcl")
+    paths = [word for word in pd_flags() if word.startswith("/")]
+    (tmp_path / "list.tcl").write_text(
+        f"proc msgcat {{args}} {{}}\nnamespace eval ::pd_menucommands {{}}\nsource {script}\n"
+        f"set ::sys_libdir /usr/lib/puredata\nset ::sys_staticpath {{}}\nset ::sys_searchpath {{}}\n"
+        f"set ::sys_temppath {{{' '.join(paths)}}}\n::helpbrowser::build_references\nputs $::helpbrowser::libdirlist\n"
+    )
+    listed = subprocess.run(["tclsh", tmp_path / "list.tcl"], capture_output=True, text=True, check=True).stdout
+    assert "samplernn/" in listed.split()
+    assert list((ROOT / "pd" / "samplernn").glob("*.pd"))
 
 
 def test_the_help_has_every_message_says_what_it_does_and_what_comes_out() -> None:
@@ -92,7 +111,6 @@ PYEXT_HELP = ROOT / "pd" / "pyext" / "pyext-help.pd"
 
 
 def test_pyexts_help_has_real_objects_and_every_message_to_the_box_explained(tmp_path: Path) -> None:
-    assert PYEXT_HELP.read_text() == write_help().front_of_pyext(), "run python pd/write_help.py"
     pages = pd_lint.read(PYEXT_HELP)
     assert {"pyext", "pyext~", "py"} <= {box.name for box in pages.boxes if box.kind == "obj"}
     sent = {box.name for w in pages.windows() for box in w.boxes if box.kind == "msg"}
@@ -127,3 +145,20 @@ def test_every_message_of_pyexts_help_does_what_its_line_says(tmp_path: Path) ->
     answers = " ".join(result.printed("answer"))
     for words in ("get factor 3", "attributes args detach py respond", "args 4", "detach 1", "py 1", "respond 1"):
         assert words in answers, answers
+
+
+def test_what_the_first_page_names_opens(tmp_path: Path) -> None:
+    """A copy of pd/, in which its first, second and last line are pressed: what opens needs no more than lies there."""
+    shutil.copytree(ROOT / "pd", tmp_path / "pd")
+    path = tmp_path / "pd" / "samplernn" / "start-here.pd"
+    boxes = pd_lint.read(path).boxes
+    patch = Patch([path.read_text().rstrip("\n")], len(boxes))
+    lines = [i for i, box in enumerate(boxes) if box.kind == "msg"]
+    assert len(lines) > 10
+    for i, line in enumerate((lines[0], lines[1], lines[-1])):
+        patch.at(10 + 10 * i, "bang", line)
+    patch.quit(200)
+    path.write_text("\n".join(patch.lines) + "\n")
+    result = run(path, dsp=False)
+    assert not result.errors(), result.out
+    assert "samplernn: loaded tabla" in result.out, "the help prints what its object says"

@@ -30,7 +30,9 @@ def pd_flags(quote: bool = False) -> list[str]:
     """What a pd command line needs to find the external, the classes and the abstractions."""
     if not EXTERNAL.is_file():
         raise SopiError(f"{EXTERNAL}: not built, run make play")
-    flags = ["-path", str(EXTERNAL.parent), "-path", str(ROOT / "pd"), "-lib", "py"]
+    # the last folder is there for its name, under which Pd's help browser then lists help and examples
+    folders = [EXTERNAL.parent, ROOT / "pd", ROOT / "pd" / "samplernn"]
+    flags = [word for folder in folders for word in ("-path", str(folder))] + ["-lib", "py"]
     return [shlex.quote(f) for f in flags] if quote else flags
 
 
