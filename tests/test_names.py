@@ -108,7 +108,7 @@ def test_a_sample_disk_in_latin_1_is_prepared_like_any_other(tmp_path: Path) -> 
     assert words[2] == os.fsencode(disk / LATIN)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii"])
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 def test_models_and_sounds_of_such_names_are_made_and_read(encoding: str, tmp_path: Path) -> None:
     model = tmp_path / f"{LATIN}.safetensors"
     checkpoint.save(Model.random(Config(frame_sizes=[4, 16], dim=16, sample_rate=RATE)), model)
@@ -126,6 +126,7 @@ def test_models_and_sounds_of_such_names_are_made_and_read(encoding: str, tmp_pa
     assert (tmp_path / f"{LATIN}2.safetensors").is_file()
 
 
+@pytest.mark.long
 def test_a_run_of_such_a_name_trains_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put(tmp_path / f"{LATIN}.wav", 6)
     small = ["--dim", "16", "--mlp-dim", "16", "--frame-sizes", "4", "16", "--seq-len", "64", "--batch", "2"]
@@ -203,10 +204,13 @@ def test_one_file_that_has_two_names_is_there_once(tmp_path: Path) -> None:
     assert len(find_audio([tmp_path, tmp_path / "b.wav"])) == 1
 
 
-def test_the_command_that_prepare_prints_works_as_it_stands(tmp_path: Path) -> None:
+def test_the_command_that_prepare_prints_works_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     put(tmp_path / "my sounds" / "a.wav")
-    done = sopi("prepare", "my sounds", "-o", "my set; it's new", "--sample-rate", "8000", cwd=tmp_path)
-    command = done.stdout.splitlines()[-1].partition(": train on it with: ")[2]
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["prepare", "my sounds", "-o", "my set; it's new", "--sample-rate", "8000"]) == 0
+    command = capsys.readouterr().out.splitlines()[-1].partition(": train on it with: ")[2]
     assert shlex.split(command) == ["sopi", "train", "my set; it's new", "-o", "RUN"]
     Dataset(tmp_path / "my set; it's new")
 
@@ -214,7 +218,7 @@ def test_the_command_that_prepare_prints_works_as_it_stands(tmp_path: Path) -> N
 # ---------------------------------------------------------------- the command line
 
 
-@pytest.mark.parametrize("words", ["info tabla", "doctor", "messages", "models", "--help", "train --help"])
+@pytest.mark.parametrize("words", ["info tabla", "doctor", "--help"])
 def test_who_reads_the_beginning_only_sees_no_traceback(words: str) -> None:
     done = subprocess.run(
         ["bash", "-c", f"{shlex.join(SOPI)} {words} | true"], capture_output=True, text=True, timeout=120, check=False
