@@ -28,6 +28,7 @@ PRINTED = {
     "": (
         r"py: \[pyext\] and \[pyext~\] with Python .*",
         r"samplernn_pd\.samplernn: .* runs at .*x real time here: .*",  # on a machine that has other things to do
+        r"watchdog: signaling pd\.\.\.",  # as well
     ),
     "pd/samplernn~-help.pd": (r"samplernn: [a-z0-9-]+ .*",),
 }
