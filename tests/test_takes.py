@@ -22,6 +22,7 @@ from small_disk import no_file_above
 
 from sopilib import Config, Engine, Model, SopiError, checkpoint
 from sopilib.cli import main
+from sopilib.live import Performer
 from sopilib.live import score as scores
 from sopilib.live.score import Line, Score
 from sopilib.render import plan as plans
@@ -259,6 +260,28 @@ def test_a_score_that_was_written_down_needs_no_more_words(generate, small: Path
     made, rate = soundfile.read(tmp_path / "out.wav", dtype="float32")
     assert (rate, len(made)) == (11025, 6000)
     np.testing.assert_array_equal(made, live)
+
+
+def test_what_was_written_down_live_sounds_again_as_it_did(generate, small: Path, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        shutil.copy(small, tmp_path / f"{name}.safetensors")
+    performer, made = Performer(freewheel=True, folder=tmp_path), []
+    performer.host(11025, 64)
+    for messages, frames in (
+        ((("score", "start", "evening.json"), ("load", "first.safetensors"), ("seed", 9), ("generate",)), 1000),
+        ((("temperature", 1.2, 100),), 2000),
+        ((("load", "second.safetensors"),), 2000),
+    ):
+        for selector, *atoms in messages:
+            assert performer.perform(selector, *atoms, t=performer.now)
+        made.append(performer.read(frames))
+    assert performer.perform("score", "stop", t=performer.now)
+    performer.close()
+    for path in tmp_path.glob("*.safetensors"):
+        shutil.copy(path, tmp_path / "recordings")
+    order = ["--score", tmp_path / "recordings" / "evening.json", "--bits", "float", "-o", tmp_path / "out.wav"]
+    assert generate(*order, model=None)[0] == 0
+    np.testing.assert_array_equal(soundfile.read(tmp_path / "out.wav")[0], np.concatenate(made, axis=1)[0])
 
 
 def test_the_scores_on_the_page_are_read(tmp_path: Path) -> None:

@@ -301,6 +301,8 @@ def _wanted(args: argparse.Namespace, engine: Engine, heard: tuple[Heard, ...]) 
     """What the options say. Raises SopiError."""
     score, seconds, seeds, rate = args.score, args.seconds, _seeds(args.seed), engine.config.sample_rate
     if score is not None:  # what nobody asked for is as the score says
+        if args.model or args.old_model:
+            score = scores.with_settings(score, {"model": engine.model.name})
         rate = round(score.rate or rate)
         seconds = score.frames / rate if seconds is None and score.frames else seconds
         seeds = (score.settings["seed"],) if not args.seed and isinstance(score.settings.get("seed"), int) else seeds
@@ -329,11 +331,14 @@ def _wanted(args: argparse.Namespace, engine: Engine, heard: tuple[Heard, ...]) 
 
 
 def _of_score(score: scores.Score | None) -> str | Path | None:
-    """The model that a score names, which may lie beside it."""
-    name = score.settings.get("model") if score is not None else None
+    """The model that a score begins with, which may lie beside it."""
+    if score is None:
+        return None
+    loads = (" ".join(map(str, line.atoms)) for line in score.messages if line.selector == "load")
+    name = score.settings.get("model") or next(loads, None)
     if not isinstance(name, str):
         return None
-    beside = (score.folder or Path()) / name if score is not None else Path(name)
+    beside = (score.folder or Path()) / name
     return beside if library.exists(beside) else name
 
 

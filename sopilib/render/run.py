@@ -135,7 +135,10 @@ def _performed(unit: Unit, model: str | Path) -> Iterator[np.ndarray]:
     """A unit of one take that performs a score -> float32 (1, outputs, n), at the host's rate."""
     plan, (take,) = unit.plan, unit.takes
     assert plan.score is not None
-    score = with_settings(plan.score, {"model": str(model), "seed": take.seed, **take.settings})
+    settings = {"seed": take.seed, **take.settings}
+    if "model" in plan.score.settings or not any(line.selector == "load" for line in plan.score.messages):
+        settings["model"] = str(model)  # else its own messages load it when they do
+    score = with_settings(plan.score, settings)
     for block in perform(score, take.seconds, plan.sound.rate, plan.engine["precision"]):
         yield block[None]
 
