@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -251,4 +250,4 @@ def _move(plan: Plan, others: Sequence[Take], place: Place, away: Place) -> None
     write_whole(away.description, together.to_json())
     for take in others:
         if place.path(plan, take).exists():
-            os.replace(place.path(plan, take), away.path(plan, take))
+            place.path(plan, take).rename(away.path(plan, take))  # a take that is whole only changes its folder
