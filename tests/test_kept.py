@@ -61,6 +61,20 @@ def test_everything_that_is_set_is_in_the_settings_and_comes_back(make: Make) ->
     assert (other.state.model2, other.state.voice[3]["seed"]) == ("two", 9)
 
 
+def test_settings_that_are_brought_back_leave_nothing_of_what_was_set_since(make: Make) -> None:
+    performer, told = make()
+    assert performer.handle("load", "one")
+    before = performer.settings()
+    for message in (
+        *(("voices", 2), ("rate", 2), ("top-k", 9), ("load2", "two"), ("blend", 0.5)),
+        *(("voice", 2, "gain", 0.5), ("voice", 1, "pan", 1), ("voice", 2, "temperature", 0.5)),
+    ):
+        assert performer.handle(*message)
+    performer.restore(before)
+    assert performer.settings() == before
+    assert not lines(told, "error")
+
+
 def test_a_patch_opens_as_it_was_saved(tmp_path: Path) -> None:
     port = free_port()
     patch = Patch()

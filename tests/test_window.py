@@ -176,30 +176,73 @@ def big_seed(w: Window) -> None:
     w.wait(r"seed 1\.23457e\+06")  # as [print] has it
 
 
+def unlearn(w: Window) -> None:
+    w.click("learn")
+    w.click("min-p", 0.3)
+    w.wait("min-p 0.0")
+    w.send("#ctlin 21 0 1")
+    w.send("#ctlin 21 127 1")
+    w.wait("min-p 0.2")
+    w.click("unlearn")
+    w.click("store")
+    w.wait("snapshot store")
+    before = len(w.log.read_text())
+    w.send("#ctlin 21 0 1")
+    w.click("kick")
+    w.wait("kick")
+    assert "min-p" not in w.log.read_text()[before:]
+
+
+def keys(w: Window) -> None:
+    """Off at the start, and after a button that opens a file."""
+    for _ in range(2):
+        before = len(w.log.read_text())
+        w.keys("d", "r", "space")
+        w.click("kick")
+        w.wait("kick")
+        assert not re.search("status: (seed|record|playing)", w.log.read_text()[before:])
+        w.click("keys")
+        w.keys("d")
+        w.wait("seed")
+        w.click("open")
+        dialog = w.do("search", "--sync", "--onlyvisible", "--name", "^Open").split()[-1]
+        w.do("windowfocus", "--sync", dialog, "key", "d", "Escape")
+
+
 def test_every_gesture_of_the_playing_page_is_done_with_the_mouse_alone_and_all_of_it_comes_back_when_it_was_saved(
     home: Path, tmp_path: Path
 ) -> None:
     own = own_instrument()
     ours = (ROOT / "samplernn.pd").read_bytes()
     with virtual_screen() as display, opened(display, tmp_path, own) as w:
-        for gesture in (first_things, hear, hold, midi, big_seed, voices, two_models, shape, out):
+        for gesture in (first_things, hear, hold, keys, unlearn, midi, big_seed, voices, two_models, shape, out):
             gesture(w)
         w.click("preset-name")
         w.keys(*"mine", "Return")
         w.click("preset-save")
-        stop = time.monotonic() + PATIENCE
+        stop = time.monotonic() + 2 * PATIENCE
         while "seed s1234567" not in " ".join(saved(save(w, own.parent, "samplernn.pd"))):
             assert time.monotonic() < stop, saved(own)
+        first = saved(own)
+        w.click("voices-row", 0.5 / 8)
+        w.wait("voices 1")
+        w.click("none")
+        w.click("rate", 0.9)
+        w.wait(r"rate 1\.")
+        w.row("presets", 0)
+        w.wait("loaded2 alto")
+        while saved(save(w, own.parent, "back.pd")) != first:  # all of it
+            assert time.monotonic() < stop, (saved(own.parent / "back.pd"), first)
         red = [line for line in Result(0, w.log.read_text(), 0).errors() if "latency" not in line]
     assert not red, red
     take = soundfile.info(own.parent / "recordings" / "take-001.wav")
     assert take.samplerate == 48000
-    first = saved(own)
     assert (ROOT / "samplernn.pd").read_bytes() == ours
     for line in ("load2 alto", "seed s1234567", "voices 2", "voice-2-gain 0.", "blend-mode logits", "model bass"):
         assert any(line in kept for kept in first), (line, first)
     assert [line for line in first if line.startswith("envelope") and len(set(line.split())) > 10]
     assert "midi-blend 20 3 blend" in first
+    assert not any("midi-min-p" in kept for kept in first)
 
     # opened again, without a flag: everything is as it was, and is saved so once more
     watch = tmp_path / "again.pd"

@@ -332,7 +332,9 @@ class Performer:
             return {"model": self.loading or self.state.model, **second, **self.state.kept()}
 
     def restore(self, settings: dict[str, Any]) -> None:
-        """Sets what `settings` gave. Unknown names are left alone, wrong values are told like those of a message."""
+        """Sets what `settings` gave: what is not named there becomes as it usually is. Unknown names are left alone,
+        wrong values are told like those of a message."""
+        self._forget_others(settings)
         for name in KEPT:
             if settings.get(name) is not None and name not in OF_TWO:
                 self.handle(name, settings[name])
@@ -343,6 +345,24 @@ class Performer:
         for message, name in (("load", "model"), ("load2", "load2"), *zip(OF_TWO, OF_TWO)):
             if settings.get(name) is not None:
                 self.handle(message, settings[name])
+
+    def _forget_others(self, settings: dict[str, Any]) -> None:
+        """Sets to what it usually is whatever `settings` doesn't name, nor leaves to the model's file."""
+        kept = {*settings, *str(settings.get("own", "")).split()}
+        with self.lock:
+            changed = [name for name in KEPT if name not in kept and self.state[name] != COMMANDS[name].usual]
+            alone = [
+                (v, name) for v, own in self.state.voice.items() for name in own if f"voice-{v}-{name}" not in kept
+            ]
+            second = self.state.model2 is not None and "load2" not in kept
+        for number, name in alone:
+            self.handle("voice", number, name, COMMANDS[name].usual)
+            with self.lock:
+                self.state.voice[number].pop(name, None)
+        for name in changed:
+            self.handle(name, COMMANDS[name].usual)
+        if second:
+            self.handle("load2", "off")
 
     def watch(self, status: Status) -> None:
         """Calls `status` too with every event from now on, as it does the one it was made with."""
