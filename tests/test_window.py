@@ -40,10 +40,16 @@ def saved(patch: Path) -> list[str]:
     return sorted(line.strip() for line in text[1].split("\\;") if line.strip())
 
 
-def save(window: Window, folder: Path, name: str, patch: str = "samplernn.pd") -> Path:
-    window.send(f"pd-{patch} savetofile {name} {folder}")
-    window.wait("saved to")
-    return folder / name
+def save(window: Window, folder: Path, name: str) -> Path:
+    """Saves the instrument, as Save as does."""
+    path = folder / name
+    path.unlink(missing_ok=True)
+    stop = time.monotonic() + PATIENCE
+    while not (path.is_file() and path.read_text().endswith(";\n")):
+        window.send(f"pd-samplernn.pd savetofile {name} {folder}")
+        time.sleep(0.5)
+        assert time.monotonic() < stop, f"{path} was not written"
+    return path
 
 
 # ---------------------------------------------------------------- gestures
