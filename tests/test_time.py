@@ -87,7 +87,7 @@ def test_another_tempo_leaves_the_beat_that_has_begun(make: Make) -> None:
 
 def test_a_grid_that_is_none_is_one_line_and_any_fraction_may_be_one(make: Make) -> None:
     performer, told = make()
-    for wrong in ("1/0", "quarter", -1, "17"):
+    for wrong in ("1/0", "quarter", -1, "17", "1e999999999", "1e-999999999", "inf", "1/1000000"):
         assert not performer.handle("grid", wrong)
     assert "line is 'quarter', expected a length such as 1/4" in lines(told, "error")[1]
     for right, shown in (("1/4", "1/4"), (0.25, "1/4"), (2, "2"), ("2/8", "1/4"), ("1/12", "1/12"), (0, "off")):

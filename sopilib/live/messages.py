@@ -179,7 +179,8 @@ def _is_number(word: str) -> bool:
 
 
 def _text(atom: Any) -> str:
-    return str(math.floor(atom)) if isinstance(atom, numbers.Real) and float(atom).is_integer() else str(atom)
+    whole = isinstance(atom, numbers.Real) and (isinstance(atom, int) or float(atom).is_integer())
+    return str(math.floor(atom)) if whole else str(atom)
 
 
 def _wrong(name: str, argument: Argument, atom: Any) -> SopiError:
@@ -187,13 +188,18 @@ def _wrong(name: str, argument: Argument, atom: Any) -> SopiError:
     return SopiError(f"{name}: {argument.name} is {found}, expected {argument.expected}")
 
 
+_NOTE = re.compile(r"[0-9]{1,9}/[0-9]{1,9}")
+
+
 def _note(argument: Argument, atom: Any, wrong: SopiError) -> str:
     """A length in whole notes as a fraction in its lowest terms, or off."""
     if _text(atom) in ("off", "0"):
         return "off"
+    text = _text(atom)
     try:
-        length = Fraction(_text(atom)).limit_denominator(128)
-    except (ValueError, ZeroDivisionError):
+        # no exponent, which may stand for a number that fills the memory
+        length = Fraction(text if _NOTE.fullmatch(text) else float(text)).limit_denominator(128)
+    except (ValueError, OverflowError, ZeroDivisionError):
         raise wrong from None
     if not 0 < length <= argument.most:
         raise wrong
@@ -217,7 +223,7 @@ def _value(name: str, argument: Argument, atom: Any) -> Any:
         if not _text(atom).strip():
             raise wrong
         return _text(atom).strip()
-    if not is_number or not math.isfinite(atom) or not argument.least <= atom <= argument.most:
+    if not is_number or not argument.least <= atom <= argument.most or abs(atom) == math.inf:
         raise wrong
     if argument.kind in ("float", "level"):
         return float(atom)
