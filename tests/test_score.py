@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from performing import lines, wait_for
 from stream_host import NativeHost
 
 from sopilib.live import Performer, score
+from sopilib.live.loader import Job
 
 Make = Callable[..., tuple[Performer, list[Any]]]
 RATE = 48000
@@ -127,6 +129,73 @@ def test_what_cannot_be_performed_again_is_said(make: Make, tmp_path: Path) -> N
     assert "seed mine" in score.read(tmp_path / "recordings" / "score-001.json").doubt
     assert not performer.handle("score", "start", "score-001")
     assert "there is such a file already" in lines(told, "error")[0]
+
+
+def test_a_grid_whose_lines_are_counted_from_before_the_score_is_played_from_there_or_said(
+    make: Make, tmp_path: Path
+) -> None:
+    performer, told = make(folder=tmp_path)
+    play(performer, ("load", "one"), ("generate",), ("seed", 5), frames=10007)
+    play(performer, ("tempo", 240), ("grid", "1/4"))
+    performer.handle("score", "start", "before")
+    heard = play(performer, ("seed", 6), frames=RATE // 2)
+    play(performer, ("score", "stop"), ("grid", "off"), ("seed", 7), frames=10007)
+    assert np.array_equal(rendered(tmp_path / "recordings" / "before.json"), heard)
+    assert not lines(told, "warning")
+    play(performer, ("score", "start", "within"), ("grid", "1/4"), ("seed", 8), ("score", "stop"))
+    assert score.read(tmp_path / "recordings" / "within.json").doubt.startswith("the lines of its grid")
+
+
+def test_that_the_host_went_on_at_another_rate_is_said(make: Make, tmp_path: Path) -> None:
+    performer, told = make(folder=tmp_path)
+    play(performer, ("load", "one"), ("score", "start"), ("generate",))
+    performer.poll()
+    performer.host(44100, 64)
+    performer.handle("score", "stop")
+    assert [line for line in lines(told, "warning") if line.endswith("the host's sample rate changed")]
+
+
+def test_a_seed_after_a_shorter_latency_is_rendered_when_it_was_heard(make: Make, tmp_path: Path) -> None:
+    performer, _ = make(folder=tmp_path)
+    play(performer, ("load", "one"), ("generate",), ("latency", 300), ("latency", 20), frames=1000)
+    play(performer, ("seed", 5), frames=RATE // 2)
+    performer.handle("score", "start", "mine")
+    heard = play(performer, ("temperature", 0.7))
+    performer.handle("score", "stop")
+    assert np.array_equal(rendered(tmp_path / "recordings" / "mine.json"), heard)
+
+
+def test_a_score_begins_with_the_model_that_was_heard_not_with_one_that_was_being_loaded(
+    make: Make, tmp_path: Path
+) -> None:
+    performer, told = make(freewheel=False, folder=tmp_path)
+    performer.handle("load", "one")
+    wait_for(lambda: lines(told, "loaded"))
+    loads = threading.Event()
+
+    def wait(_: Job) -> None:
+        loads.wait(60)
+
+    performer.background("wait", "wait", wait)
+    performer.handle("load", "two")
+    performer.handle("seed", 5)
+    t = performer.now + RATE
+    performer.handle("score", "start", "mine", t=t)
+    performer.handle("score", "stop", t=t + 100)
+    loads.set()
+    wait_for(lambda: lines(told, "scored"))
+    said = json.loads((tmp_path / "recordings" / "mine.json").read_text())
+    assert said["settings"].get("model") != "two"
+
+
+@pytest.mark.parametrize("seconds", ["inf", "nan", -1, 0, 1e308, 1e6])
+def test_a_length_that_no_file_has_is_not_rendered(seconds: str | float, make: Make, tmp_path: Path) -> None:
+    performer, told = make(folder=tmp_path)
+    performer.handle("load", "one")
+    performer.handle("render", "a", seconds)
+    (line,) = lines(told, "error")
+    assert "s long, expected more than 0 and at most 22369" in line
+    assert not (tmp_path / "recordings" / "a.wav").exists()
 
 
 def test_that_a_signal_set_the_temperature_is_said(make: Make, tmp_path: Path) -> None:

@@ -240,7 +240,12 @@ def test_a_score_sounds_as_its_messages_do_live(generate, small: Path, tmp_path:
             "no setting 'temprature', expected model, load2 or one of",
         ),
         ("[[", "is no score"),
+        ("[[0, true]]", "message 1: message is True"),
+        ('[[1e308, "temperature 1"]]', "its time is 1e+308, expected a number of seconds"),
+        ('[[0, ["temperature", 1%s]]]' % ("0" * 400), "message 1: temperature: temperature is 1000"),
+        ('{"settings": {"latency": "short"}, "rate": 8000, "frames": 9, "messages": []}', "latency: ms is 'short'"),
     ],
+    ids=lambda text: text[:30],
 )
 def test_a_wrong_score_is_one_sentence_with_its_line(text: str, says: str, generate, tmp_path: Path) -> None:
     score = tmp_path / "wrong.json"

@@ -151,6 +151,8 @@ def seed(
         and s.guard == "off"
         and s.grid == "off"
         and not p.snapshots.slots
+        and p.loading is None
+        and p.loader.doing("load2") is None
     ):
         p.journal.fresh(at.t, p.settings(), s.playing)
 
@@ -352,7 +354,8 @@ def _begin_score(p: Performer, at: Arrival, file: str | None) -> None:
     if not p.stream.sample_rate:
         raise SopiError("score: the host's audio is off, switch it on first")
     path = p.places.new_file(file, at.confined, "score-{:03}.json", ".json")
-    p.journal.forget(at.t, p.state.latency / 1000, p.host_rate)
+    if p.state.grid == "off":  # the lines are counted from the beginning
+        p.journal.forget(at.t, p.state.latency / 1000, p.host_rate)
     p.take = Take(path, p.places.told(path), at.t)
     p.tell_setting("score")
 
@@ -360,6 +363,7 @@ def _begin_score(p: Performer, at: Arrival, file: str | None) -> None:
 def _end_score(p: Performer, at: Arrival, take: Take) -> None:
     from sopilib.live.score import Line, Score, write
 
+    p.look_for_doubts()
     settings, notes, begin, doubt = p.journal.written(take.t, at.t)
     lines = tuple(Line(n.frame, n.selector, n.atoms) for n in sorted(notes, key=lambda n: n.frame))
     made = Score(lines, settings, p.host_rate, p.outputs, begin, at.t - take.t, doubt)

@@ -104,6 +104,8 @@ class Journal:
         first = Note(0, "generate" if start.playing else "stop", ())
         notes = [Note(max(0, n.frame - start.frame), n.selector, n.atoms) for n in self._notes if n.frame < end]
         doubts = [why for why, frame in self._doubts.items() if frame <= end]
+        if start.frame and any(n.selector == "grid" for n in notes):
+            doubts.append("the lines of its grid were counted from before it")
         if self._slips() != start.slips:
             doubts.append("there were underruns, messages that came too late, or crossfades cut short to be in time")
         return start.settings, [first, *notes], begin - start.frame, "; ".join(doubts)

@@ -46,6 +46,8 @@ def going_on(command: Command, values: Sequence[Any], state: State) -> float:
     """For how many seconds after a message what is heard depends on when it came."""
     if isinstance(values[0] if values else None, Curve):
         return sum(values[0].times) + state.latency / 1000
+    if command.name == "latency":  # what comes after a shorter one waits for what came before it
+        return state.latency / 1000
     if command.name in ("generate", "stop"):
         return float(state.fade + state.latency) / 1000
     if command.name == "snapshot" or (command.name == "feature" and len(values) > 3):
@@ -128,6 +130,7 @@ class Performer:
         """The recording that is being made, None if there is none."""
         self._closed = False
         self._inside = threading.local()  # of a thread that is in the middle of a message: who has work left from it
+        self._rate = 0.0  # Hz, of the host when it was looked at last
         self._last_fault = ""
         self.stream.start()
         threading.Thread(target=_poll, args=(weakref.ref(self),), daemon=True, name=f"{name}-status").start()
@@ -385,8 +388,15 @@ class Performer:
             self._tell_events()
             self._tell_recording()
             self.teller.look()
-            if (self.stream.heard(self.now, LOOK, 1) > 0).any():
-                self.journal.doubt("a signal set the temperature", self.now)
+            self.look_for_doubts()
+
+    def look_for_doubts(self) -> None:
+        """Notes what the host has done since last time that no score can say."""
+        if (self.stream.heard(self.now, LOOK, 1) > 0).any():
+            self.journal.doubt("a signal set the temperature", self.now)
+        before, self._rate = self._rate, float(self.stream.sample_rate)
+        if before not in (0.0, self._rate):
+            self.journal.doubt("the host's sample rate changed", self.now)
 
     def _tell_events(self) -> None:
         for _, kind, value in self.stream.events():

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
@@ -32,11 +31,12 @@ import numpy as np
 
 from sopilib.errors import SopiError, one_line
 from sopilib.files import whole_file, write_whole
-from sopilib.live.commands import KEPT
+from sopilib.live.commands import COMMANDS, KEPT
 from sopilib.live.journal import SILENT
 from sopilib.live.messages import parse
 from sopilib.live.performer import Performer, is_part
 from sopilib.names import in_json
+from sopilib.sound import LARGEST as LARGEST_SOUND
 from sopilib.sound import NewSound
 
 __all__ = ["Line", "Score", "perform", "read", "render", "with_settings", "words", "write"]
@@ -48,6 +48,7 @@ BLOCK = 64  # frames that the host takes at once
 AFTERWARDS = 5.0  # s after the last message, where nothing says how long a score is
 PIECE = 1.0  # s of sound at a time
 LARGEST = 100_000_000  # bytes of a file
+MOST_FRAMES = 1 << 62
 
 
 class Line(NamedTuple):
@@ -116,14 +117,15 @@ class Score:
             raise SopiError(f'settings are {settings!r}, expected such as {{"temperature": 0.9}}')
         if wrong := [name for name in settings if name not in (*KEPT, "model", "load2", "own") and not is_part(name)]:
             raise SopiError(f"no setting {wrong[0]!r}, expected model, load2 or one of {', '.join(KEPT)}")
+        _latency(settings)
         lines = [_line(number, entry) for number, entry in enumerate(messages, 1)]
         return cls(
             messages=tuple(lines),
             settings=settings,
             rate=_number(whole, "rate", 1000, 400_000),
             outputs=int(_number(whole, "outputs", 1, 64, whole_one=True) or 1),
-            begin=_number(whole, "begin", 0, 1 << 62, whole_one=True),
-            frames=_number(whole, "frames", 0, 1 << 62, whole_one=True),
+            begin=_number(whole, "begin", 0, MOST_FRAMES, whole_one=True),
+            frames=_number(whole, "frames", 0, MOST_FRAMES, whole_one=True),
             doubt=str(whole.get("doubt", "")),
             folder=folder,
         )
@@ -188,7 +190,7 @@ def perform(
     performer = Performer(
         "score",
         rate,
-        float(score.settings.get("latency", 20)) / 1000,
+        _latency(score.settings) / 1000,
         freewheel=True,
         outputs=score.outputs,
         precision=precision,
@@ -226,15 +228,18 @@ def render(
     rate = score.rate or rate or RATE
     if seconds is None and score.frames is None:
         seconds = max((line.frame(rate) for line in score.messages), default=0) / rate + AFTERWARDS
-    frames = score.frames if seconds is None else round(seconds * rate)
+    frames = (score.frames or 0) if seconds is None else seconds * rate
+    most = LARGEST_SOUND["WAV"] // (4 * score.outputs)
+    if not 1 <= frames <= most:
+        raise SopiError(f"is {frames / rate:g} s long, expected more than 0 and at most {most / rate:.0f}")
     path.parent.mkdir(parents=True, exist_ok=True)
     with suppress(_GivenUp), whole_file(path, overwrite=False) as half:
         with closing(NewSound(half, round(rate), score.outputs, path, subtype="FLOAT")) as file:
             for made in perform(score, seconds, rate, precision):
                 file.write(made.T)
-                if not goes_on(file.frames / max(1, frames or 1)):
+                if not goes_on(file.frames / frames):
                     raise _GivenUp
-        return (frames or 0) / rate
+        return round(frames) / rate
     return None
 
 
@@ -266,6 +271,13 @@ def _sound(
         _refuse(wrong, at / rate)
 
 
+def _latency(settings: dict[str, Any]) -> float:
+    """ms"""
+    _, values = parse("latency", [settings.get("latency", COMMANDS["latency"].usual)])
+    assert values is not None
+    return float(values[0])
+
+
 def _refuse(wrong: Sequence[str], seconds: float) -> None:
     if wrong:
         raise SopiError(f"the score at {seconds:g} s: {wrong[0]}")
@@ -274,7 +286,7 @@ def _refuse(wrong: Sequence[str], seconds: float) -> None:
 def _line(number: int, entry: Any) -> Line:
     try:
         at, atoms = _at_and_atoms(entry)
-        if not atoms or not isinstance(atoms[0], str):
+        if not isinstance(atoms, list) or not atoms or not isinstance(atoms[0], str):
             raise SopiError(f'message is {atoms!r}, expected such as "temperature 1.2 4000"')
         if any(not isinstance(atom, (str, int, float)) for atom in atoms):
             raise SopiError(f"message is {atoms!r}, expected words and numbers")
@@ -295,9 +307,10 @@ def _at_and_atoms(entry: Any) -> tuple[float | int, list[Any]]:
     else:
         raise SopiError(f'is {entry!r}, expected such as [30, "temperature 1.2 4000"]')
     valid = isinstance(at, int if as_frame else (int, float)) and not isinstance(at, bool)
-    if not valid or not math.isfinite(at) or at < 0:
+    most = MOST_FRAMES if as_frame else MOST_FRAMES // 1_000_000
+    if not valid or not 0 <= at <= most:
         expected = "a whole number of frames" if as_frame else "a number of seconds"
-        raise SopiError(f"its time is {at!r}, expected {expected} from 0 up")
+        raise SopiError(f"its time is {at!r}, expected {expected} from 0 to {most:g}")
     return (at if as_frame else float(at)), words(message) if isinstance(message, str) else message
 
 
