@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -148,6 +152,23 @@ def test_a_sound_that_is_not_beside_the_page_is_named(page: Page, sounds: list[l
         page.waits(lambda: f"is ./{file.name} still beside this page?" in page.row("2", ".wrong").text, "what is wrong")
     finally:
         file.with_suffix(".gone").rename(file)
+
+
+def test_a_page_in_a_folder_whose_name_is_no_utf8_names_what_is_missing_and_what_to_type(
+    browser: webdriver.Chrome, sounds: list[listen.Sound], tmp_path: Path
+) -> None:
+    folder = tmp_path / os.fsdecode(b"d\xe9j\xe0 it's")
+    folder.mkdir()
+    gone = dataclasses.replace(sounds[1], file=folder / os.fsdecode(b"gone \xe9.wav"))
+    listen.page(folder / "takes.html", "Takes", [gone], command="sopi generate --keep FOLDER KEEP")
+    browser.get("file://" + quote(os.fsencode(folder / "takes.html")))
+    row = browser.find_element(By.CSS_SELECTOR, "#sounds tr")
+    row.find_element(By.CSS_SELECTOR, "td.play button").click()
+    until(browser, lambda: "is ./gone \ufffd.wav still beside" in row.text, "the name of the sound")
+    row.find_element(By.CSS_SELECTOR, "td.keep input").click()
+    typed = browser.find_element(By.ID, "command").get_attribute("value")
+    named = subprocess.run(["bash", "-c", f'sopi() {{ printf %s "$3"; }}; {typed}'], capture_output=True, check=True)
+    assert named.stdout == os.fsencode(folder)
 
 
 def test_the_ranking_can_be_changed_and_is_remembered(page: Page) -> None:

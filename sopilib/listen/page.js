@@ -147,10 +147,15 @@ function player(sound) {
   audio.addEventListener("error", () => {
     const { code, message } = audio.error;
     const missing = code === MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED && !sound.link.startsWith("data:");
-    const why = missing ? "is " + decodeURIComponent(sound.link) + " still beside this page?" : message || "the browser doesn't say why";
+    const why = missing ? "is " + text(sound.link) + " still beside this page?" : message || "the browser doesn't say why";
     sound.row.querySelector(".wrong").textContent = "can't be played: " + why;
   });
   return audio;
+}
+
+// What is in an address, for people: a byte that is no text is the replacement character.
+function text(address) {
+  return new TextDecoder().decode(Uint8Array.from(unescape(address), (letter) => letter.charCodeAt(0)));
 }
 
 function playing(sound) {
@@ -322,7 +327,9 @@ function keys() {
 // Where this page lies, as a word for a shell.
 function folder() {
   if (location.protocol !== "file:") return "FOLDER";
-  const path = decodeURIComponent(location.pathname).replace(/[^/]*$/, "").replace(/(.)\/$/, "$1").replace(/^\/(?=[A-Za-z]:)/, "");
+  const address = location.pathname.replace(/[^/]*$/, "").replace(/(.)\/$/, "$1").replace(/^\/(?=[A-Za-z]:)/, "");
+  const path = text(address);
+  if (path.includes("\ufffd")) return "$'" + address.replace(/['\\]/g, "\\$&").replace(/%(..)/g, "\\x$1") + "'"; // as names.for_shell
   return /^[\w@%+=:,./-]+$/.test(path) ? path : "'" + path.replaceAll("'", `'"'"'`) + "'";
 }
 
