@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -223,6 +224,23 @@ def test_render_plays_settings_or_a_score_into_a_file_beside_the_sound(make: Mak
     for wrong in (("render", "a", 1), ("render", "c", "nothing.json")):
         assert not performer.handle(*wrong)
     assert len(lines(told, "error")) == 2
+
+
+@pytest.mark.parametrize("where", ["beside", "other"])
+def test_a_model_beside_the_patch_or_where_pd_looks_is_found_by_what_is_rendered(
+    where: str, make: Make, models: Path, tmp_path: Path
+) -> None:
+    performer, told = make(folder=tmp_path / "beside")
+    performer.places.others = [tmp_path / "other"]
+    (tmp_path / where).mkdir()
+    shutil.copy(next(models.rglob("one.safetensors")), tmp_path / where / "mine.safetensors")
+    play(performer, ("load", "mine.safetensors"), ("generate",), ("seed", 5), frames=RATE // 2)
+    performer.handle("score", "start", "mine")
+    heard = play(performer, ("gain", 0.5))
+    play(performer, ("score", "stop"), ("render", "again", "mine.json"), ("render", "plain", 0.1))
+    assert [name for name, _ in lines(told, "rendered")] == ["recordings/again.wav", "recordings/plain.wav"]
+    again = soundfile.read(tmp_path / "beside" / "recordings" / "again.wav", dtype="float32", always_2d=True)[0]
+    assert np.array_equal(again.T, heard)
 
 
 def test_a_rendering_that_is_given_up_leaves_no_file(make: Make, tmp_path: Path) -> None:

@@ -301,7 +301,7 @@ def _wanted(args: argparse.Namespace, engine: Engine, heard: tuple[Heard, ...]) 
     """What the options say. Raises SopiError."""
     score, seconds, seeds, rate = args.score, args.seconds, _seeds(args.seed), engine.config.sample_rate
     if score is not None:  # what nobody asked for is as the score says
-        if args.model or args.old_model:
+        if args.model or args.old_model or "model" in score.settings:  # by its name: takes.json holds no paths
             score = scores.with_settings(score, {"model": engine.model.name})
         rate = round(score.rate or rate)
         seconds = score.frames / rate if seconds is None and score.frames else seconds

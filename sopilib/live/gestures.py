@@ -53,6 +53,8 @@ def load(p: Performer, at: Arrival, model: str, then: Callable[[], None] | None 
     """Loads the first model in the background. `then` is called, with the lock held, when it plays."""
     model = p.places.name(model)
     path = p.places.model(model, at.confined)
+    if not at.confined and isinstance(path, Path):
+        p.found[model] = str(path.absolute())
 
     def work(job: Job) -> None:
         opened = open_model(path, p.state.voices, p.backend, p.precision, p.threads, lambda: job.dropped)
@@ -60,7 +62,7 @@ def load(p: Performer, at: Arrival, model: str, then: Callable[[], None] | None 
             if opened is not None and not job.dropped:
                 p.loading = p.music.took_effect = None
                 p.music.load(model, opened, at.t)
-                p.journal.note(p.music.took_effect or at.t, "load", _again(p, model, at, path))
+                p.journal.note(p.music.took_effect or at.t, "load", p.found.get(model, model))
                 if then is not None:
                     then()
 
@@ -87,6 +89,8 @@ def load2(p: Performer, at: Arrival, model: str) -> None:
         return
     model = p.places.name(model)
     path = p.places.model(model, at.confined)
+    if not at.confined and isinstance(path, Path):
+        p.found[model] = str(path.absolute())
 
     def work(job: Job) -> None:
         opened = open_model(path, p.state.voices, p.backend, p.precision, p.threads, lambda: job.dropped)
@@ -94,7 +98,7 @@ def load2(p: Performer, at: Arrival, model: str) -> None:
             if opened is not None and not job.dropped:
                 p.music.took_effect = None
                 p.music.load_second(model, opened, at.t)
-                p.journal.note(p.music.took_effect or at.t, "load2", _again(p, model, at, path))
+                p.journal.note(p.music.took_effect or at.t, "load2", p.found.get(model, model))
 
     tell_dropped(p, p.background("load2", f"load2 {model}", work), f"load2 {model}")
     p.teller.tell("loading", model)
@@ -154,17 +158,12 @@ def seed(
         and p.loading is None
         and p.loader.doing("load2") is None
     ):
-        p.journal.fresh(at.t, p.settings(), s.playing)
+        p.journal.fresh(at.t, p.score_settings(), s.playing)
 
 
 def reset(p: Performer, at: Arrival) -> None:
     """The music of the present seed from its beginning."""
     seed(p, at, p.state.seed)
-
-
-def _again(p: Performer, model: str, at: Arrival, path: str | Path) -> str:
-    """How a score names a model that was found under this path."""
-    return model if at.confined or isinstance(path, str) else str(path.absolute())
 
 
 def _prime(p: Performer, at: Arrival, name: str, offset: float, length: float | None) -> None:
@@ -389,7 +388,7 @@ def render(p: Performer, at: Arrival, file: str, what: str) -> None:
     path = p.places.new_file(file, at.confined, "render-{:03}.wav", ".wav")
     name, seconds = _score_and_seconds(what)
     source = None if name is None else p.places.score(name, at.confined)
-    settings, shown = p.settings(), p.places.told(path)
+    settings, shown = p.score_settings(), p.places.told(path)
     rate, outputs, folder = p.host_rate, p.outputs, p.places.folder
 
     def work(job: Job) -> None:

@@ -115,6 +115,8 @@ class Performer:
         """Tells what happens."""
         self.music = Music(self.stream, self.state, self.teller, backend)
         """The models that play."""
+        self.found: dict[str, str] = {}
+        """The paths of models that were found in folders that a score doesn't know of, by the names in messages."""
         self.loader = Loader(f"{name}-loader")
         """Loads, primes and saves in the background."""
         self.maker = Loader(f"{name}-maker")
@@ -333,6 +335,11 @@ class Performer:
         with self.lock:
             second = {"load2": self.state.model2} if self.state.model2 is not None else {}
             return {"model": self.loading or self.state.model, **second, **self.state.kept()}
+
+    def score_settings(self) -> dict[str, Any]:
+        """The same for a score, which may be performed elsewhere: models that are files by their paths."""
+        settings = self.settings()
+        return {k: self.found.get(v, v) if k in ("model", "load2") else v for k, v in settings.items()}
 
     def restore(self, settings: dict[str, Any]) -> None:
         """Sets what `settings` gave: what is not named there becomes as it usually is. Unknown names are left alone,
