@@ -109,8 +109,9 @@ def test_a_live_performance_with_a_load_in_the_background_renders_to_what_was_re
     performer.handle("temperature", 0.8, 100)
     wait_for(lambda: len(lines(told, "loaded")) == 2)
     t = performer.now + 4800
-    performer.handle("score", "stop", t=t)
     performer.handle("record", "stop", t=t)
+    wait_for(lambda: performer.now >= t)  # an underrun before it is known when the score is written
+    performer.handle("score", "stop", t=t)
     host.join()
     wait_for(lambda: lines(told, "recorded") and lines(told, "scored"))
     written = score.read(tmp_path / "recordings" / "take.json")
@@ -241,6 +242,27 @@ def test_a_model_beside_the_patch_or_where_pd_looks_is_found_by_what_is_rendered
     assert [name for name, _ in lines(told, "rendered")] == ["recordings/again.wav", "recordings/plain.wav"]
     again = soundfile.read(tmp_path / "beside" / "recordings" / "again.wav", dtype="float32", always_2d=True)[0]
     assert np.array_equal(again.T, heard)
+
+
+def test_two_objects_that_begin_scores_at_once_get_two_names(make: Make, tmp_path: Path) -> None:
+    told = []
+    objects = [make(folder=tmp_path) for _ in range(2)]
+    for performer, _ in objects:
+        play(performer, ("load", "one"), ("score", "start"), ("generate",), frames=100)
+    for performer, said in objects:
+        performer.handle("score", "stop")
+        told += [path for path, _ in lines(said, "scored")]
+    assert told == ["recordings/score-001.json", "recordings/score-002.json"]
+    assert all(score.read(tmp_path / path).messages for path in told)
+
+
+def test_a_score_that_can_never_be_written_is_refused_at_its_beginning(make: Make, tmp_path: Path) -> None:
+    performer, told = make(folder=tmp_path)
+    assert not performer.handle("score", "start", "a" * 300)
+    assert "File name too long" in lines(told, "error")[0]
+    assert performer.handle("score", "start", "left")
+    performer.close()
+    assert not list((tmp_path / "recordings").iterdir())
 
 
 def test_a_rendering_that_is_given_up_leaves_no_file(make: Make, tmp_path: Path) -> None:

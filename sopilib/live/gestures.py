@@ -8,6 +8,7 @@ if what is asked for can't be done. Where a message may be meant for one voice, 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -352,11 +353,21 @@ def _begin_score(p: Performer, at: Arrival, file: str | None) -> None:
         raise SopiError(f"score: {p.take.path.name} is being written, send score stop first")
     if not p.stream.sample_rate:
         raise SopiError("score: the host's audio is off, switch it on first")
-    path = p.places.new_file(file, at.confined, "score-{:03}.json", ".json")
+    path = _claim(p, at, file)
     if p.state.grid == "off":  # the lines are counted from the beginning
         p.journal.forget(at.t, p.state.latency / 1000, p.host_rate)
     p.take = Take(path, p.places.told(path), at.t)
     p.tell_setting("score")
+
+
+def _claim(p: Performer, at: Arrival, file: str | None) -> Path:
+    """Makes the empty file of a new score: so it is known now that it can be written, and no other object takes it."""
+    while True:
+        path = p.places.new_file(file, at.confined, "score-{:03}.json", ".json")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):  # somebody has taken the name just now
+            path.open("x").close()
+            return path
 
 
 def _end_score(p: Performer, at: Arrival, take: Take) -> None:
@@ -372,7 +383,6 @@ def _end_score(p: Performer, at: Arrival, take: Take) -> None:
         p.teller.tell("warning", f"score {take.shown}: another performance of it may sound otherwise: {doubt}")
 
     def work(job: Job) -> None:
-        take.path.parent.mkdir(parents=True, exist_ok=True)
         write(made, take.path)
         p.teller.tell("scored", take.shown, round(made.frames / p.host_rate, 3) if made.frames else 0.0)
 

@@ -9,7 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -459,6 +459,10 @@ class Performer:
         self.loader.close()
         self.maker.close()
         self.recording = None
+        if (take := self.take) is not None:  # nothing was written yet
+            self.take = None
+            with suppress(OSError):
+                take.path.unlink()
         self.stream.close(1.0)
 
     def __del__(self) -> None:
