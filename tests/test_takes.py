@@ -517,6 +517,10 @@ def test_a_bad_order_is_one_sentence(words: list[str], says: str, generate, tmp_
         ({"takes": {"file": "../mine-001.wav"}}, "'../mine-001.wav' is no name of a file beside the takes"),
         ({"takes": {"settings": {"temperature": 99}}}, "temperature is 99, expected a number from 0.01 to 5"),
         ({"takes": {"seconds": "long"}}, "is damaged: ValueError"),
+        ({"takes": {"seconds": 10**400}}, "is damaged: OverflowError"),
+        ({"takes": {"number": 0}}, "is damaged: the numbers of its takes"),
+        ({"sound": {"rate": "high"}}, "is damaged: TypeError"),
+        ({"engine": {}}, "is damaged: the engine has no backend"),
     ],
 )
 def test_a_description_that_is_wrong_is_one_sentence(change: dict, says: str, generate, tmp_path: Path) -> None:

@@ -140,6 +140,11 @@ class Plan:
         """Raises SopiError with what is out of range."""
         if not 1 <= len(self.takes) <= MOST_TAKES:
             raise SopiError(f"{len(self.takes)} takes, expected 1 to {MOST_TAKES}")
+        if missing := {"backend", "precision"} - set(self.engine):
+            raise SopiError(f"is damaged: the engine has no {min(missing)}")
+        numbers = [take.number for take in self.takes]
+        if numbers != sorted({number for number in numbers if number > 0}):
+            raise SopiError("is damaged: the numbers of its takes don't rise from 1")
         self.sound.check()
         for take in self.takes:
             take.check()
@@ -236,9 +241,11 @@ class Plan:
                 stem=str(said["takes"][0]["file"]).rsplit("-", 1)[0],
                 version=str(said["version"]),
             )
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as e:
+            plan.check()
+        except SopiError:
+            raise
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as e:
             raise SopiError(f"is damaged: {type(e).__name__} {e}") from None
-        plan.check()
         return plan
 
     def only(self, numbers: Sequence[int]) -> Plan:
