@@ -265,6 +265,21 @@ def test_a_score_that_can_never_be_written_is_refused_at_its_beginning(make: Mak
     assert not list((tmp_path / "recordings").iterdir())
 
 
+def test_a_score_that_could_not_be_written_is_kept_until_it_can_be(make: Make, tmp_path: Path) -> None:
+    performer, told = make(folder=tmp_path)
+    play(performer, ("load", "one"), ("score", "start", "mine"))
+    heard = play(performer, ("generate",), ("temperature", 0.7))
+    shutil.rmtree(tmp_path / "recordings")
+    (tmp_path / "recordings").touch()  # no folder
+    play(performer, ("score", "stop"))
+    assert "send score stop again" in lines(told, "error")[0]
+    (tmp_path / "recordings").unlink()
+    play(performer, ("score", "stop"))
+    made = rendered(tmp_path / "recordings" / "mine.json")
+    assert made.shape[1] == heard.shape[1] + 4321
+    assert np.array_equal(made[:, 4321:], heard)
+
+
 def test_a_rendering_that_is_given_up_leaves_no_file(make: Make, tmp_path: Path) -> None:
     performer, told = make(freewheel=False, folder=tmp_path)
     performer.handle("load", "one")

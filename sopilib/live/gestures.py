@@ -374,19 +374,27 @@ def _end_score(p: Performer, at: Arrival, take: Take) -> None:
     from sopilib.live.score import Line, Score, write
 
     p.look_for_doubts()
-    settings, notes, begin, doubt = p.journal.written(take.t, at.t)
+    end = take.end = at.t if take.end is None else take.end
+    settings, notes, begin, doubt = p.journal.written(take.t, end)
     lines = tuple(Line(n.frame, n.selector, n.atoms) for n in sorted(notes, key=lambda n: n.frame))
-    made = Score(lines, settings, p.host_rate, p.outputs, begin, at.t - take.t, doubt)
+    made = Score(lines, settings, p.host_rate, p.outputs, begin, end - take.t, doubt)
     p.take = None
     p.tell_setting("score")
     if doubt:
         p.teller.tell("warning", f"score {take.shown}: another performance of it may sound otherwise: {doubt}")
 
     def work(job: Job) -> None:
+        take.path.parent.mkdir(parents=True, exist_ok=True)
         write(made, take.path)
         p.teller.tell("scored", take.shown, round(made.frames / p.host_rate, 3) if made.frames else 0.0)
 
-    p.background("score", f"score {take.shown}", work, every=True)
+    def failed(job: Job, line: str) -> None:
+        with p.lock:
+            if p.take is None:
+                p.take = take
+        p.teller.tell("error", f"{line}; what was played is kept: send score stop again when it can be written")
+
+    p.background("score", f"score {take.shown}", work, failed, every=True)
 
 
 def render(p: Performer, at: Arrival, file: str, what: str) -> None:

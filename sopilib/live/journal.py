@@ -43,11 +43,13 @@ class Take:
     path   of the score that it becomes
     shown  how that is told
     t      host frame at which it began
+    end    at which it ended; None: it goes on
     """
 
     path: Path
     shown: str
     t: int
+    end: int | None = None
 
 
 class Journal:
