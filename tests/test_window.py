@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import soundfile
 from pd_host import ROOT, Result
-from window import PATIENCE, Window, opened
+from window import PATIENCE, TABS, Window, opened
 
 from sopilib.cli.play import own_instrument, virtual_screen
 
@@ -258,6 +258,17 @@ def test_every_gesture_of_the_playing_page_is_done_with_the_mouse_alone_and_all_
     assert not Result(0, done.stdout + done.stderr, 0).errors(), done.stdout + done.stderr
     assert saved(own.parent / "again.pd") == first
     assert (own.parent / "presets" / "mine.txt").is_file()
+
+
+def test_a_window_that_was_saved_with_a_panel_open_is_opened_with_that_panel(home: Path, tmp_path: Path) -> None:
+    own = own_instrument()
+    tab = TABS.index("out")
+    box = "obj 2 2 instrument;\n"
+    own.write_text(own.read_text().replace(box, f"{box}#A saved tab {tab} \\; settings model tabla \\;;\n"))
+    with virtual_screen() as display, opened(display, tmp_path, own) as w:
+        w.tab = tab  # nothing is clicked in the list of panels
+        w.click("gain", 0.25)
+        w.wait(r"gain 0\.0")
 
 
 AGAIN = """#N canvas 0 0 400 300 12;
