@@ -75,6 +75,14 @@ def test_settings_that_are_brought_back_leave_nothing_of_what_was_set_since(make
     assert not lines(told, "error")
 
 
+def test_a_box_with_three_outlets_has_three_voices_where_its_patch_was_saved_without_a_word_of_them(make: Make) -> None:
+    performer, told = make(voices=3, latency=0.05)
+    performer.restore({"model": "one"})
+    assert performer.handle("voice", 3, "gain", 0.5)
+    assert (performer.state.voices, performer.state.latency) == (3, 50)
+    assert not lines(told, "error")
+
+
 def test_a_patch_opens_as_it_was_saved(tmp_path: Path) -> None:
     port = free_port()
     patch = Patch()

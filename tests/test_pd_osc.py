@@ -42,7 +42,7 @@ def told(result: Result, label: str) -> list[str]:
     asks, and who asks by OSC is answered by OSC."""
     passing = {"rendered", "progress", "level", "rtf", "burst", "late", "settings", "warning", "listen", "osc"}
     lines = [line for line in result.printed(label) if line.split()[0] not in passing]
-    return sorted(re.sub(r"take-\d+", "take", line) for line in lines)
+    return sorted(re.sub(r"(take|score)-\d+", r"\1", line) for line in lines)
 
 
 def test_every_command_works_by_messages_and_by_netsend_alike(tmp_path: Path) -> None:

@@ -475,8 +475,7 @@ def beat(p: Performer, at: Arrival, bpm: float | None) -> None:
         least, most = COMMANDS["tempo"].arguments[0].least, COMMANDS["tempo"].arguments[0].most
         bpm = 60 / since if since and least <= 60 / since <= most else p.state.tempo
     p.stream.post("beat", at.t, bpm, index=int(first))
-    if bpm != p.state.tempo:
-        p.remember("tempo", bpm)
+    p.remember("tempo", bpm)
 
 
 def tick(p: Performer, at: Arrival, on: int, where: str) -> None:

@@ -357,20 +357,20 @@ class Performer:
                 self.handle(message, settings[name])
 
     def _forget_others(self, settings: dict[str, Any]) -> None:
-        """Sets to what it usually is whatever `settings` doesn't name, nor leaves to the model's file."""
+        """Sets to what it was made with whatever `settings` doesn't name, nor leaves to the model's file."""
         kept = {*settings, *str(settings.get("own", "")).split()}
         with self.lock:
-            changed = [name for name in KEPT if name not in kept and self.state[name] != COMMANDS[name].usual]
+            changed = [name for name in KEPT if name not in kept and self.state[name] != self.state.usual[name]]
             alone = [
                 (v, name) for v, own in self.state.voice.items() for name in own if f"voice-{v}-{name}" not in kept
             ]
             second = self.state.model2 is not None and "load2" not in kept
         for number, name in alone:
-            self.handle("voice", number, name, COMMANDS[name].usual)
+            self.handle("voice", number, name, self.state.usual[name])
             with self.lock:
                 self.state.voice[number].pop(name, None)
         for name in changed:
-            self.handle(name, COMMANDS[name].usual)
+            self.handle(name, self.state.usual[name])
         if second:
             self.handle("load2", "off")
 

@@ -22,7 +22,9 @@ class State:
         self.playing = False
         self.listening = ""
         """What sounds while the model listens: silence, input or old; empty if it doesn't listen."""
-        self.values: dict[str, Any] = {c.name: c.usual for c in COMMANDS.values() if c.usual is not None} | given
+        self.usual: dict[str, Any] = {c.name: c.usual for c in COMMANDS.values() if c.usual is not None} | given
+        """The values that it was made with."""
+        self.values = dict(self.usual)
         """The value of each message that has one, for all voices together."""
         self.beat: int | None = None
         """Host frame of the last `beat`, None if there was none."""
