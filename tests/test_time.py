@@ -66,7 +66,7 @@ def test_a_beat_sets_phase_and_tempo_and_its_own_line_is_where_it_is(make: Make)
     performer, told = make()
     for t, message in beats:
         performer.handle(*message, t=t)
-    assert lines(told, "tempo") == [144.0]
+    assert lines(told, "tempo") == [120.0, 144.0]
     performer.handle("beat", t=21010)  # no tempo
     assert performer.state.tempo == 144
 
