@@ -96,6 +96,23 @@ def test_a_voice_keeps_its_own_seed_when_another_model_is_loaded(make: Make) -> 
     assert not np.array_equal(heard[1], others.read(RATE)[1])
 
 
+@pytest.mark.parametrize("back", [(), (("blend-mode", "audio"),), (("blend-mode", "audio"), ("load2", "off"))])
+def test_a_voice_keeps_its_own_seed_when_two_models_become_one_music_and_two_again(
+    make: Make, back: tuple[tuple[Any, ...], ...]
+) -> None:
+    together = (("load2", "one"), ("blend-mode", "logits"), *back)
+    performer, told = playing(make, ("voices", 2), ("voice", 2, "seed", 7), *together, outputs=2)
+    performer.handle("voice", 2, "seed?")
+    assert lines(told, "voice")[-1][:3] == (2, "seed", 7)
+    again, _ = playing(make, ("voices", 2), *together, ("voice", 2, "seed", 7), outputs=2)
+    others, _ = playing(make, ("voices", 2), *together, outputs=2)
+    for each in (performer, again, others):
+        each.read(RATE)
+    heard = performer.read(RATE)
+    assert np.array_equal(heard, again.read(RATE))
+    assert not np.array_equal(heard[1], others.read(RATE)[1])
+
+
 @pytest.mark.parametrize(("message", "query", "ended"), [
     (("listen", 1), "listen", (0, "silence")), (("freeze", 100), "freeze", 0.0),
 ])  # fmt: skip

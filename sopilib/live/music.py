@@ -89,11 +89,7 @@ class Music:
         model = engine.model
         self.engine = engine
         try:
-            seeds = {v: own["seed"] for v, own in self._state.voice.items() if "seed" in own}
-            self.swap(self._fresh(engine), t)
-            for voice, seed in seeds.items():
-                self._stream.post("seed", self._from_now(t), seed, voice=voice - 1)
-                self._state.set("seed", seed, voice)
+            self._begin_anew(engine, t)
         except RuntimeError:  # too many commands wait: what played plays on
             self.engine = before
             raise
@@ -168,7 +164,15 @@ class Music:
         alone = None if logits or self.second is None else self._player(self._source(self._fresh(self.second)))
         self._stream.post("second", t, alone)
         if self.engine is not None and (logits or self._paired):
-            self.swap(self._fresh(self.engine), t)
+            self._begin_anew(self.engine, t)
+
+    def _begin_anew(self, engine: Engine, t: int) -> None:
+        """Crossfades to an engine at the beginning of its music; a voice keeps the seed that it has for itself."""
+        seeds = {v: own["seed"] for v, own in self._state.voice.items() if "seed" in own}
+        self.swap(self._fresh(engine), t)
+        for voice, seed in seeds.items():
+            self._stream.post("seed", self._from_now(t), seed, voice=voice - 1)
+            self._state.set("seed", seed, voice)
 
     def swap(
         self, engine: Engine, t: int, keep: bool = False, second: Engine | None = None, on_line: bool = False
