@@ -139,7 +139,8 @@ class samplernn(pyext._class):
         """Whether this is but a piece of an envelope that Pd has split at its commas: its beginning is answered."""
         now = time.monotonic()
         rest = now < self.cut_until and not atoms and not set(str(selector)) - PIECES
-        if is_cut_off(atoms) or is_cut_off(atoms[2:]):  # temperature, or voice 2 temperature
+        # it may stand alone, after temperature, or after voice 2 temperature
+        if any(is_cut_off(words) for words in ([selector, *atoms], atoms, atoms[2:])):
             self.cut_until = now + REST_OF_ENVELOPE
         elif not rest:
             self.cut_until = 0.0

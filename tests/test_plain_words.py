@@ -122,11 +122,13 @@ def test_errors_come_in_plain_words_and_stand_in_the_console_once(tmp_path: Path
     assert result.printed("joined")[0].startswith("symbol temperature: temperature is 'hot' expected a number")
 
 
-def test_the_courses_envelope_in_a_message_box_is_one_line_that_says_what_to_write(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", ["temperature ", "voice 1 temperature ", ""])
+def test_the_courses_envelope_in_a_message_box_is_one_line_that_says_what_to_write(tmp_path: Path, before: str) -> None:
     patch = Patch()
     box = patch.obj("samplernn~")
     patch.print(box, 1, "status")
-    patch.lines.append("#X msg 500 10 temperature Env([0.7 \\, 1.1 \\, 0.9] \\, [2 \\, 4] \\, [-2 \\, 0]);")
+    envelope = "Env([0.7 \\, 1.1 \\, 0.9] \\, [2 \\, 4] \\, [-2 \\, 0])"
+    patch.lines.append(f"#X msg 500 10 {before}{envelope};")
     typed, patch.count = patch.count, patch.count + 1
     patch.chain(patch.obj("loadbang"), patch.obj("delay 10"), typed, box)
     patch.at(600, "nonsense", box)
@@ -134,7 +136,7 @@ def test_the_courses_envelope_in_a_message_box_is_one_line_that_says_what_to_wri
     result = run(patch.write(tmp_path / "p.pd"))
     said = [line for line in result.out.splitlines() if "error" in line or "warning" in line]
     assert len(said) == 2, said
-    assert "write env [0.7 1.1 0.9] [2 4] [-2 0]" in said[0]
+    assert "env [0.7 1.1 0.9] [2 4] [-2 0]" in said[0]
     assert "nonsense" in said[1]
 
 

@@ -169,7 +169,7 @@ def reset(p: Performer, at: Arrival) -> None:
 
 def _prime(p: Performer, at: Arrival, name: str, offset: float, length: float | None) -> None:
     """Has the model hear an array, a file, or the last of what came in, in the background."""
-    samples, path, rate = at.array, None, p.host_rate
+    samples, path, rate, said = at.array, None, p.host_rate, name
     if name == "live":
         name, length = f"live {offset:g}", None
         samples = p.stream.heard(at.t, round((offset or LAST_HEARD) / 1000 * rate))
@@ -201,7 +201,7 @@ def _prime(p: Performer, at: Arrival, name: str, offset: float, length: float | 
                     p.journal.doubt(f"seed {name} was a sound that no score has", t)
                 else:
                     p.journal.note(t, "seed", str(path.absolute()), offset, *([] if length is None else [length]))
-                p.teller.tell("primed", name, round(1000 * len(sound) / model_rate))
+                p.teller.tell("primed", said, round(1000 * len(sound) / model_rate))
 
     tell_dropped(p, p.background("prime", f"seed {name}", work), f"seed {name}")
 

@@ -78,6 +78,8 @@ def parse(selector: str, atoms: Sequence[Any]) -> Message:
     name = selector.removesuffix("?")
     command = COMMANDS.get(name)
     if command is None or (name != selector and not command.query):
+        if selector.lower().startswith("env("):
+            raise SopiError(f"{selector}: an envelope is the value of a message: write temperature {ENVELOPE}")
         raise SopiError(f"no message {selector!r}, {known(name)}")
     if command.query and (name != selector or not atoms):
         return command, None
@@ -118,6 +120,8 @@ def _message(name: str, argument: Argument, atoms: Sequence[Any]) -> Message:
     return command, values
 
 
+ENVELOPE = "env [0.7 1.1 0.9] [2 4] [-2 0]"
+"""One, as an error shows it."""
 _ENVELOPE = re.compile(r"env\s*\(?\s*\[([^\]]*)\]\s*,?\s*\[([^\]]*)\]\s*(?:,?\s*\[([^\]]*)\])?\s*\)?", re.IGNORECASE)
 
 
@@ -134,7 +138,7 @@ def _curve(name: str, argument: Argument, atoms: Sequence[Any]) -> Curve:
         raise _wrong(name, argument, text)
     if is_cut_off(atoms):
         raise SopiError(
-            f"{name}: Pd ends a message at its first comma, here after {text!r}; write env [0.7 1.1 0.9] [2 4] [-2 0] "
+            f"{name}: Pd ends a message at its first comma, here after {text!r}; write {ENVELOPE} "
             "with spaces, or \\, in place of each comma"
         )
     found = _ENVELOPE.fullmatch(text.strip())
