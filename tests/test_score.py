@@ -16,6 +16,7 @@ from pd_host import Patch, run
 from performing import lines, wait_for
 from stream_host import NativeHost
 
+from sopilib.errors import SopiError
 from sopilib.live import Performer, score
 from sopilib.live.loader import Job
 
@@ -263,6 +264,45 @@ def test_a_score_that_can_never_be_written_is_refused_at_its_beginning(make: Mak
     assert performer.handle("score", "start", "left")
     performer.close()
     assert not list((tmp_path / "recordings").iterdir())
+
+
+def test_a_score_that_ended_just_before_the_patch_was_closed_is_written(make: Make, tmp_path: Path) -> None:
+    performer, told = make(freewheel=False, folder=tmp_path)
+    performer.handle("load", "one")
+    wait_for(lambda: lines(told, "loaded"))
+    performer.handle("score", "start", "last")
+    performer.handle("load", "two")  # the loader is busy with it
+    performer.handle("score", "stop")
+    performer.close()
+    assert score.read(tmp_path / "recordings" / "last.json").messages
+
+
+def test_a_score_says_in_what_precision_it_was_played(make: Make, tmp_path: Path) -> None:
+    performer, _ = make(folder=tmp_path, precision="f32")
+    play(performer, ("load", "one"), ("score", "start", "mine"))
+    heard = play(performer, ("generate",))
+    play(performer, ("score", "stop"))
+    path = tmp_path / "recordings" / "mine.json"
+    assert json.loads(path.read_text())["precision"] == "f32"
+    assert np.array_equal(rendered(path)[:, 4321:], heard)
+    with pytest.raises(SopiError, match="precision is 'half', expected one of auto, f32"):
+        score.Score.from_dict({"messages": [], "precision": "half"})
+
+
+def test_a_network_has_one_sound_rendered_at_a_time_and_none_that_fills_the_disk(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    performer, told = make(freewheel=False, folder=tmp_path)
+    performer.handle("load", "one")
+    wait_for(lambda: lines(told, "loaded"))
+    performer.perform("render", "a", 3000, confined=True)
+    with pytest.raises(SopiError, match="a sound is being rendered, expected render stop"):
+        performer.perform("render", "b", 1, confined=True)
+    performer.perform("render", "stop", confined=True)
+    monkeypatch.setattr(score, "LEFT_FREE", 1 << 60)
+    assert performer.handle("render", "c", 1)
+    wait_for(lambda: lines(told, "error"))
+    assert "that are to stay free" in lines(told, "error")[0]
 
 
 def test_a_score_that_could_not_be_written_is_kept_until_it_can_be(make: Make, tmp_path: Path) -> None:

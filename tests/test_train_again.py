@@ -14,8 +14,8 @@ import soundfile
 import torch
 
 import sopilib
-from sopilib import cli
-from sopilib.train import schedule
+from sopilib import cli, sound
+from sopilib.train import listening, schedule
 from sopilib.train.loop import Run
 from sopilib.train.parallel import Group
 from sopilib.train.prepare import Dataset, Preparation, prepare
@@ -183,6 +183,21 @@ def test_previews_are_kept_compare_and_are_judged_against_ten_seconds(tmp_path: 
     assert said[0] == said[1]
     assert train("-o", run, "--steps", 5, "--keep", 2) == 0
     assert [path.stem for path in sorted((run / "checkpoints").iterdir())] == ["step0000004", "step0000005"]
+
+
+def test_a_preview_that_was_damaged_is_left_out_of_the_page_and_the_training_goes_on(tmp_path: Path) -> None:
+    previews = tmp_path / "previews"
+    previews.mkdir()
+    real = np.sin(np.arange(8000, dtype=np.float32) / 9) / 3
+    about = {"step": 1, "temperature": 1.0, "number": None, "bits": None, "wrong": []}
+    for name in ("first.wav", "second.wav"):
+        sound.write_audio(previews / name, [real[None]], 8000)
+        listening.write_page(tmp_path, [{**about, "file": name}], real, 8000)
+        assert name in (tmp_path / "listen.html").read_text()
+    (previews / "first.wav").write_bytes(b"no sound")
+    listening.write_page(tmp_path, [], real, 8000)
+    assert "second.wav" in (tmp_path / "listen.html").read_text()
+    assert "first.wav" not in (tmp_path / "listen.html").read_text()
 
 
 def test_any_checkpoint_that_is_kept_can_be_made_the_model(

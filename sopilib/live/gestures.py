@@ -377,7 +377,7 @@ def _end_score(p: Performer, at: Arrival, take: Take) -> None:
     end = take.end = at.t if take.end is None else take.end
     settings, notes, begin, doubt = p.journal.written(take.t, end)
     lines = tuple(Line(n.frame, n.selector, n.atoms) for n in sorted(notes, key=lambda n: n.frame))
-    made = Score(lines, settings, p.host_rate, p.outputs, begin, end - take.t, doubt)
+    made = Score(lines, settings, p.host_rate, p.outputs, begin, end - take.t, p.precision, doubt)
     p.take = None
     p.tell_setting("score")
     if doubt:
@@ -403,6 +403,8 @@ def render(p: Performer, at: Arrival, file: str, what: str) -> None:
         for job in p.maker.drop("render"):
             p.teller.tell("warning", f"{job.what} was stopped, nothing was written")
         return
+    if at.confined and p.maker.doing("render") is not None:
+        raise SopiError("render: a sound is being rendered, expected render stop, or to wait until it is done")
     path = p.places.new_file(file, at.confined, "render-{:03}.wav", ".wav")
     name, seconds = _score_and_seconds(what)
     source = None if name is None else p.places.score(name, at.confined)

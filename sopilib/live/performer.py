@@ -50,7 +50,7 @@ def going_on(command: Command, values: Sequence[Any], state: State) -> float:
         return state.latency / 1000
     if command.name in ("generate", "stop"):
         return float(state.fade + state.latency) / 1000
-    if command.name == "snapshot" or (command.name == "feature" and len(values) > 3):
+    if command.name == "snapshot":
         return math.inf
     return float(values[-1] + state.latency) / 1000 if command.ramps else 0.0
 
@@ -454,8 +454,11 @@ class Performer:
     # ---------------------------------------------------------------- the end
 
     def close(self) -> None:
-        """Stops the sound's thread, at once. What is done in the background is given up."""
+        """Stops the sound's thread, at once. What is done in the background is given up, but for a score that ended."""
         self._closed = self.teller.closed = True  # without the lock: whoever holds it may be busy
+        for job in self.loader.drop("score"):
+            with suppress(*TROUBLES):
+                job.work(job)
         self.loader.close()
         self.maker.close()
         self.recording = None

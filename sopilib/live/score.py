@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sopilib.engine import PRECISIONS
 from sopilib.errors import SopiError, one_line
 from sopilib.files import whole_file, write_whole
 from sopilib.live.commands import COMMANDS, KEPT
@@ -49,6 +51,7 @@ AFTERWARDS = 5.0  # s after the last message, where nothing says how long a scor
 PIECE = 1.0  # s of sound at a time
 LARGEST = 100_000_000  # bytes of a file
 MOST_FRAMES = 1 << 62
+LEFT_FREE = 500_000_000  # bytes of the disk, for all else that writes
 
 
 class Line(NamedTuple):
@@ -74,6 +77,7 @@ class Score:
     outputs   channels
     begin     the frame of the host's output at which the take begins; None: where a message of time 0 is heard
     frames    how long the take is; None: as long as one likes
+    precision of the engines that played, as `Engine` has it
     doubt     why another performance may sound otherwise, such as underruns; empty: it won't
     folder    where relative paths are looked up; None: the current one
 
@@ -86,6 +90,7 @@ class Score:
     outputs: int = 1
     begin: int | None = None
     frames: int | None = None
+    precision: str = "auto"
     doubt: str = ""
     folder: Path | None = field(default=None, compare=False)
 
@@ -93,6 +98,8 @@ class Score:
         """As JSON has it. The folder is left out."""
         values = {"rate": self.rate, "outputs": self.outputs, "begin": self.begin, "frames": self.frames}
         said: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
+        if self.precision != "auto":
+            said["precision"] = self.precision
         if self.doubt:
             said["doubt"] = self.doubt
         lines = [
@@ -105,7 +112,7 @@ class Score:
     def from_dict(cls, said: Any, folder: Path | None = None) -> Score:
         """What `to_dict` gave, or a list of messages alone. Raises SopiError with the line that is wrong."""
         whole = said if isinstance(said, dict) else {"messages": said}
-        known = {"format", "rate", "outputs", "settings", "begin", "frames", "doubt", "messages"}
+        known = {"format", "rate", "outputs", "settings", "begin", "frames", "precision", "doubt", "messages"}
         if extra := sorted(set(whole) - known):
             raise SopiError(f"{extra[0]!r} in a score, expected one of {', '.join(sorted(known))}")
         if whole.get("format", FORMAT) != FORMAT:
@@ -118,6 +125,8 @@ class Score:
         if wrong := [name for name in settings if name not in (*KEPT, "model", "load2", "own") and not is_part(name)]:
             raise SopiError(f"no setting {wrong[0]!r}, expected model, load2 or one of {', '.join(KEPT)}")
         _latency(settings)
+        if (precision := whole.get("precision", "auto")) not in PRECISIONS["native"]:
+            raise SopiError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS['native'])}")
         lines = [_line(number, entry) for number, entry in enumerate(messages, 1)]
         return cls(
             messages=tuple(lines),
@@ -126,6 +135,7 @@ class Score:
             outputs=int(_number(whole, "outputs", 1, 64, whole_one=True) or 1),
             begin=_number(whole, "begin", 0, MOST_FRAMES, whole_one=True),
             frames=_number(whole, "frames", 0, MOST_FRAMES, whole_one=True),
+            precision=precision,
             doubt=str(whole.get("doubt", "")),
             folder=folder,
         )
@@ -172,7 +182,7 @@ def perform(
 
     seconds    how long; None: as the score says
     rate       Hz, of the host where the score doesn't say it
-    precision  of the engines, as `Engine` has it
+    precision  of the engines, as `Engine` has it; "auto": as the score says
     told       called with each status event, its kind and its values
 
     The same score gives the same samples, and those of the performance that it was written from, as they were heard.
@@ -193,7 +203,7 @@ def perform(
         _latency(score.settings) / 1000,
         freewheel=True,
         outputs=score.outputs,
-        precision=precision,
+        precision=score.precision if precision == "auto" else precision,
         status=status,
         folder=score.folder,
     )
@@ -233,6 +243,10 @@ def render(
     if not 1 <= frames <= most:
         raise SopiError(f"is {frames / rate:g} s long, expected more than 0 and at most {most / rate:.0f}")
     path.parent.mkdir(parents=True, exist_ok=True)
+    needed, free = 4 * score.outputs * frames, shutil.disk_usage(path.parent).free
+    if needed + LEFT_FREE > free:
+        mb = f"{needed / 1e6:.0f} MB, and {LEFT_FREE / 1e6:.0f} MB that are to stay free, there are {free / 1e6:.0f} MB"
+        raise SopiError(f"needs {mb}: expected less seconds, or another disk")
     with suppress(_GivenUp), whole_file(path, overwrite=False) as half:
         with closing(NewSound(half, round(rate), score.outputs, path, subtype="FLOAT")) as file:
             for made in perform(score, seconds, rate, precision):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sopilib import listen, sound
+from sopilib.errors import SopiError
 from sopilib.files import write_whole
 from sopilib.names import for_shell
 
@@ -28,7 +29,8 @@ def write_page(folder: Path, new: Sequence[Mapping[str, Any]], real: np.ndarray,
           bits (None if they aren't known), and a list of what is wrong with it
     real  some of the recordings, float [n] at `rate` Hz
 
-    Raises SopiError or OSError if something can't be written.
+    A sound of an earlier step that can't be read is left out. Raises SopiError or OSError if something can't be
+    written.
     """
     previews = folder / "previews"
     sound.write_audio(previews / RECORDED, [real[None]], rate)
@@ -39,7 +41,10 @@ def write_page(folder: Path, new: Sequence[Mapping[str, Any]], real: np.ndarray,
     about = "what the model is to sound like"
     sounds = [listen.Sound("recorded", "recording", previews / RECORDED, picture, about, recorded=True)]
     for each in there:
-        audio = sound.read_audio(previews / each["file"], rate)
+        try:
+            audio = sound.read_audio(previews / each["file"], rate)
+        except SopiError:  # somebody has written over it
+            continue
         about = f"temperature {each['temperature']:g}" + (f", number {each['number']}" if each["number"] else "")
         figures = {column.key: each[column.key] for column in COLUMNS}
         name, picture = f"step {each['step']}", listen.draw(audio, rate)

@@ -115,12 +115,14 @@ bool Recorder::failed(int number)
     return false;
 }
 
+// A file that is closed already, because there is no next one, is not closed again.
 bool Recorder::close_file()
 {
+    if (file_ < 0) return true;
     // A full disk may say so only now.
     const bool there = ::fsync(file_) == 0 || errno == EINVAL || errno == EROFS;
     const int number = errno;
-    const bool closed = ::close(file_) == 0;
+    const bool closed = ::close(std::exchange(file_, -1)) == 0;
     return (there && closed) || failed(there ? errno : number);
 }
 
