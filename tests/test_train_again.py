@@ -7,6 +7,7 @@ import csv
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -189,7 +190,7 @@ def test_a_preview_that_was_damaged_is_left_out_of_the_page_and_the_training_goe
     previews = tmp_path / "previews"
     previews.mkdir()
     real = np.sin(np.arange(8000, dtype=np.float32) / 9) / 3
-    about = {"step": 1, "temperature": 1.0, "number": None, "bits": None, "wrong": []}
+    about: dict[str, Any] = {"step": 1, "temperature": 1.0, "number": None, "bits": None, "wrong": []}
     for name in ("first.wav", "second.wav"):
         sound.write_audio(previews / name, [real[None]], 8000)
         listening.write_page(tmp_path, [{**about, "file": name}], real, 8000)
