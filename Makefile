@@ -6,8 +6,11 @@
 # make format     lays out Python and C++ as `make lint` wants it
 .PHONY: play test test-long setup lint format sanitize warnings tidy clean
 
+unexport PYTHONHOME PYTHONPATH # of another Python
+
 play: setup-play
 	@.venv/bin/sopi play
+	@sh .ci/setup path
 
 # First side by side, then those that need the machine for themselves; more processes than cores, for many tests wait.
 WORKERS ?= 3

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from sopilib import shipped
 from sopilib.errors import SopiError
 
 __all__ = ["available", "exists", "find", "models_folders", "own_folders"]
 
 
 def models_folders() -> list[Path]:
-    """Where models are looked up by name: $SOPI_MODELS, ./models, and models/ beside the package. What the variable
-    names is looked at beside the others, not in their place."""
-    return [*own_folders(), Path("models"), Path(__file__).resolve().parents[1] / "models"]
+    """Where models are looked up by name: $SOPI_MODELS, ./models, and those that come along. What the variable names
+    is looked at beside the others, not in their place."""
+    return [*own_folders(), Path("models"), shipped.ROOT / "models"]
 
 
 def own_folders() -> list[Path]:

@@ -13,7 +13,7 @@ import pd_lint
 import pytest
 from pd_host import ROOT, Patch, run
 
-from sopilib.cli.play import pd_flags
+from sopilib import pd_folder
 from sopilib.live.commands import COMMANDS, STATUS
 
 HELP = ROOT / "pd" / "samplernn~-help.pd"
@@ -41,7 +41,7 @@ def test_the_help_is_what_the_command_table_makes_of_it(patch: str) -> None:
 def test_pds_help_browser_has_it_under_its_own_name(tmp_path: Path) -> None:
     """The list that Pd's own script makes of the paths that `sopi play` starts it with."""
     script = Path("/usr/lib/puredata/tcl/helpbrowser.tcl")
-    paths = [word for word in pd_flags() if word.startswith("/")]
+    paths = [word for word in pd_folder.flags() if word.startswith("/")]
     (tmp_path / "list.tcl").write_text(
         f"proc msgcat {{args}} {{}}\nnamespace eval ::pd_menucommands {{}}\nsource {script}\n"
         f"set ::sys_libdir /usr/lib/puredata\nset ::sys_staticpath {{}}\nset ::sys_searchpath {{}}\n"

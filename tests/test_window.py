@@ -14,7 +14,8 @@ import soundfile
 from pd_host import ROOT, Result
 from window import PATIENCE, TABS, Window, opened
 
-from sopilib.cli.play import own_instrument, virtual_screen
+from sopilib.cli.play import virtual_screen
+from sopilib.pd_folder import own_instrument
 
 pytestmark = pytest.mark.usefixtures("pd_models")
 

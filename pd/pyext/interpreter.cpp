@@ -41,11 +41,13 @@ std::string version_at(const std::string &program)
     return access((prefix + "/lib/python" + ours).c_str(), R_OK) == 0 ? ours : "";
 }
 
+std::string own_directory();
+
 // SOPI_PYTHON: the python of a venv, or the venv's folder.
 std::string chosen_python()
 {
     const char *chosen = std::getenv("SOPI_PYTHON");
-    if (!chosen || !*chosen) return PYEXT_PYTHON;
+    if (!chosen || !*chosen) return *PYEXT_PYTHON == '/' ? PYEXT_PYTHON : own_directory() + "/" PYEXT_PYTHON;
     struct stat found;
     const bool folder = stat(chosen, &found) == 0 && S_ISDIR(found.st_mode);
     return folder ? std::string(chosen) + "/bin/python" : chosen;

@@ -59,7 +59,10 @@ def _leave_unread() -> None:
 
 
 def _run(argv: list[str] | None) -> int:
-    args = _parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    others = argv[1:] if argv[:1] == ["pd"] and argv[1:] not in (["-h"], ["--help"]) else []
+    args = _parser().parse_args(argv[:1] if others else argv)
+    args.words = others  # those of another program
 
     def tell(message: Warning | str, *_: object, **__: object) -> None:
         print(f"sopi {args.command}: {message}", file=sys.stderr)
@@ -97,10 +100,6 @@ def _parser() -> Parser:
     doctor.add_parser(commands)
     messages.add_parser(commands)
     osc_layouts.add_parser(commands)
-    flags = commands.add_parser(
-        "pd-flags", help="the flags with which a pd command line finds the external and the classes"
-    )
-    flags.set_defaults(run=lambda args: print(" ".join(play.pd_flags(quote=True))))
     return parser
 
 

@@ -6,15 +6,16 @@ import argparse
 import importlib.util
 import os
 import platform
-import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from sopilib import Config, Model, library, load
+from sopilib import Config, Model, library, load, pd_folder, shipped
 from sopilib.errors import SopiError
 from sopilib.names import shown
+
+TESTED = (3, 13)
+"""The newest Python that all this was tried with."""
 
 
 @dataclass(frozen=True)
@@ -31,27 +32,24 @@ class Finding:
 
 def findings() -> Iterator[Finding]:
     """Looks for everything that playing and training need, one by one."""
-    from sopilib.cli.play import EXTERNAL, INSTRUMENT, sound_output
+    from sopilib.cli.play import program, sound_output
 
-    version = platform.python_version()
-    right = (3, 10) <= sys.version_info[:2] <= (3, 13)
-    yield Finding("Python 3.10 to 3.13", f"{version} at {sys.executable}" if right else None, "install such a Python")
+    yield _python()
     try:
         from sopilib.native import _native
 
         yield Finding("native engine", f"built, {_native.instruction_set('auto')}", "")
     except ImportError as e:
         yield Finding("native engine", None, f"run make play ({e})")
-    yield Finding("Pure Data", shutil.which("pd"), "apt install puredata")
-    there = f"{EXTERNAL} (starts {_interpreter()})" if EXTERNAL.is_file() else None
-    yield Finding("pyext external", there, "run make play (it needs puredata-dev and g++)")
-    yield Finding("instrument", str(INSTRUMENT) if INSTRUMENT.is_file() else None, "use sopilib from its repository")
+    yield _found("Pure Data", lambda: program("pd"))
+    yield _found("pyext external", lambda: f"{pd_folder.external()} (starts {sys.executable})")
+    yield _folder()
     for folder in library.own_folders():
         if not folder.is_dir():
             yield Finding(f"SOPI_MODELS: {shown(folder)}", None, "make it, or set another", "its models")
     for name in ("PYTHONHOME", "PYTHONPATH"):
         if os.environ.get(name):
-            yield Finding(name, f"is {os.environ[name]}: unset it if that is of another Python", "")
+            yield Finding(name, f"is {os.environ[name]}: {_what_becomes_of(name)}", "")
     models = ", ".join(library.available())
     yield Finding("models", models or None, "set SOPI_MODELS to a folder of models")
     display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
@@ -82,8 +80,32 @@ def _portaudio() -> str | None:
     return str(sounddevice.get_portaudio_version()[1])
 
 
-def _interpreter() -> str:
-    return str(Path(sys.prefix) / "bin" / "python")
+def _python() -> Finding:
+    version, numbers = platform.python_version(), sys.version_info[:2]
+    found = f"{version} at {sys.executable}" + ("" if numbers <= TESTED else " (newer than any that was tested)")
+    how = "install Python 3.11 or a later one, and sopilib in it again"
+    return Finding("Python from 3.11 on", found if numbers >= (3, 11) else None, how)
+
+
+def _found(what: str, look: Callable[[], str]) -> Finding:
+    """What `look` gives, or what its SopiError says."""
+    try:
+        return Finding(what, look(), "")
+    except SopiError as e:
+        return Finding(what, None, str(e))
+
+
+def _folder() -> Finding:
+    """Whether Pd finds [samplernn~] by itself."""
+    folder = pd_folder.externals_folder() / pd_folder.NAME
+    how = "sopi play makes it; without it, start Pd by sopi pd" if shipped.installed() else "start Pd by sopi pd"
+    return Finding("folder for a Pd that is started by itself", str(folder) if folder.is_dir() else None, how, "that")
+
+
+def _what_becomes_of(name: str) -> str:
+    if sys.flags.ignore_environment:
+        return "passed over by sopi; for other programs, unset it if that is of another Python"
+    return "unset it if that is of another Python"
 
 
 def _real_time_priority() -> str | None:

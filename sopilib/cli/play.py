@@ -4,40 +4,26 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sopilib import sound
-from sopilib.errors import SopiError
+from sopilib import pd_folder, shipped, sound
+from sopilib.errors import SopiError, SopiWarning, sentence
 from sopilib.files import refuse_foreign, whole_file
 
-ROOT = Path(__file__).resolve().parents[2]
-INSTRUMENT = ROOT / "samplernn.pd"
-RENDER = ROOT / "pd" / "render.pd"
 EMPTY = 5000  # bytes: a PNG of an empty screen is smaller
-EXTERNAL = ROOT / "pd" / "pyext" / ("py.pd_darwin" if sys.platform == "darwin" else "py.pd_linux")
-
-
-def pd_flags(quote: bool = False) -> list[str]:
-    """What a pd command line needs to find the external, the classes and the abstractions."""
-    if not EXTERNAL.is_file():
-        raise SopiError(f"{EXTERNAL}: not built, run make play")
-    # the last folder is there for its name, under which Pd's help browser then lists help and examples
-    folders = [EXTERNAL.parent, ROOT / "pd", ROOT / "pd" / "samplernn"]
-    flags = [word for folder in folders for word in ("-path", str(folder))] + ["-lib", "py"]
-    return [shlex.quote(f) for f in flags] if quote else flags
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds `sopi play`."""
+    """Adds `sopi play`, `sopi pd` and `sopi pd-flags`."""
     parser = commands.add_parser("play", help="open the instrument in Pd; without display or sound card, render it")
     parser.add_argument("patch", nargs="?", type=Path, help="default: your own copy of samplernn.pd, in ~/samplernn")
     parser.add_argument(
@@ -46,19 +32,30 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--overwrite", action="store_true", help="replace a sound file that --render names")
     parser.add_argument("--seconds", type=float, default=10, help="of the rendering; default %(default)s")
     parser.add_argument("--pd", default="pd", help="the pd program; default %(default)s")
+    parser.add_argument(
+        "--no-folder",
+        action="store_true",
+        help="leave the folder samplernn~ in Pd's externals folder as it is; an installed sopilib brings it to its"
+        " version otherwise, so that Pd finds [samplernn~] by itself",
+    )
     parser.set_defaults(run=run)
+    words = "run Pd so that it finds [samplernn~]; all words that follow are for Pd"
+    parser = commands.add_parser("pd", help=words, description=f"{words}, as in: sopi pd -rt my-patch.pd")
+    parser.set_defaults(run=lambda args: start(program("pd"), *args.words))
+    parser = commands.add_parser("pd-flags", help="the flags with which a pd command line finds [samplernn~]")
+    parser.set_defaults(run=lambda args: print(shlex.join(pd_folder.flags())))
 
 
 def run(args: argparse.Namespace) -> int:
     """Opens or renders the instrument -> the exit status. Raises SopiError."""
-    if shutil.which(args.pd) is None:
-        raise SopiError(f"{args.pd}: no such program; install Pure Data (apt install puredata)")
+    args.pd = program(args.pd)
+    make_ready(not args.no_folder)
     if args.patch is not None and not os.path.isfile(args.patch):
         raise SopiError(f"{args.patch}: no such patch")
     display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if args.render is None and display and sound_output():
-        return subprocess.call([args.pd, *pd_flags(), str(args.patch or own_instrument())])
-    out = args.render or ROOT / "out" / "samplernn.wav"
+        return start(args.pd, str(args.patch or pd_folder.own_instrument()))
+    out = args.render or _out() / "samplernn.wav"
     if args.render is not None:
         refuse_foreign(out, sound.is_sound, "sound file", args.overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -68,25 +65,45 @@ def run(args: argparse.Namespace) -> int:
     render(args.pd, out, args.seconds)
     print(f"sound:   {out} ({args.seconds:g} s, made in {time.monotonic() - began:.1f} s)")
     picture = out.with_suffix(".png")
-    if screenshot(args.pd, args.patch or INSTRUMENT, picture):
+    if screenshot(args.pd, args.patch or pd_folder.INSTRUMENT, picture):
         print(f"picture: {picture}")
     return 0
 
 
-def own_instrument() -> Path:
-    """The user's copy of samplernn.pd, made when there is none: what one saves and records is there, and never in ours.
-    It holds no more than a box and what was saved, so that it is of the present version. Raises SopiError."""
-    own = Path.home() / "samplernn" / INSTRUMENT.name
-    folders = " ".join(f"-path {str(p).replace(' ', chr(92) + ' ')}" for p in (RENDER.parent, EXTERNAL.parent))
+def program(pd: str) -> str:
+    """Pd's program, asked for by this name or path: found where its installers put it too. Raises SopiError."""
+    places = [*Path("/Applications").glob("Pd*.app/Contents/Resources/bin/pd")] if sys.platform == "darwin" else []
+    if sys.platform == "win32":
+        places = [Path(os.environ.get("PROGRAMFILES", "C:/Program Files"), "Pd", "bin", "pd.exe")]
+    found = shutil.which(pd) or next((str(place) for place in sorted(places, reverse=True) if place.is_file()), None)
+    if found is None:
+        how = "apt install puredata" if sys.platform == "linux" else "https://puredata.info/downloads"
+        raise SopiError(f"{pd}: no such program; install Pure Data ({how})")
+    return found
+
+
+def start(pd: str, *args: str) -> int:
+    """Runs Pd with our flags and these words -> its exit status. Raises SopiError."""
+    return subprocess.call([pd, *pd_folder.flags(), *args], env=pd_folder.environment())
+
+
+def make_ready(folder: bool = True) -> None:
+    """Of an installed sopilib: notes which Python has it and, unless `folder` is False, brings the folder samplernn~ in
+    Pd's externals folder to this version, which is told. What can't be written is told too."""
+    if not shipped.installed():
+        return
     try:
-        if not own.is_file():
-            own.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(own) as half:
-                patch = INSTRUMENT.read_text().replace("-path pd -path pd/pyext", folders)
-                half.write_text(re.sub(r"(#X obj .* declare .*);", r"\1, f 136;", patch))  # a box of one line
+        pd_folder.register()
+        for line in pd_folder.refresh(pd_folder.externals_folder() / pd_folder.NAME) if folder else ():
+            print(line, flush=True)
     except OSError as e:
-        raise SopiError(f"{own}: {e.strerror or e}; name a patch that can be opened: sopi play PATCH") from None
-    return own
+        warnings.warn(f"{sentence(e)}; Pd needs the flags of sopi pd-flags", SopiWarning, stacklevel=2)
+
+
+def _out() -> Path:
+    """Where a rendering goes that nobody named: into the checkout, if that can be."""
+    inside = not shipped.installed() and os.access(shipped.ROOT, os.W_OK)
+    return shipped.ROOT / "out" if inside else Path.home() / "samplernn"
 
 
 def sound_output() -> str | None:
@@ -107,12 +124,14 @@ def render(pd: str, out: Path, seconds: float) -> None:
         raise SopiError(f"--seconds is {seconds:g}, expected above 0 and at most 3600")
     with tempfile.TemporaryDirectory() as folder, whole_file(out) as half:
         raw = Path(folder) / "out.wav"
-        start = f"render {_in_pd(raw)} {seconds * 1000:g}"
-        command = [pd, "-nogui", "-noaudio", "-batch", "-r", "48000", *pd_flags()]
-        command += ["-open", str(INSTRUMENT), "-open", str(RENDER), "-send", start]
+        start = f"render {pd_folder.in_pd(raw)} {seconds * 1000:g}"
+        command = [pd, "-nogui", "-noaudio", "-batch", "-r", "48000", *pd_folder.flags()]
+        command += ["-open", str(pd_folder.INSTRUMENT), "-open", str(pd_folder.RENDER), "-send", start]
         limit = 60 + 20 * seconds
         try:
-            done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=limit)
+            done = subprocess.run(
+                command, capture_output=True, text=True, errors="replace", timeout=limit, env=pd_folder.environment()
+            )
         except subprocess.TimeoutExpired:
             raise SopiError(f"Pd made no sound within {limit:g} s; try sopi doctor") from None
         if not raw.is_file():
@@ -121,11 +140,6 @@ def render(pd: str, out: Path, seconds: float) -> None:
     for line in done.stderr.splitlines():
         if "error" in line.lower():
             print(f"pd: {line}", file=sys.stderr)
-
-
-def _in_pd(path: Path) -> str:
-    """A path as one word of a message of Pd's."""
-    return re.sub(r"([\\ ,;$])", r"\\\1", str(path))
 
 
 @contextmanager
@@ -158,10 +172,10 @@ def screenshot(pd: str, patch: Path, out: Path) -> bool:
         return False
     out.unlink(missing_ok=True)
     with virtual_screen() as display:
-        environment = {**os.environ, "DISPLAY": display}
+        environment = {**pd_folder.environment(), "DISPLAY": display}
         # without a sound card Pd's scheduler runs on the system's clock
         window = subprocess.Popen(
-            [pd, "-noaudio", *pd_flags(), "-open", str(patch)],
+            [pd, "-noaudio", *pd_folder.flags(), "-open", str(patch)],
             env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

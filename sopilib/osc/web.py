@@ -237,7 +237,7 @@ class Web:
                         await asyncio.wait_for(ws.send_str(changed), PATIENCE)
                     for packet in self._news(listened, fresh, seen):
                         await asyncio.wait_for(ws.send_bytes(packet), PATIENCE)
-                except asyncio.TimeoutError:
+                except TimeoutError:
                     if request.transport is not None:
                         request.transport.abort()
                     return

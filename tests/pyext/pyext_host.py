@@ -133,7 +133,11 @@ def external(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The external, up to date. Processes that test side by side make it one after the other."""
     root = tmp_path_factory.getbasetemp()
     with FileLock((root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "external.lock"):
-        subprocess.run(["make", "-C", EXTERNAL, f"PYTHON={sys.executable}"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            ["make", "-C", EXTERNAL, f"PYTHON={os.path.relpath(sys.executable, EXTERNAL)}"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
     return EXTERNAL / "py.pd_linux"
 
 
