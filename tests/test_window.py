@@ -42,13 +42,14 @@ def saved(patch: Path) -> list[str]:
 
 
 def save(window: Window, folder: Path, name: str) -> Path:
-    """Saves the instrument, as Save as does."""
+    """Saves the instrument, as Save as does, which gives it this name."""
     path = folder / name
     path.unlink(missing_ok=True)
+    window.send(f"pd-{window.patch} savetofile {name} {folder}")
+    window.patch = name
     stop = time.monotonic() + PATIENCE
     while not (path.is_file() and path.read_text().endswith(";\n")):
-        window.send(f"pd-samplernn.pd savetofile {name} {folder}")
-        time.sleep(0.5)
+        time.sleep(0.05)
         assert time.monotonic() < stop, f"{path} was not written"
     return path
 

@@ -71,6 +71,7 @@ class Window:
         self.environment = {**os.environ, "DISPLAY": display}
         self.log = log
         self.port = port
+        self.patch = "samplernn.pd"  # as it was saved last
         self.read = 0  # of the log, what was waited for already
         self.places = places()
         self.tab = 0
