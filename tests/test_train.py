@@ -621,7 +621,7 @@ def test_a_finished_run_is_published_and_replaces_nothing_of_the_users(
     assert "--overwrite to replace it" in capsys.readouterr().err
     assert cli.main([*publish, "--overwrite", "--temperature", "0.85", "--rest", "1", "--min-p", "0.01"]) == 0
     assert sopilib.load(out).play == {"temperature": 0.85, "rest": 1.0, "min-p": 0.01}
-    assert "ten seconds at temperature 0.85" in (out / "README.md").read_text()
+    assert "the first 30 seconds of seed 1 at temperature 0.85" in (out / "README.md").read_text()
     capsys.readouterr()
     assert cli.main([*publish, "--overwrite", "--temperature", "9"]) == 1
     assert "temperature is 9, expected 0.01 to 5" in capsys.readouterr().err

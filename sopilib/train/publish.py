@@ -1,4 +1,4 @@
-"""From a finished run to a folder under models/: the file, ten seconds to hear, a picture and a card, README.md."""
+"""From a finished run to a folder under models/: the file, half a minute to hear, a picture and a card, README.md."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ from sopilib.score.measures import all_figures, pieces
 from sopilib.train.pictures import spectrograms
 from sopilib.train.prepare import Dataset, find_audio
 
-TEMPERATURES = (0.9, 0.95, 1.0)
+TEMPERATURES = (0.8, 0.9, 1.0)
 """Those of the sounds that the card measures."""
 TAKE = 30.0
 """Seconds of each."""
+SEEN = 10.0
+"""Seconds of each that the picture shows."""
 LISTEN = 1.0
 """That of the sound to hear, where nothing else is said."""
 
@@ -89,12 +91,13 @@ def publish(run: Path, output: Path, words: Words, audio: list[str], overwrite: 
         if trained.stillness is None and (still := stillness([corpus], trained.config.sample_rate)):
             trained = dataclasses.replace(trained, about={**trained.about, "stillness": still._asdict()})
         model, lines = _save(trained, output / f"{name}.safetensors", words, held_out)
-        heard, ten = _compare(model, corpus, words.others)
-        lines += heard
         rate = model.config.sample_rate
-        sound.write_audio(output / f"{name}.flac", [ten[None]], rate)
-        pictures = {"recording": corpus[-10 * rate :], f"model, temperature {_listen(model):g}": ten}
-        spectrograms(pictures, rate, output / f"{name}.png")
+        made = {t: _generate(model, TAKE, t, 1) for t in sorted({*TEMPERATURES, _listen(model)})}
+        lines += _compare(model, corpus, made, words.others)
+        sound.write_audio(output / f"{name}.flac", [made[_listen(model)][None]], rate)
+        seen = {"recording": corpus[-round(SEEN * rate) :]}
+        seen |= {f"model, temperature {t:g}": made[t][: round(SEEN * rate)] for t in TEMPERATURES}
+        spectrograms(seen, rate, output / f"{name}.png")
         write_whole(card, _card(model, name, words.about, words.licence, lines, words.retrain))
     except OSError as e:
         raise SopiError(f"{output}: could not be written ({e.strerror or e})") from None
@@ -148,7 +151,7 @@ def _card(model: Model, name: str, about: str, licence: str, lines: list[str], r
             "",
             f"![Above: the recordings. Below: the model.]({name}.png)",
             "",
-            f"Hear it: `{name}.flac`, ten seconds at temperature {_listen(model):g}, seed 1. "
+            f"Hear it: `{name}.flac`, the first {TAKE:g} seconds of seed 1 at temperature {_listen(model):g}. "
             "Play it: `make play`, and choose it in the list.",
             "",
             "## Figures",
@@ -191,11 +194,10 @@ def _save(trained: Model, path: Path, words: Words, held_out: list[np.ndarray]) 
     ]
 
 
-def _compare(model: Model, corpus: np.ndarray, others: list[str]) -> tuple[list[str], np.ndarray]:
-    """Lines of a table on what the model makes beside the recordings, float [n]; and ten seconds of it to hear."""
+def _compare(model: Model, corpus: np.ndarray, made: Mapping[float, np.ndarray], others: list[str]) -> list[str]:
+    """Lines of a table on what the model has made at some temperatures, beside the recordings; all float [n]."""
     rate, recordings = model.config.sample_rate, Recordings(model, [corpus], [], TAKE)
-    temperatures = sorted({*TEMPERATURES, _listen(model)})
-    sounds = {f"temperature {t}": _generate(model, TAKE, t, 1) for t in temperatures}
+    sounds = {f"temperature {t}": audio for t, audio in made.items()}
     columns = {"the recordings": recordings.figures(pieces([corpus], round(TAKE * rate)), judged=False)}
     columns |= {title: recordings.figures([audio], judged=False) for title, audio in sounds.items()}
     lines = [f"| {TAKE:g} s each | {' | '.join(columns)} | good is |", f"|{'---|' * (len(columns) + 2)}"]
@@ -207,4 +209,4 @@ def _compare(model: Model, corpus: np.ndarray, others: list[str]) -> tuple[list[
         theirs = np.concatenate([sound.read_audio(f, rate) for f in find_audio([other])])
         far = [f"{log_mel_distance(audio, theirs, rate):.1f}" for audio in (corpus, *sounds.values())]
         lines.append(f"| spectrum, distance to {shown(Path(other).name)}, dB | {' | '.join(far)} | far |")
-    return lines, sounds[f"temperature {_listen(model)}"][: 10 * rate]
+    return lines
