@@ -33,7 +33,7 @@ from sopilib.live import Performer
 pytest_plugins = ["pyext_host", "local_ray"]
 
 SMALL: dict[str, Any] = {"frame_sizes": [4, 16], "dim": 32, "mlp_dim": 32}
-BY_IMPORT = {"pd_host": ("pd",), "pyext_host": ("pd",), "realtime": ("pd", "jack", "alone")}
+BY_IMPORT = {"pd_host": ("pd",), "pd_example": ("pd",), "pyext_host": ("pd",), "realtime": ("pd", "jack", "alone")}
 BY_FIXTURE = {"pd_program": ("pd",), "jack_server": ("jack", "alone"), "display": ("display", "alone")}
 
 
@@ -58,7 +58,7 @@ def needs(item: pytest.Function) -> set[str]:
     marks = {mark for module, given in BY_IMPORT.items() if module in imported for mark in given}
     marks |= {mark for fixture, given in BY_FIXTURE.items() if fixture in item.fixturenames for mark in given}
     module, called = vars(item.module), item.function.__code__.co_names
-    if "in_real_time" in called or ("pd" in marks and {"start", "live"} & set(called) & set(module)):
+    if "in_real_time" in called or ("pd" in marks and {"start", "live", "live_until"} & set(called) & set(module)):
         marks.add("alone")
     return marks
 

@@ -286,7 +286,8 @@ CLASSES: dict[str, Ends] = {
         (1, 2): "netsend netreceive savestate soundfiler tabplay~ vu",
         (2, 0): "send tabwrite",
         (2, 1): "f i float int symbol delay del metro spigot + - * / == != > < >= <= && || % mod div max min pow +~ -~ "
-        "until realtime *~ /~ max~ min~ osc~ phasor~ hip~ lop~ tabread4~ random timer line~ pipe samphold~",
+        "until realtime *~ /~ max~ min~ osc~ phasor~ hip~ lop~ rzero~ rpole~ tabread4~ random timer line~ pipe "
+        "samphold~",
         (2, 2): "moses swap stripnote",
         (2, 3): "poly",
         (3, 1): "line clip clip~ bp~ vline~",

@@ -3,64 +3,11 @@
 from __future__ import annotations
 
 import socket
-import threading
 from pathlib import Path
 
 import numpy as np
-import pd_lint
 import soundfile
-from pd_host import ROOT, Patch, Result, end, run, start
-
-EXAMPLES = ROOT / "pd" / "examples"
-DECLARED = "-path .. -path ../pyext"
-RATE = 48_000
-
-
-class Example:
-    """A copy of an example, in which a hand can press what a player presses, and what sounds is recorded."""
-
-    def __init__(self, name: str, folder: Path) -> None:
-        (path,) = EXAMPLES.glob(f"{name}*.pd")
-        self.boxes = pd_lint.read(path).boxes
-        text = path.read_text()
-        assert DECLARED in text
-        here = " ".join(f"-path {p}" for p in (EXAMPLES, EXAMPLES.parent, EXAMPLES.parent / "pyext"))
-        self.patch = Patch([text.replace(DECLARED, here).rstrip("\n")], len(self.boxes))
-        self.sound = folder / "sound.wav"
-        self.path = folder / path.name
-
-    def box(self, words: str, nth: int = 0) -> int:
-        """The number of the box whose text begins with these words."""
-        found = [i for i, box in enumerate(self.boxes) if " ".join(box.words).replace("\\", "").startswith(words)]
-        return found[nth]
-
-    def press(self, ms: float, words: str, message: str = "bang", nth: int = 0) -> None:
-        self.patch.at(ms, message, self.box(words, nth))
-
-    def print_status(self) -> None:
-        self.patch.print(self.box("samplernn~"), 1, "status")
-
-    def write(self) -> Path:
-        """The text is a whole patch: what was added follows it."""
-        self.path.write_text("\n".join(self.patch.lines) + "\n")
-        return self.path
-
-    def play(self, ms: float, source: str = "samplernn~", begin: float = 0) -> tuple[np.ndarray, Result]:
-        """Switches it on at 0 -> its sound from `begin` to `ms`, and what Pd printed."""
-        self.press(0, "play", "1")
-        self.patch.record(self.sound, self.box(source), ms - begin, begin=begin)
-        self.patch.quit(ms + 20)
-        result = run(self.write())
-        assert not result.errors(), result.out
-        return soundfile.read(self.sound, dtype="float32")[0], result
-
-
-def sounds(sound: np.ndarray) -> bool:
-    return bool(np.isfinite(sound).all()) and float(sound.std()) > 1e-3
-
-
-def at(ms: float) -> int:
-    return round(ms * RATE / 1000)
+from pd_example import EXAMPLES, Example, at, live_until, sounds
 
 
 def test_every_example_has_a_number_of_its_own_and_a_test() -> None:
@@ -192,22 +139,6 @@ def test_10_an_osc_phone(tmp_path: Path) -> None:
     for ms in range(500, 60_000, 500):
         example.press(ms, "hsl", "1.3")
     live_until(example, "status: temperature 1.3")
-
-
-def live_until(example: Example, words: str) -> str:
-    """Plays it in real time until a line with these words is printed -> that line."""
-    process = start(example.write())
-    said, limit = "", threading.Timer(60, process.kill)
-    limit.start()
-    try:
-        while words not in said:
-            line = process.stdout.readline() if process.stdout else b""
-            assert line, said
-            said += line.decode()
-    finally:
-        limit.cancel()
-        end(process)
-    return said.splitlines()[-1]
 
 
 def test_11_a_score_that_renders_itself(tmp_path: Path) -> None:

@@ -35,7 +35,11 @@ PRINTED = {
 """What a patch may print when it is opened and runs for a second: "" is any of them."""
 
 
-@pytest.mark.parametrize("patch", PATCHES)
+EXERCISES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "pd" / "exercises").glob("*.pd"))
+"""tests/test_exercises.py opens and plays them."""
+
+
+@pytest.mark.parametrize("patch", [*PATCHES, *EXERCISES])
 def test_nothing_lies_on_anything_no_cord_runs_through_a_box_and_no_name_is_shared(patch: str) -> None:
     found = pd_lint.faults(ROOT / patch)
     assert not found, "\n".join(found)
