@@ -7,7 +7,6 @@ import json
 import os
 import re
 import sys
-import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ __all__ = [
     "externals_folder",
     "flags",
     "in_pd",
-    "libpython",
     "own_instrument",
     "refresh",
     "register",
@@ -189,32 +187,18 @@ def in_pd(path: Path) -> str:
 
 def register() -> None:
     """Notes for the external which Python has sopilib, for a Pd that is started without us. Raises OSError."""
-    library = libpython()
-    size = f"{library.stat().st_size} {int(library.stat().st_mtime)}" if library else ""
-    text = f"{sys.executable}\n{library or ''}\n{size}\n"
-    path = registered()
-    if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
+    path, text = registered(), f"{sys.executable}\n".encode(errors="surrogateescape")
+    if not path.is_file() or path.read_bytes() != text:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, text.encode(errors="surrogateescape"))
+        write_whole(path, text)
 
 
 def registered() -> Path:
-    """The file of `register`."""
+    """The file of `register`, where the external's search.cpp looks for it."""
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "sopi" / "python"
-    if sys.platform == "win32":
-        return Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming") / "sopi" / "python"
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "sopi" / "python"
-
-
-def libpython() -> Path | None:
-    """The shared library of the Python that runs; None: it has none."""
-    get = sysconfig.get_config_var
-    base = get("LIBDIR") or ""
-    folders = [base, os.path.join(base, get("MULTIARCH") or ""), os.path.join(sys.base_prefix, "lib")]
-    for name in filter(None, (get("INSTSONAME"), get("LDLIBRARY"))):
-        for folder in folders:
-            path = Path(folder, name)
-            if path.suffix != ".a" and path.is_file():
-                return path
-    return None
+        folder = Path.home() / "Library" / "Application Support"
+    elif sys.platform == "win32":
+        folder = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    else:
+        folder = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return folder / "samplernn" / "python.txt"
