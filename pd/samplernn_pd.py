@@ -38,6 +38,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import sopilib  # noqa: F401  first: it says what to type where something is missing, numpy too
+
+# isort: split
 import numpy as np
 import pyext
 

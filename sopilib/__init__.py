@@ -10,19 +10,14 @@ mend are `SopiError`. Importing sopilib loads numpy and safetensors and nothing 
 `__version__` is the version of the package, and the only place where it stands.
 """
 
-try:
-    import numpy as _numpy  # noqa: F401
-except ImportError as e:
-    import os as _os
+from sopilib.needed import check as _check
 
-    _path = _os.environ.get("PYTHONPATH")
-    _advice = f"PYTHONPATH is {_path}: unset it if that is of another Python" if _path else "install sopilib again"
-    raise ImportError(f"sopilib finds no numpy that it can use ({e}); {_advice}") from None
+_check()
 
-from sopilib.checkpoint import load
-from sopilib.engine import Engine
-from sopilib.errors import SopiError, SopiWarning
-from sopilib.model import Config, Model
+from sopilib.checkpoint import load  # noqa: E402
+from sopilib.engine import Engine  # noqa: E402
+from sopilib.errors import SopiError, SopiWarning  # noqa: E402
+from sopilib.model import Config, Model  # noqa: E402
 
 __version__ = "0.2.0"
 

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
+import re
+import shutil
 import subprocess
 import sys
+import sysconfig
+import zipfile
 from pathlib import Path
 
 import pytest
-from pd_host import Patch
+from pd_host import ROOT, Patch
 
+import sopilib
 from sopilib import pd_folder
+from sopilib.cli import main
+
+NEEDED = """numpy numpy.libs safetensors soundfile.py _soundfile.py _soundfile_data soxr soxr.libs pythonosc filelock
+    cffi _cffi_backend* pycparser typing_extensions.py nanobind_backend"""
+"""What the wheel's dependencies put into site-packages."""
 
 
 @pytest.fixture
@@ -21,11 +33,12 @@ def folder(tmp_path: Path, external: Path) -> Path:
     return folder
 
 
-def without_flags(home: Path, patch: Path) -> str:
-    """What a Pd prints that knows nothing but its own settings."""
-    words = ["pd", "-nogui", "-noaudio", "-batch", "-stderr", "-open", str(patch)]
+def without_flags(home: Path, patch: Path, venv: Path | None = None, also: Path | None = None) -> str:
+    """What a Pd prints that knows nothing but its own settings, and whose external runs the Python of `venv`."""
+    words = ["pd", "-nogui", "-noaudio", "-stderr", "-open", str(also or patch)]
+    words += ["-open", str(patch)] if also else ["-batch"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "SOPI_", "XDG"))}
-    environment |= {"HOME": str(home), "SOPI_PYTHON": sys.executable}
+    environment |= {"HOME": str(home), "SOPI_PYTHON": str(venv or sys.prefix)}
     return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60).stderr
 
 
@@ -75,3 +88,70 @@ def test_a_link_to_a_checkout_is_left_alone(tmp_path: Path, external: Path) -> N
     (tmp_path / pd_folder.NAME).symlink_to(tmp_path / "checkout")
     assert pd_folder.refresh(tmp_path / pd_folder.NAME) == []
     assert list((tmp_path / "checkout").iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def deken(tmp_path_factory: pytest.TempPathFactory, external: Path) -> Path:
+    """Where the package lies that `sopi deken` makes."""
+    assert shutil.which("deken"), "there is no deken here: make setup-test installs it"
+    folder = tmp_path_factory.mktemp("deken")
+    assert main(["deken", "-o", str(folder)]) == 0
+    return folder
+
+
+def test_the_package_for_pds_menu_has_the_systems_name_a_checksum_and_the_objects(deken: Path) -> None:
+    names = sorted(path.name for path in deken.iterdir())
+    package = names[0]
+    assert package == f"samplernn~[v{sopilib.__version__}](Linux-{pd_folder_processor()}-32).dek"
+    assert names == [package, f"{package}.sha256", f"{package}.txt"]
+    digest = hashlib.sha256((deken / package).read_bytes()).hexdigest()
+    assert (deken / f"{package}.sha256").read_text().split()[0] == digest
+    assert "samplernn~\t" in (deken / f"{package}.txt").read_text()
+
+
+def pd_folder_processor() -> str:
+    return {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+
+
+def test_unpacked_among_the_externals_it_plays_without_flags_and_can_be_taken_away(deken: Path, tmp_path: Path) -> None:
+    extra = tmp_path / ".local" / "lib" / "pd" / "extra"
+    for _ in range(2):  # the second time over the first, as an update
+        zipfile.ZipFile(next(deken.glob("*.dek"))).extractall(extra)
+    names = {path.name for path in (extra / pd_folder.NAME).iterdir()}
+    assert {"samplernn~.pd", "README.deken.pd", "LICENSE", "NOTICES.md", "sopilib", "models", "pyext"} <= names
+    binaries = [path.name for path in extra.rglob("*") if re.search(r"\.([lmd]_|pd_|so$|dll$)", path.name)]
+    assert binaries and not [name for name in binaries if name.startswith("samplernn")]
+    patch = Patch()
+    patch.print(patch.obj("samplernn~ tabla"), 1, "status")
+    patch.quit(300)
+    mine = patch.write(tmp_path / "mine.pd")
+    bare = tmp_path / "bare"  # a Python with what is needed of others, and no sopilib
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
+    site = bare / Path(sysconfig.get_path("purelib")).relative_to(sys.prefix)
+    said = without_flags(tmp_path, mine, bare)
+    assert f"type: {bare}/bin/python -m pip install numpy" in said
+    assert len([line for line in said.splitlines() if line.startswith("error: samplernn_pd")]) == 1
+
+    for name in NEEDED.split():
+        for there in Path(sysconfig.get_path("purelib")).glob(name):
+            (site / there.name).symlink_to(there)
+    said = without_flags(tmp_path, mine, bare)
+    assert "status: loaded tabla" in said, said
+    shutil.rmtree(extra / pd_folder.NAME)
+    assert "couldn't create" in without_flags(tmp_path, mine, bare)
+
+
+def test_the_readme_of_the_package_adds_its_folder_to_pds_paths_once(tmp_path: Path, pd_program: str) -> None:
+    folder = tmp_path / "a +b, $c é;d"
+    folder.mkdir()
+    readme = (ROOT / "pd" / "README.deken.pd").read_text()
+    assert readme.count("r \\$0-add") == 1
+    (folder / "README.deken.pd").write_text(readme.replace("r \\$0-add", "r add-now"))
+    patch = Patch()
+    for ms in (10, 20):
+        patch.at(ms, "bang", patch.obj("s add-now"))
+    patch.quit(50)
+    said = without_flags(tmp_path, patch.write(folder / "press.pd"), also=folder / "README.deken.pd")
+    assert "error" not in said
+    settings = [p.read_text() for p in (*tmp_path.glob(".pdsettings"), *tmp_path.glob(".config/**/*")) if p.is_file()]
+    assert f"path1: {folder}\n" in settings[0] and "npath: 1\n" in settings[0]

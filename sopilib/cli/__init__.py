@@ -12,6 +12,7 @@ import sopilib
 from sopilib import library
 from sopilib.cli import (
     bench,
+    deken,
     doctor,
     generate,
     import_,
@@ -98,6 +99,7 @@ def _parser() -> Parser:
     import_.add_parser(commands)
     bench.add_parser(commands)
     doctor.add_parser(commands)
+    deken.add_parser(commands)
     messages.add_parser(commands)
     osc_layouts.add_parser(commands)
     return parser

@@ -1,0 +1,51 @@
+"""What sopilib needs of others to play; where it is missing, one line says what to type."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+__all__ = ["check"]
+
+PACKAGES = {
+    "numpy": "numpy",
+    "safetensors": "safetensors",
+    "soundfile": "soundfile",
+    "soxr": "soxr",
+    "pythonosc": "python-osc",
+    "filelock": "filelock",
+}
+"""By the name of their module. pip installs them with a wheel; a package from Pd's menu comes without them."""
+HERE = Path(__file__).resolve().parent
+
+
+def check() -> None:
+    """Raises ImportError, whose one line has the command to type."""
+    packages = dict(PACKAGES)
+    if any((HERE / "native").glob("_native.abi3.*")):
+        packages["nanobind_backend"] = "nanobind-backend"
+    missing = [name for module, name in packages.items() if find_spec(module) is None]
+    if missing:
+        raise ImportError(f"sopilib needs {', '.join(missing)}; type: {_command(missing, list(packages.values()))}")
+    try:
+        import numpy  # noqa: F401
+    except ImportError as e:
+        path = os.environ.get("PYTHONPATH")
+        how = f"PYTHONPATH is {path}: unset it if that is of another Python" if path else "install sopilib again"
+        raise ImportError(f"sopilib finds no numpy that it can use ({e}); {how}") from None
+
+
+def _command(missing: list[str], everything: list[str]) -> str:
+    if sys.prefix != sys.base_prefix:
+        return _words(sys.executable, "-m", "pip", "install", *missing)
+    # the system's own Python is left as it is: a venv where the external looks for one
+    venv = HERE.parent / ".venv"
+    pip = venv / ("Scripts" if os.name == "nt" else "bin") / "pip"
+    return f"{_words(sys.executable, '-m', 'venv', str(venv))} && {_words(str(pip), 'install', *everything)}"
+
+
+def _words(*words: str) -> str:
+    return " ".join(f'"{w}"' if " " in w else w for w in words) if os.name == "nt" else shlex.join(words)
