@@ -179,7 +179,7 @@ def test_every_old_name_is_on_the_page() -> None:
 
 def test_a_search_is_told_what_counts_how_patient_to_be_and_what_to_use(place: Path) -> None:
     words = "--objective val_accuracy --early_stopping_patience 2 --num_cpus 4 --num_gpus 2 --num_trials 10"
-    args = cli._parser().parse_args(["tune", "data", *words.split()])
+    args = cli.parser().parse_args(["tune", "data", *words.split()])
     assert (args.objective, args.patience, args.cpus, args.gpus, args.trials) == ("val_accuracy", 2, 4, 2, 10)
     words = (
         "tune data --objective val_accuracy --patience 1 --type random_search --trials 2 --epochs 1 --dim 8 --batch 2"

@@ -62,7 +62,7 @@ def _leave_unread() -> None:
 def _run(argv: list[str] | None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     others = argv[1:] if argv[:1] == ["pd"] and argv[1:] not in (["-h"], ["--help"]) else []
-    args = _parser().parse_args(argv[:1] if others else argv)
+    args = parser().parse_args(argv[:1] if others else argv)
     args.words = others  # those of another program
 
     def tell(message: Warning | str, *_: object, **__: object) -> None:
@@ -83,9 +83,10 @@ def _run(argv: list[str] | None) -> int:
         return 130
 
 
-def _parser() -> Parser:
-    parser = Parser(prog="sopi", description="SampleRNN as an instrument.")
-    commands: Any = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+def parser() -> Parser:
+    """What reads the words of every command."""
+    whole = Parser(prog="sopi", description="SampleRNN as an instrument.")
+    commands: Any = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     play.add_parser(commands)
     serve.add_parser(commands)
     _models(commands)
@@ -102,7 +103,7 @@ def _parser() -> Parser:
     deken.add_parser(commands)
     messages.add_parser(commands)
     osc_layouts.add_parser(commands)
-    return parser
+    return whole
 
 
 def _models(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -111,9 +112,12 @@ def _models(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         if not found:
             raise SopiError(f"no models in {', '.join(map(str, library.models_folders()))}")
         for name, path in found.items():
-            print(f"{name:16} {sopilib.load(path)!r}")
+            model = sopilib.load(path)
+            print(f"{name:16} {model!r}")
+            size = f"{path.stat().st_size / 1e6:.1f} MB, " if path.is_file() else ""
+            print(f"{'':16} {size}licence: {one_line(summary(model).get('licence', 'the file says none'))}")
 
-    commands.add_parser("models", help="the models that load by name").set_defaults(run=run)
+    commands.add_parser("models", help="the models that load by name, their size and licence").set_defaults(run=run)
 
 
 def _info(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
