@@ -89,6 +89,7 @@ def test_bench_gives_figures(small: Path, capsys: pytest.CaptureFixture[str]) ->
         assert r["slowest"] <= r["real_time"] <= r["fastest"]
         assert r["block_ms"]["p50"] <= r["block_ms"]["p99.9"] <= r["block_ms"]["max"]
         assert r["gb_per_second"] > 0 and r["bandwidth_gb_per_second"] > 0 and r["times_torch"] > 0
+        assert 0 < r["giga_products_per_second"] < r["peak_giga_products_per_second"]
     assert rows[1]["kb_per_sample"] > rows[0]["kb_per_sample"], "f32 moves more than int8"
     assert main(["bench", str(small), "--seconds", "0.02", "--runs", "1", "--markdown"]) == 0
     assert "| small " in capsys.readouterr().out

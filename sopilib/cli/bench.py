@@ -68,6 +68,9 @@ class Row:
     """How much as many threads can read in a second, from as much memory as the matrices take, measured here."""
     giga_products_per_second: float = 0
     """Billions of multiplications, each with its addition, in a second."""
+    peak_giga_products_per_second: float = 0
+    """How many they would be if as many threads did nothing but multiply what is in registers, in the forms of this
+    model's matrices, each as often as the model needs it: measured here."""
     times_torch: float | None = None
     """How many times as fast as the torch reference with as many voices, in the same run; None without torch."""
 
@@ -202,10 +205,22 @@ def _row(engine: sopilib.Engine, times: list[np.ndarray], slow: list[float] | No
     row.kb_per_sample = work["moved"] / 1e3
     row.gb_per_second = speed / engine.voices * work["moved"] / 1e9
     row.bandwidth_gb_per_second = max(_native.read_bandwidth(work["again"], threads, 0.05) for _ in range(3)) / 1e9
-    row.giga_products_per_second = speed * work["products"] / 1e9
+    products = sum(work["products"].values())
+    row.giga_products_per_second = speed * products / 1e9
+    row.peak_giga_products_per_second = products / _least_seconds(row.instruction_set, work["products"], threads) / 1e9
     if slow is not None:
         row.times_torch = statistics.median(a / b for a, b in zip(speeds, slow))
     return row
+
+
+def _least_seconds(instruction_set: str, products: dict[str, float], threads: int) -> float:
+    """How long products of these forms take at least."""
+    from sopilib.native import _native
+
+    def peak(form: str) -> float:
+        return max(_native.peak_products(instruction_set, form, threads, 0.05) for _ in range(3))
+
+    return sum(number / peak(form) for form, number in products.items() if number)
 
 
 def _block_seconds(engine: sopilib.Engine) -> float:
@@ -250,7 +265,7 @@ def references(model: sopilib.Model, voices: set[int]) -> dict[int, Reference]:
 def table(rows: list[Row], markdown: bool) -> str:
     """The figures as text in columns, or as a table in Markdown. Each row is a line."""
     heads = ["model", "precision", "voices", "threads", "samples/s", "x real time", "(slowest, fastest)"]
-    heads += ["block p50", "p99", "p99.9", "max ms", "MB", "KB/sample", "GB/s", "of", "GMAC/s", "x torch"]
+    heads += ["block p50", "p99", "p99.9", "max ms", "MB", "KB/sample", "GB/s", "of", "GMAC/s", "of", "%", "x torch"]
     cells = [heads]
     for r in rows:
         block = [f"{r.block_ms[name]:.3g}" for name in ("p50", "p99", "p99.9", "max")]
@@ -259,6 +274,8 @@ def table(rows: list[Row], markdown: bool) -> str:
             + [f"{r.real_time:.2f}", f"({r.slowest:.2f}, {r.fastest:.2f})", *block]
             + [f"{r.memory_mb:.1f}", f"{r.kb_per_sample:.0f}", f"{r.gb_per_second:.1f}"]
             + [f"{r.bandwidth_gb_per_second:.0f}", f"{r.giga_products_per_second:.0f}"]
+            + [f"{r.peak_giga_products_per_second:.0f}"]
+            + [f"{100 * r.giga_products_per_second / r.peak_giga_products_per_second:.0f}"]
             + ["" if r.times_torch is None else f"{r.times_torch:.0f}"]
         )
     widths = [max(len(line[i]) for line in cells) for i in range(len(heads))]

@@ -101,6 +101,9 @@ struct Kernels {
     void (*lstm)(const float *x, const float *x2, const float *u, int begin, int end, float *h, float *c) noexcept;
     // Draws a code from softmax(logits / temperature), of those that `sampling` leaves, with `coin` in [0, 1). q <= kLevels.
     int32_t (*sample)(const float *logits, int q, float temperature, const Sampling &sampling, float coin) noexcept;
+    // Multiplies what is in registers in the fastest way that this set has for a form, and returns how many products that
+    // were: the most that `multiply` could do if nothing had to be read, unpacked or scaled.
+    uint64_t (*peak)(Form form, int rounds) noexcept;
 };
 
 extern const Kernels kernels_plain;

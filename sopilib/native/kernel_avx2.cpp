@@ -89,6 +89,8 @@ inline __m256i four(const int8_t *x)
     return _mm256_set1_epi32(bits);
 }
 
+template <typename T> inline void opaque(T &x) { asm volatile("" : "+x"(x.a), "+x"(x.b)); }
+
 #ifdef SOPI_AVX_VNNI
 constexpr bool kUnsignedDot = true;
 inline Ints dot(Ints sum, Bytes w, const int8_t *x)
@@ -96,6 +98,11 @@ inline Ints dot(Ints sum, Bytes w, const int8_t *x)
     return {_mm256_dpbusd_avx_epi32(sum.a, w.a, four(x)), _mm256_dpbusd_avx_epi32(sum.b, w.b, four(x))};
 }
 inline Ints dot_low(Ints sum, Bytes w, const int8_t *x) { return dot(sum, w, x); }
+inline Ints peak_i8(Ints sum, Bytes x)
+{
+    return {_mm256_dpbusd_avx_epi32(sum.a, x.a, x.a), _mm256_dpbusd_avx_epi32(sum.b, x.b, x.b)};
+}
+inline Ints peak_i4(Ints sum, Bytes x) { return peak_i8(sum, x); }
 #else
 constexpr bool kUnsignedDot = false;
 inline __m256i add_pairs(__m256i sum, __m256i unsigned_, __m256i signed_)
@@ -112,6 +119,20 @@ inline Ints dot_low(Ints sum, Bytes w, const int8_t *x)
 {
     const __m256i xs = four(x);
     return {add_pairs(sum.a, w.a, xs), add_pairs(sum.b, w.b, xs)};
+}
+inline Ints peak_i8(Ints sum, Bytes x) // bytes that were widened before
+{
+    for (int half = 0; half < 2; half++) {
+        opaque(x);
+        sum.a = _mm256_add_epi32(sum.a, _mm256_madd_epi16(x.a, x.a));
+        sum.b = _mm256_add_epi32(sum.b, _mm256_madd_epi16(x.b, x.b));
+    }
+    return sum;
+}
+inline Ints peak_i4(Ints sum, Bytes x) // sums of 16 bits
+{
+    return {_mm256_add_epi16(sum.a, _mm256_maddubs_epi16(x.a, x.a)),
+            _mm256_add_epi16(sum.b, _mm256_maddubs_epi16(x.b, x.b))};
 }
 #endif
 

@@ -60,6 +60,10 @@ inline Ints dot(Ints sum, Bytes w, const int8_t *x)
 }
 inline Ints dot_low(Ints sum, Bytes w, const int8_t *x) { return dot(sum, w, x); }
 
+template <typename T> inline void opaque(T &x) { asm volatile("" : "+v"(x)); }
+inline Ints peak_i8(Ints sum, Bytes x) { return _mm512_dpbusd_epi32(sum, x, x); }
+inline Ints peak_i4(Ints sum, Bytes x) { return peak_i8(sum, x); }
+
 #include "kernel.inc"
 
 } // namespace

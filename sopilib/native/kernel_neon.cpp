@@ -132,6 +132,19 @@ inline Ints dot(Ints sum, Bytes w, const int8_t *x)
     return dot_low(sum, each<Bytes>([&](int i) { return veorq_u8(w.p[i], vdupq_n_u8(0x80)); }), x);
 }
 
+template <typename T> inline void opaque(T &x)
+{
+    for (auto &part : x.p) asm volatile("" : "+w"(part));
+}
+inline Ints peak_i8(Ints sum, Bytes x)
+{
+    return each<Ints>([&](int i) {
+        const int8x16_t bytes = vreinterpretq_s8_u8(x.p[i]);
+        return vdotq_s32(sum.p[i], bytes, bytes);
+    });
+}
+inline Ints peak_i4(Ints sum, Bytes x) { return peak_i8(sum, x); }
+
 #include "kernel.inc"
 
 } // namespace

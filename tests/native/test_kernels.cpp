@@ -425,5 +425,6 @@ int main()
         check_gates(*k);
         check_drawing(*k);
         check_same_bits(*k, kernels_plain);
+        for (const Form form : {Form::f32, Form::i8, Form::i4}) CHECK(k->peak(form, 5) % (5 * kRows) == 0);
     }
 }

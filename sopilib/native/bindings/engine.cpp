@@ -1,5 +1,6 @@
 // The engine as Python sees it: arrays in, arrays out, the GIL released for the whole of every call that computes.
 #include "engine/engine.hpp"
+#include "bandwidth.hpp"
 #include "bindings/new_array.hpp"
 #include "engine/blend.hpp"
 #include "platform/platform.hpp"
@@ -15,6 +16,7 @@
 #include <optional>
 #include <stdexcept>
 #include <unordered_map>
+#include <utility>
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -312,6 +314,8 @@ auto time_blocks(NativeEngine &e, int blocks, int n, float temperature)
     return out;
 }
 
+constexpr std::pair<const char *, Form> kForms[] = {{"f32", Form::f32}, {"int8", Form::i8}, {"int4", Form::i4}};
+
 nb::dict work(const NativeEngine &e)
 {
     const Weights::Work work = e.weights().work();
@@ -319,7 +323,9 @@ nb::dict work(const NativeEngine &e)
     out["memory"] = work.memory;
     out["again"] = work.again;
     out["moved"] = work.moved;
-    out["products"] = work.products;
+    nb::dict products;
+    for (const auto &[name, form] : kForms) products[name] = work.products[static_cast<int>(form)];
+    out["products"] = products;
     return out;
 }
 
@@ -483,6 +489,20 @@ void bind_engine(nb::module_ &m)
         "The instruction set of that name ('avx512', 'avx_vnni', 'avx2', 'neon', 'plain') if this processor has it, "
         "else\n"
         "None. 'auto' stands for the best one that it has.");
+    m.def(
+        "peak_products",
+        [](const std::string &instruction_set, const std::string &form, int threads, double seconds) {
+            const Kernels *k = kernels_of(instruction_set);
+            for (const auto &[name, which] : kForms)
+                if (form == name) return peak_products(*k, which, threads, seconds);
+            throw std::invalid_argument("form is '" + form + "', expected f32, int8 or int4");
+        },
+        "instruction_set"_a, "form"_a, "threads"_a, "seconds"_a, nb::call_guard<nb::gil_scoped_release>(),
+        "The most that this machine multiplies, in products per second: `threads` threads (1 to 1024) together "
+        "multiply, for about\n"
+        "`seconds` seconds, what is in registers all the time, in the fastest way that an instruction set has for "
+        "weights of a\n"
+        "form ('f32', 'int8', 'int4'). RuntimeError if the system gives fewer threads.");
     nb::class_<NativeEngine, Source>(m, "NativeEngine",
                                      "A model that runs: shared weights and a state of its own for each voice. "
                                      "sopilib.Engine is its public face and\n"
@@ -533,7 +553,8 @@ void bind_engine(nb::module_ &m)
              "What a sample costs, as a dict: 'memory', bytes of all weights; 'again', bytes of the matrices that "
              "every largest\n"
              "frame reads again; 'moved', bytes read per sample on average; 'products', multiply-adds per sample and "
-             "voice.")
+             "voice, by the form\n"
+             "of the matrices: 'f32', 'int8' and 'int4'.")
         .def(
             "state", &state,
             "Everything that a bit-exact continuation needs, as a dict of arrays: position (samples since frames "

@@ -9,7 +9,7 @@ Weights::Work Weights::work() const noexcept
     const auto matrix = [&all](const Matrix &m, double times) {
         all.again += m.bytes();
         all.moved += times * static_cast<double>(m.bytes());
-        all.products += times * m.blocks * kRows * m.columns;
+        all.products[static_cast<int>(m.form)] += times * m.blocks * kRows * m.columns;
     };
     for (const Tier &t : tiers) {
         const double times = 1.0 / t.frame;
@@ -19,7 +19,7 @@ Weights::Work Weights::work() const noexcept
             all.memory += columns;
             all.again += columns;
             all.moved += times * static_cast<double>(columns);
-            all.products += times * static_cast<double>(l.frame.size());
+            all.products[static_cast<int>(Form::f32)] += times * static_cast<double>(l.frame.size());
         }
         for (const Matrix &m : t.up) matrix(m, times);
     }

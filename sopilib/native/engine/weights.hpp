@@ -53,7 +53,7 @@ struct Weights {
     struct Work {
         size_t memory = 0, again = 0; // bytes: all, and of the matrices, which are all read again in each largest frame
         double moved = 0; // bytes read per sample, on average
-        double products = 0; // multiply-adds per sample and voice, on average
+        double products[3] = {}; // multiply-adds per sample and voice, on average, by Form
     };
     Work work() const noexcept;
 
