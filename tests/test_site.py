@@ -38,7 +38,7 @@ class Links(HTMLParser):
 def site(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Links]:
     """Each page of the site, read."""
     into = tmp_path_factory.mktemp("site") / "site"
-    command = [sys.executable, ROOT / "docs" / "site" / "build.py", "--into", into]
+    command = [sys.executable, str(ROOT / "docs" / "site" / "build.py"), "--into", str(into)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return {page: Links(page) for page in into.rglob("*.html")}
