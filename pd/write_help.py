@@ -134,7 +134,8 @@ PAGES: dict[str, tuple[str, tuple[Row, ...]]] = {
         (
             (f"score start {FILE}", COMMANDS["score"].help),
             ("score stop", "Writes it; the status scored says the file and the length."),
-            (f"render {FILE} 10", COMMANDS["render"].help),
+            ("render 10", COMMANDS["render"].help),
+            (f"render {FILE}", "The samples of a score."),
             ("render stop", "Gives up what is being rendered."),
         ),
     ),
@@ -271,7 +272,7 @@ def widget(canvas: Canvas, row: Row, x: int, y: int) -> tuple[int, int]:
     words = words_of(row)
     if FILE in words:
         asks = canvas.button(x, y, "empty empty")
-        writes = words[0] == "record" or "save" in words
+        writes = "start" in words or "save" in words
         dialog = canvas.obj(x, y + 24, "savepanel" if writes else "openpanel")
         message = canvas.msg(x, y + 52, row[0].replace(FILE, "$1"))
         canvas.connect(asks, 0, dialog)

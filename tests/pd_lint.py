@@ -17,7 +17,7 @@ FONT = {8: (5, 11), 10: (6, 13), 12: (7, 16), 16: (10, 19), 24: (14, 29), 36: (2
 """Width and height of a letter by the font size of a window."""
 NOT_OURS = {"pd", "pd-dsp-started", "pd-dsp-stopped", "#ctlin", "#notein", "-", "empty"}
 """Names that are Pd's own, or none."""
-PUBLIC = {"samplernn", "samplernn-file", "samplernn-status", "render"}
+PUBLIC = {"samplernn", "samplernn-file", "samplernn-status", "render", "pd-samplernn.pd"}
 """Names by which other patches reach the instrument, as docs and `sopi play` do: global on purpose."""
 WIDE, HIGH = 1024, 600
 """The smallest screen that a window has to fit on, its title bar too."""

@@ -228,6 +228,17 @@ def test_render_plays_settings_or_a_score_into_a_file_beside_the_sound(make: Mak
     assert len(lines(told, "error")) == 2
 
 
+def test_render_without_a_name_takes_the_first_that_is_free(make: Make, tmp_path: Path) -> None:
+    performer, told = make(folder=tmp_path)
+    play(performer, ("load", "one"), ("score", "start"), ("seed", 3), ("generate",))
+    performer.read(4800)
+    play(performer, ("score", "stop"), ("render", 0.2), ("render", "score-001.json"))
+    play(performer, ("render", "recordings/score-001.json", 0.05), ("render", "7.wav", 0.1))
+    ((_, whole),) = lines(told, "scored")
+    expected = [("render-001", 0.2), ("render-002", whole), ("render-003", 0.05), ("7", 0.1)]
+    assert lines(told, "rendered") == [(f"recordings/{name}.wav", seconds) for name, seconds in expected]
+
+
 @pytest.mark.parametrize("where", ["beside", "other"])
 def test_a_model_beside_the_patch_or_where_pd_looks_is_found_by_what_is_rendered(
     where: str, make: Make, models: Path, tmp_path: Path

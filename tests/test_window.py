@@ -91,6 +91,16 @@ def hear(w: Window) -> None:
     w.wait("primed live")
 
 
+def play_on(w: Window) -> None:
+    w.click("prime")  # nothing is open: it is told in the window alone
+    w.click("sound-open")
+    w.in_dialog("^Open", str(w.log.parent / "sound.wav"))
+    w.drag("from", (0.5, 0.5), (0.5, 0.4), (0.5, 0.0), (0.5, -1.0))
+    w.click("prime")
+    heard = w.wait("primed .*sound.wav").split()
+    assert 300 < int(heard[-1]) < 500  # of its 500 ms, those from there on
+
+
 def hold(w: Window) -> None:
     w.click("frozen")
     w.wait("freeze 200")
@@ -146,6 +156,33 @@ def shape(w: Window) -> None:
         w.wait(f"{name} ({value})")
     w.drag("fade", (0.5, 0.5), (0.5, 0.4), (0.5, 0.0), (0.5, -1.0))
     w.wait("fade [1-9][0-9]")
+
+
+def time_(w: Window) -> None:
+    w.drag("tempo", (0.5, 0.5), (0.5, 0.4), (0.5, 0.0), (0.5, -0.5))
+    w.click("grid", 0.5, 3.5 / 4)
+    w.wait("grid 1/4")
+    bpm = re.findall(r"tempo ([0-9]+)", w.log.read_text())[-1]
+    assert 120 < int(bpm) < 200
+    w.click("beat")
+    w.wait(f"tempo {bpm}")
+    w.click("grid", 0.5, 0.5 / 4)
+    w.wait("grid off")
+
+
+def score(w: Window) -> None:
+    w.click("render-score")  # there is none yet
+    w.click("score")
+    w.wait("score start recordings/score-001.json")
+    w.click("dice")
+    w.wait("seed")
+    w.click("score")
+    w.wait("scored recordings/score-001.json")
+    w.click("render-score")
+    w.wait("rendered recordings/render-001.wav")
+    w.drag("render-s", (0.5, 0.5), (0.5, 0.6), (0.5, 1.0), (0.5, 3.5))  # from 60 to the least, 1
+    w.click("render")
+    assert w.wait("rendered recordings/render-002.wav").endswith(" 1")
 
 
 def out(w: Window) -> None:
@@ -217,13 +254,18 @@ def keys(w: Window) -> None:
         w.do("windowfocus", "--sync", dialog, "key", "d", "Escape")
 
 
+FIRST = (first_things, hear, play_on, hold, keys, unlearn, midi)
+GESTURES = (*FIRST, time_, score, big_seed, voices, two_models, shape, out)
+
+
 def test_every_gesture_of_the_playing_page_is_done_with_the_mouse_alone_and_all_of_it_comes_back_when_it_was_saved(
     home: Path, tmp_path: Path
 ) -> None:
     own = own_instrument()
     ours = (ROOT / "samplernn.pd").read_bytes()
+    soundfile.write(tmp_path / "sound.wav", [0.0, 0.5] * 4000, 16000)
     with virtual_screen() as display, opened(display, tmp_path, own) as w:
-        for gesture in (first_things, hear, hold, keys, unlearn, midi, big_seed, voices, two_models, shape, out):
+        for gesture in GESTURES:
             gesture(w)
         w.click("preset-name")
         w.keys(*"mine", "Return")
@@ -239,14 +281,22 @@ def test_every_gesture_of_the_playing_page_is_done_with_the_mouse_alone_and_all_
         w.wait(r"rate 1\.")
         w.row("presets", 0)
         w.wait("loaded2 alto")
-        while saved(save(w, own.parent, "back.pd")) != first:  # all of it
-            assert time.monotonic() < stop, (saved(own.parent / "back.pd"), first)
+        while saved(save(w, own.parent, "samplernn.pd")) != first:  # all of it
+            assert time.monotonic() < stop, (saved(own), first)
         red = [line for line in Result(0, w.log.read_text(), 0).errors() if "latency" not in line]
     assert not red, red
     take = soundfile.info(own.parent / "recordings" / "take-001.wav")
     assert take.samplerate == 48000
     assert (ROOT / "samplernn.pd").read_bytes() == ours
-    for line in ("load2 alto", "seed s1234567", "voices 2", "voice-2-gain 0.", "blend-mode logits", "model bass"):
+    for line in (
+        "load2 alto",
+        "seed s1234567",
+        "voices 2",
+        "voice-2-gain 0.",
+        "blend-mode logits",
+        "model bass",
+        "sound.wav",
+    ):
         assert any(line in kept for kept in first), (line, first)
     assert [line for line in first if line.startswith("envelope") and len(set(line.split())) > 10]
     assert "midi-blend 20 3 blend" in first
@@ -271,6 +321,27 @@ def test_a_window_that_was_saved_with_a_panel_open_is_opened_with_that_panel(hom
         w.tab = tab  # nothing is clicked in the list of panels
         w.click("gain", 0.25)
         w.wait(r"gain 0\.0")
+
+
+def test_ctrl_s_in_the_repositorys_own_patch_asks_where_to_and_what_is_saved_there_plays_without_flags(
+    home: Path, tmp_path: Path
+) -> None:
+    ours = (ROOT / "samplernn.pd").read_bytes()
+    mine = tmp_path / "mine.pd"
+    with virtual_screen() as display, opened(display, tmp_path, ROOT / "samplernn.pd") as w:
+        w.click("temperature", 0.75)
+        w.wait(r"temperature 1\.2")
+        w.keys("ctrl+s")
+        w.in_dialog("^Save", str(mine))
+        w.wait(f"saved to: {re.escape(str(mine))}$")
+    assert (ROOT / "samplernn.pd").read_bytes() == ours
+    watch = tmp_path / "again.pd"
+    again = AGAIN.replace("FOLDER", str(tmp_path)).replace("pd-samplernn.pd savetofile", "pd-mine.pd savetofile")
+    watch.write_text(again.replace("again.pd", "back.pd"))
+    pd = ["pd", "-nogui", "-noprefs", "-noaudio", "-r", "48000", "-open", str(mine), "-open", str(watch)]
+    done = subprocess.run(pd, capture_output=True, text=True, timeout=120, cwd=tmp_path, env=os.environ)
+    assert not Result(0, done.stdout + done.stderr, 0).errors(), done.stdout + done.stderr
+    assert "temperature 1.2" in " ".join(saved(tmp_path / "back.pd"))
 
 
 AGAIN = """#N canvas 0 0 400 300 12;

@@ -116,6 +116,13 @@ class Window:
         self.do("windowfocus", "--sync", self.id)
         self.do("key", "--delay", "30", *names)
 
+    def in_dialog(self, title: str, path: str) -> None:
+        """Types a path into a dialog for a file."""
+        dialog = self.do("search", "--sync", "--onlyvisible", "--name", title).split()[-1]
+        self.do("windowfocus", "--sync", dialog, "key", "--delay", "30", "End", "shift+Home", "BackSpace")
+        self.do("type", "--delay", "30", path)
+        self.do("key", "Return")
+
     def send(self, line: str) -> None:
         """A message to a receiver of that Pd."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as pd:

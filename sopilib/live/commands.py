@@ -435,9 +435,10 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "render",
-            (Argument("file", "word"), Argument("score", "text", default="10")),
-            "Renders so many seconds of the present settings, or a score, into a new file in the folder recordings, "
-            "while the sound goes on. render stop gives it up.",
+            (Argument("file", "word"), Argument("score", "text", optional=True)),
+            "Renders a score, or so many seconds of the present settings (else 10), into a new file in the folder "
+            "recordings, while the sound goes on. render 60 and render score-001.json take the first free name. "
+            "render stop gives it up.",
         ),
         Command(
             "latency",

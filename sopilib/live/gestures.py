@@ -34,6 +34,10 @@ __all__ = ["GESTURES", "Arrival", "tell_dropped"]
 
 LAST_HEARD = 2000.0
 """Milliseconds that `seed live` takes where it doesn't say how many."""
+RENDERED = "10"
+"""Seconds that `render` makes where it doesn't say how many."""
+SCORES = (".json", ".csv")
+"""What the names of scores end in."""
 
 
 @dataclass(frozen=True)
@@ -397,7 +401,7 @@ def _end_score(p: Performer, at: Arrival, take: Take) -> None:
     p.background("score", f"score {take.shown}", work, failed, every=True)
 
 
-def render(p: Performer, at: Arrival, file: str, what: str) -> None:
+def render(p: Performer, at: Arrival, file: str, what: str | None) -> None:
     """Renders the present settings, or a score, into a sound file, in the background."""
     if file == "stop":
         for job in p.maker.drop("render"):
@@ -405,10 +409,13 @@ def render(p: Performer, at: Arrival, file: str, what: str) -> None:
         return
     if at.confined and p.maker.doing("render") is not None:
         raise SopiError("render: a sound is being rendered, expected render stop, or to wait until it is done")
-    path = p.places.new_file(file, at.confined, "render-{:03}.wav", ".wav")
-    name, seconds = _score_and_seconds(what)
+    into: str | None = file
+    if _is_number(file) or Path(file).suffix.lower() in SCORES:  # render 60, render score-001.json
+        into, what = None, file if what is None else f"{file} {what}"
+    given = None if into is None else _new_rendering(p, at, into)
+    name, seconds = _score_and_seconds(what or RENDERED)
     source = None if name is None else p.places.score(name, at.confined)
-    settings, shown = p.score_settings(), p.places.told(path)
+    settings, shown = p.score_settings(), what if given is None else p.places.told(given)
     rate, outputs, folder = p.host_rate, p.outputs, p.places.folder
 
     def work(job: Job) -> None:
@@ -417,13 +424,18 @@ def render(p: Performer, at: Arrival, file: str, what: str) -> None:
         wanted = scores.Score(outputs=outputs, folder=folder) if source is None else scores.read(source)
         if "model" not in wanted.settings:  # a score that names its model stands for itself
             wanted = scores.with_settings(wanted, {**settings, **wanted.settings})
+        path = given or _new_rendering(p, at, None)  # only now: what was asked for before has taken its name
         length = scores.render(
             wanted, path, seconds, rate, goes_on=lambda share: _goes_on(p, job, share), precision=p.precision
         )
         if length is not None:
-            p.teller.tell("rendered", shown, round(length, 3))
+            p.teller.tell("rendered", p.places.told(path), round(length, 3))
 
     p.make(f"render {shown}", work, kind="render")
+
+
+def _new_rendering(p: Performer, at: Arrival, name: str | None) -> Path:
+    return p.places.new_file(name, at.confined, "render-{:03}.wav", ".wav")
 
 
 def _goes_on(p: Performer, job: Job, share: float) -> bool:
@@ -435,10 +447,15 @@ def _goes_on(p: Performer, job: Job, share: float) -> bool:
 def _score_and_seconds(what: str) -> tuple[str | None, float | None]:
     """[score] [seconds], one of which may be missing."""
     before, _, last = what.rpartition(" ")
+    return (before or None, float(last)) if _is_number(last) else (what, None)
+
+
+def _is_number(text: str) -> bool:
     try:
-        return before or None, float(last)
+        float(text)
     except ValueError:
-        return what, None
+        return False
+    return True
 
 
 def latency(p: Performer, at: Arrival, ms: float) -> None:
