@@ -3,8 +3,9 @@
 # make test-long   runs those, the sanitizers, fuzzing and short benches; BUDGET=1800: what 30 minutes have time for
 # make sanitize   the C++ test programs of tests/native under Address-, UndefinedBehavior- and ThreadSanitizer
 # make warnings   compiles all C++ with clang++ and with warnings as errors; make tidy: clang-tidy over it
+# make cross   compiles engine, stream and external for Linux on ARM, macOS and Windows, and runs what an emulator can
 # make format     lays out Python and C++ as `make lint` wants it
-.PHONY: play test test-long setup lint format sanitize warnings tidy clean
+.PHONY: play test test-long setup lint format sanitize warnings tidy cross clean
 
 unexport PYTHONHOME PYTHONPATH # of another Python
 
@@ -29,7 +30,7 @@ lint:
 	@.venv/bin/clang-format --dry-run --Werror $(FORMATTED)
 
 # C++ and C whose layout is checked
-FORMATTED = $(shell git ls-files pd/pyext tests/native tests/engine_digest.cpp sopilib/native | grep -E '\.(c|cpp|h|hpp|inc)$$')
+FORMATTED = $(shell git ls-files pd/pyext tests/native sopilib/native | grep -E '\.(c|cpp|h|hpp|inc)$$')
 format:
 	@.venv/bin/ruff format -q . && .venv/bin/clang-format -i $(FORMATTED)
 
@@ -42,6 +43,9 @@ warnings:
 tidy:
 	@$(MAKE) --no-print-directory -C tests/native tidy TIDY="$(CURDIR)/.venv/bin/clang-tidy" PYTHON="$(CURDIR)/.venv/bin/python"
 	@$(MAKE) --no-print-directory -C pd/pyext tidy TIDY="$(CURDIR)/.venv/bin/clang-tidy" PYTHON="$(CURDIR)/.venv/bin/python"
+cross: setup-cross
+	@$(MAKE) --no-print-directory -C tests/native cross PYTHON="$(CURDIR)/.venv/bin/python"
+	@$(MAKE) --no-print-directory -C pd/pyext cross PYTHON="$(CURDIR)/.venv/bin/python"
 
 setup: setup-play
 setup-%:

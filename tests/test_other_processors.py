@@ -11,7 +11,7 @@ HERE = Path(__file__).resolve().parent
 NATIVE = HERE.parent / "sopilib" / "native"
 SOURCES = [
     *(f"engine/{name}.cpp" for name in ("engine", "state", "weights", "worker")),
-    *("kernel_plain.cpp", "pack.cpp", "platform/linux.cpp", "platform/processor.cpp", "team.cpp"),
+    *("kernel_plain.cpp", "pack.cpp", "platform/linux.cpp", "platform/posix.cpp", "platform/processor.cpp", "team.cpp"),
 ]
 FLAGS = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 PROCESSORS = {
@@ -22,7 +22,9 @@ PROCESSORS = {
 
 def build(folder: Path, processor: str) -> list[subprocess.Popen[bytes]]:
     compiler, _ = PROCESSORS[processor]
-    sources = [(path, ["-O1"]) for path in (*(NATIVE / name for name in SOURCES), HERE / "engine_digest.cpp")]
+    sources = [
+        (path, ["-O1"]) for path in (*(NATIVE / name for name in SOURCES), HERE / "native" / "engine_digest.cpp")
+    ]
     if processor == "arm":
         sources.append((NATIVE / "kernel_neon.cpp", ["-O3", "-march=armv8.2-a+dotprod"]))
     return [

@@ -1,4 +1,5 @@
-// Linux.
+// Linux; posix.cpp has what it shares with macOS.
+#if defined(__linux__)
 #include "platform/platform.hpp"
 
 #include <algorithm>
@@ -8,8 +9,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
-#include <time.h>
-#include <unistd.h>
 
 #if defined(__aarch64__)
 #include <asm/hwcap.h>
@@ -17,24 +16,6 @@
 #endif
 
 namespace sopi::platform {
-
-// ---------------------------------------------------------------- time
-
-constexpr int64_t kSecond = 1000000000; // ns
-
-int64_t now_ns() noexcept
-{
-    timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return static_cast<int64_t>(t.tv_sec) * kSecond + t.tv_nsec;
-}
-
-void sleep_ns(int64_t ns) noexcept
-{
-    if (ns <= 0) return;
-    const timespec t{static_cast<time_t>(ns / kSecond), static_cast<long>(ns % kSecond)};
-    nanosleep(&t, nullptr);
-}
 
 // ---------------------------------------------------------------- threads
 
@@ -75,16 +56,6 @@ void set_priority(std::thread &thread, const Priority &wanted) noexcept
     set_priority(thread.native_handle(), wanted);
 }
 
-void inherit_priority(std::mutex &mutex) noexcept
-{
-    pthread_mutexattr_t how;
-    if (pthread_mutexattr_init(&how) != 0) return;
-    if (pthread_mutexattr_setprotocol(&how, PTHREAD_PRIO_INHERIT) == 0) pthread_mutex_init(mutex.native_handle(), &how);
-    pthread_mutexattr_destroy(&how);
-}
-
-int64_t process() noexcept { return getpid(); }
-
 // ---------------------------------------------------------------- memory
 
 void *take_pages(size_t bytes)
@@ -108,3 +79,5 @@ Processor processor() noexcept
 #endif
 
 } // namespace sopi::platform
+
+#endif

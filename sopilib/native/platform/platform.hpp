@@ -1,10 +1,11 @@
-// What the engine and the stream need of an operating system. This folder holds the only files that name one: a port to
-// another system is another file beside linux.cpp, and no line elsewhere.
+// What the engine and the stream need of an operating system. This folder holds the only files that name one, and each is
+// empty on the others: linux.cpp, macos.cpp, posix.cpp for what these two share, windows.cpp.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <string>
 #include <thread>
 
 namespace sopi::platform {
@@ -58,6 +59,19 @@ constexpr size_t kPage = static_cast<size_t>(2) << 20; // bytes
 // so much.
 void *take_pages(size_t bytes);
 void give_pages(void *pages) noexcept;
+
+// ---------------------------------------------------------------- files
+
+// Paths are UTF-8. Where these fail they leave in errno why.
+
+// A file that was not there before, open for writing, or -1. Children of this process don't get it.
+int make_file(const std::string &path) noexcept;
+// Writes all of it where the last write or move ended.
+bool write_file(int file, const void *data, size_t bytes) noexcept;
+bool move_in_file(int file, uint32_t to) noexcept;
+// Closes it in any case; true once all of it lies on the disk, or as safe as that kind of file ever does.
+bool close_file(int file) noexcept;
+void delete_file(const std::string &path) noexcept;
 
 // ---------------------------------------------------------------- processor
 

@@ -9,9 +9,6 @@
 #include <stdexcept>
 #include <utility>
 
-#include <fcntl.h>
-#include <unistd.h>
-
 namespace sopi {
 
 namespace {
@@ -31,20 +28,6 @@ void put(uint8_t *&at, uint32_t value, int bytes)
     for (int i = 0; i < bytes; i++) *at++ = uint8_t(value >> (8 * i));
 }
 
-bool write_all(int file, const void *data, size_t bytes)
-{
-    for (const char *at = static_cast<const char *>(data); bytes > 0;) {
-        const ssize_t done = ::write(file, at, bytes);
-        if (done < 0 && errno == EINTR) continue;
-        if (done <= 0) return false;
-        at += done;
-        bytes -= size_t(done);
-    }
-    return true;
-}
-
-int open_new(const std::string &path) { return ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644); }
-
 // take.wav -> take-2.wav
 std::string numbered(const std::string &path, int number)
 {
@@ -58,16 +41,16 @@ Recorder::Recorder(std::shared_ptr<Stream> stream, const std::string &path, uint
     : stream_(std::move(stream)), first_(path), path_(path), rate_(int(std::lround(stream_->host_rate()))),
       channels_(stream_->channels()), at_(from), block_(kBlock * size_t(channels_))
 {
-    file_ = open_new(path);
+    file_ = platform::make_file(path);
     if (file_ < 0) throw std::runtime_error(std::strerror(errno));
     try {
-        if (!write_header() || ::lseek(file_, kHeader, SEEK_SET) < 0) throw std::runtime_error(std::strerror(errno));
+        if (!write_header()) throw std::runtime_error(std::strerror(errno));
         stream_->keep_from(at_);
         thread_.start([this] { run(); });
     } catch (...) {
         stream_->keep_from(UINT64_MAX);
-        ::close(file_);
-        ::unlink(path.c_str()); // it was not there before
+        platform::close_file(file_);
+        platform::delete_file(path); // it was not there before
         throw;
     }
 }
@@ -116,15 +99,7 @@ bool Recorder::failed(int number)
 }
 
 // A file that is closed already, because there is no next one, is not closed again.
-bool Recorder::close_file()
-{
-    if (file_ < 0) return true;
-    // A full disk may say so only now.
-    const bool there = ::fsync(file_) == 0 || errno == EINVAL || errno == EROFS;
-    const int number = errno;
-    const bool closed = ::close(std::exchange(file_, -1)) == 0;
-    return (there && closed) || failed(there ? errno : number);
-}
+bool Recorder::close_file() { return file_ < 0 || platform::close_file(std::exchange(file_, -1)) || failed(errno); }
 
 // What the ring has handed out before host frame `upto`, in a file for each rate that it was made for. The producer has said at
 // which frame another rate begins before anything of it could be handed out.
@@ -145,14 +120,14 @@ bool Recorder::go_on_at(int rate)
         if (!close_file()) return false;
         std::string path;
         do path = numbered(first_, ++files_);
-        while ((file_ = open_new(path)) < 0 && errno == EEXIST);
+        while ((file_ = platform::make_file(path)) < 0 && errno == EEXIST);
         if (file_ < 0) return failed(errno);
         std::lock_guard<std::mutex> lock(mutex_);
         closed_.push_back({std::exchange(path_, path), rate_, frames_});
         frames_ = 0;
     }
     rate_ = rate;
-    return (write_header() && ::lseek(file_, kHeader, SEEK_SET) >= 0) || failed(errno);
+    return write_header() || failed(errno);
 }
 
 // What the ring has handed out before host frame `upto`.
@@ -177,7 +152,7 @@ bool Recorder::write(uint64_t upto)
             failure_ = "the file is as long as a WAV file can be";
             return false;
         }
-        if (!write_all(file_, block_.data(), bytes)) return failed(errno);
+        if (!platform::write_file(file_, block_.data(), bytes)) return failed(errno);
         frames_ += n;
         at_ += n;
         any = true;
@@ -207,7 +182,8 @@ bool Recorder::write_header()
     put(at, uint32_t(frames_), 4);
     put(at, "data");
     put(at, bytes, 4);
-    return ::pwrite(file_, header, kHeader, 0) == ssize_t(kHeader);
+    return platform::move_in_file(file_, 0) && platform::write_file(file_, header, kHeader) &&
+           platform::move_in_file(file_, kHeader + bytes);
 }
 
 } // namespace sopi

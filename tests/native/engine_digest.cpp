@@ -1,7 +1,7 @@
 // Prints what engines with made-up weights generate, one line a shape, precision and instruction set: the set's name, a
 // hash of the logits, one of the codes and one of the sound. Every line but for the set's name should be the same on every
 // processor. Plain C++, for processors that this machine only emulates (test_other_processors.py).
-#include "native/made_up_weights.hpp"
+#include "made_up_weights.hpp"
 
 #include <cstdio>
 #include <cstring>
