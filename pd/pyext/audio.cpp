@@ -3,11 +3,11 @@
 
 #include <cmath>
 #include <cstring>
-#include <ctime>
 
 #include "gil.hpp"
 #include "object.hpp"
 #include "pd_thread.hpp"
+#include "platform/platform.hpp"
 
 bool Object::freewheel() const
 {
@@ -106,9 +106,7 @@ static void perform_rings(Object &o)
         silence(o);
         return;
     }
-    timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    const uint64_t ns = static_cast<uint64_t>(now.tv_sec) * 1000000000u + static_cast<uint64_t>(now.tv_nsec);
+    const uint64_t ns = static_cast<uint64_t>(os::now_ns());
     const uint64_t position = sopi_ring_now(o.out_ring.get());
     sopi_ring_read(o.out_ring.get(), o.out.data(), static_cast<uint32_t>(o.out.size()), n, ns);
     if (o.tick_outlet > 0) look_for_ticks(o, position);
@@ -132,14 +130,14 @@ static void perform_python(Object &o)
 }
 
 // Where tests/native/realtime_checker.cpp is loaded, it watches what happens in between.
-extern "C" __attribute__((weak)) void sopi_callback_begin();
-extern "C" __attribute__((weak)) void sopi_callback_end();
+extern "C" PYEXT_EXPORT __attribute__((weak)) void sopi_callback_begin() {}
+extern "C" PYEXT_EXPORT __attribute__((weak)) void sopi_callback_end() {}
 
 static void perform_watched(Object &o)
 {
-    if (sopi_callback_begin) sopi_callback_begin();
+    sopi_callback_begin();
     perform_rings(o);
-    if (sopi_callback_end) sopi_callback_end();
+    sopi_callback_end();
 }
 
 static t_int *perform(t_int *w)

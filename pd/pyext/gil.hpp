@@ -2,11 +2,14 @@
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000 // what is compiled once runs with 3.11 and every later one
 #include <Python.h>
 
 #include <utility>
 
-static_assert(PY_VERSION_HEX >= 0x030A0000, "pyext needs Python 3.10 or newer");
+static_assert(PY_VERSION_HEX >= 0x030B0000, "pyext is built with the headers of Python 3.11 or a later one");
+
+extern int (*holds_gil)(); // whether this thread has it: no part of the limited API; null until Python is there
 
 struct Gil { // holds the GIL while it lives
     PyGILState_STATE state = PyGILState_Ensure();
@@ -17,7 +20,7 @@ struct Gil { // holds the GIL while it lives
 };
 
 struct GilReleased { // lets the GIL go while it lives, if this thread has it
-    PyThreadState *state = PyGILState_Check() ? PyEval_SaveThread() : nullptr;
+    PyThreadState *state = holds_gil() ? PyEval_SaveThread() : nullptr;
     GilReleased() = default;
     GilReleased(const GilReleased &) = delete;
     GilReleased &operator=(const GilReleased &) = delete;

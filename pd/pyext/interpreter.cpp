@@ -1,19 +1,19 @@
-// interpreter.cpp: starts the Python that this library was built for.
+// interpreter.cpp: starts the Python that the loader has opened, whatever its version.
+//
+// How a start is arranged is no part of Python's limited API, so those functions are looked up by name.
 #include "interpreter.hpp"
 
-#include <dlfcn.h>
 #include <m_pd.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <cstdlib>
-#include <fstream>
+#include <cstdint>
 #include <string>
 
 #include "message.hpp"
 #include "natives.hpp"
+#include "platform/platform.hpp"
 
 PyObject *host = nullptr;
+int (*holds_gil)() = nullptr;
 
 namespace {
 
@@ -25,101 +25,112 @@ struct Source {
 // `sources`: the modules of the package `pyext`, each after those that it imports; the package itself comes last.
 #include "pyext_sources.inc"
 
-std::string parent(const std::string &path) { return path.substr(0, path.find_last_of('/')); }
-
-// "3.11" of the Python at `program`: a venv says it in its pyvenv.cfg, an installation by its lib folder.
-std::string version_at(const std::string &program)
+template <class Function> bool look_up(void *python, const char *name, Function *function)
 {
-    const std::string prefix = parent(parent(program));
-    std::ifstream config(prefix + "/pyvenv.cfg");
-    for (std::string line; std::getline(config, line);) {
-        if (line.rfind("version", 0) != 0) continue;
-        const size_t first = line.find_first_of("0123456789"), dot = line.find('.', first);
-        if (dot != std::string::npos) return line.substr(first, line.find_first_not_of("0123456789", dot + 1) - first);
-    }
-    const std::string ours = std::to_string(PY_MAJOR_VERSION) + "." + std::to_string(PY_MINOR_VERSION);
-    return access((prefix + "/lib/python" + ours).c_str(), R_OK) == 0 ? ours : "";
+    *function = reinterpret_cast<Function>(os::find_symbol(python, name));
+    return *function != nullptr;
 }
 
-std::string own_directory();
+// ------------------------------------------------------------------ from Python 3.14 on
 
-// SOPI_PYTHON: the python of a venv, or the venv's folder.
-std::string chosen_python()
+// Files are UTF-8 whatever locale Pd was started in, and the locale is Pd's.
+struct Setting {
+    const char *name;
+    int64_t value;
+};
+constexpr Setting settings[] = {
+    {"isolated", 0},   {"use_environment", 0},   {"user_site_directory", 1},
+    {"utf8_mode", 1},  {"configure_locale", 0},  {"coerce_c_locale", 0},
+    {"parse_argv", 0}, {"configure_c_stdio", 0}, {"install_signal_handlers", 0},
+};
+
+// Empty, or why not.
+std::string initialize_by_config(const BodyStart &start)
 {
-    const char *chosen = std::getenv("SOPI_PYTHON");
-    if (!chosen || !*chosen) return *PYEXT_PYTHON == '/' ? PYEXT_PYTHON : own_directory() + "/" PYEXT_PYTHON;
-    struct stat found;
-    const bool folder = stat(chosen, &found) == 0 && S_ISDIR(found.st_mode);
-    return folder ? std::string(chosen) + "/bin/python" : chosen;
+    struct Config;
+    Config *(*create)();
+    void (*destroy)(Config *);
+    int (*set_int)(Config *, const char *, int64_t);
+    int (*set_text)(Config *, const char *, const char *);
+    int (*initialize)(Config *);
+    int (*get_error)(Config *, const char **);
+    if (!look_up(start.python, "PyInitConfig_Create", &create) ||
+        !look_up(start.python, "PyInitConfig_Free", &destroy) ||
+        !look_up(start.python, "PyInitConfig_SetInt", &set_int) ||
+        !look_up(start.python, "PyInitConfig_SetStr", &set_text) ||
+        !look_up(start.python, "Py_InitializeFromInitConfig", &initialize) ||
+        !look_up(start.python, "PyInitConfig_GetError", &get_error))
+        return "it lacks what a start needs";
+    Config *config = create();
+    if (!config) return "there is no memory left";
+    bool well = true;
+    for (const Setting &s : settings) well = well && set_int(config, s.name, s.value) == 0;
+    for (const char *name : {"program_name", "executable"}) well = well && set_text(config, name, start.program) == 0;
+    well = well && initialize(config) == 0;
+    const char *why = nullptr;
+    if (!well) get_error(config, &why);
+    const std::string trouble = well ? "" : why ? why : "unknown reason";
+    destroy(config);
+    return trouble;
 }
 
-std::string own_directory()
-{
-    Dl_info info;
-    if (!dladdr(reinterpret_cast<void *>(&start_python), &info)) return ".";
-    char *path = realpath(info.dli_fname, nullptr);
-    const std::string directory = parent(path ? path : info.dli_fname);
-    std::free(path);
-    return directory;
-}
+// ------------------------------------------------------------------ up to Python 3.13
 
-// False after one clear line: it isn't the Python that this library was built for.
-bool check_version(const std::string &program)
+// PyPreConfig and PyStatus of 3.8 to 3.13, which don't change any more.
+struct PreConfig {
+    int kind, parse_argv, isolated, use_environment, configure_locale, coerce_c_locale, coerce_c_locale_warn;
+#if defined(_WIN32)
+    int legacy_windows_fs_encoding;
+#endif
+    int utf8_mode, dev_mode, allocator;
+};
+struct Status {
+    int kind;
+    const char *function, *message;
+    int exit_code;
+};
+
+std::string initialize_by_names(const BodyStart &start)
 {
-    const std::string version = Py_GetVersion(), runtime = version.substr(0, version.find(' '));
-    if (access(program.c_str(), X_OK) != 0) {
-        pd_error(nullptr,
-                 "py: there is no Python at %s: build pd/pyext again, or set SOPI_PYTHON to a venv or its python",
-                 program.c_str());
-        return false;
-    }
-    const std::string found = version_at(program);
-    if (runtime.rfind(found + ".", 0) == 0) return true;
-    pd_error(nullptr, "py: built for Python %s, but %s is Python %s: build pd/pyext again with PYTHON=%s",
-             runtime.c_str(), program.c_str(), found.empty() ? "of an unknown version" : found.c_str(),
-             program.c_str());
-    return false;
+    void (*init_config)(PreConfig *);
+    Status (*pre_initialize)(const PreConfig *);
+    void (*set_program)(const wchar_t *);
+    if (!look_up(start.python, "PyPreConfig_InitPythonConfig", &init_config) ||
+        !look_up(start.python, "Py_PreInitialize", &pre_initialize) ||
+        !look_up(start.python, "Py_SetProgramName", &set_program))
+        return "it lacks what a start needs";
+    PreConfig before;
+    init_config(&before);
+    before.parse_argv = 0;
+    before.use_environment = 0;
+    before.configure_locale = 0; // the locale is Pd's
+    before.coerce_c_locale = 0;
+    before.utf8_mode = 1; // files are UTF-8 whatever locale Pd was started in
+    const Status status = pre_initialize(&before);
+    if (status.kind != 0) return status.message ? status.message : "unknown reason";
+    static const wchar_t *program = Py_DecodeLocale(start.program, nullptr); // Python keeps the pointer
+    if (!program) return "its path can't be read";
+    set_program(program);
+    Py_InitializeEx(0); // without handlers of signals, and the standard streams are left alone
+    return "";
 }
 
 // False after one clear line.
-bool initialize(const std::string &program)
+bool initialize(const BodyStart &start)
 {
-    if (Py_IsInitialized()) {
-        post("py: another library has started Python already; its interpreter is used, not %s", program.c_str());
+    if (start.started) {
+        post("py: another library has started Python already; its interpreter is used");
         return true;
     }
-    if (!check_version(program)) return false;
-
-    // Extension modules look for Python's symbols globally.
-    Dl_info info;
-    if (dladdr(reinterpret_cast<void *>(&Py_GetVersion), &info))
-        dlopen(info.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
-
-    PyPreConfig before;
-    PyPreConfig_InitPythonConfig(&before);
-    before.utf8_mode = 1;        // files are UTF-8 whatever locale Pd was started in
-    before.configure_locale = 0; // the locale is Pd's
-    before.coerce_c_locale = 0;
-    PyStatus status = Py_PreInitialize(&before);
-
-    PyConfig config;
-    PyConfig_InitPythonConfig(&config);
-    config.install_signal_handlers = 0;
-    config.configure_c_stdio = 0;
-    config.parse_argv = 0;
-    char name[] = "py/pyext", *argv[] = {name};
-    if (!PyStatus_Exception(status)) status = PyConfig_SetBytesString(&config, &config.program_name, program.c_str());
-    if (!PyStatus_Exception(status)) status = PyConfig_SetBytesString(&config, &config.executable, program.c_str());
-    if (!PyStatus_Exception(status)) status = PyConfig_SetBytesArgv(&config, 1, argv);
-    if (!PyStatus_Exception(status)) status = Py_InitializeFromConfig(&config);
-    PyConfig_Clear(&config);
-    if (!PyStatus_Exception(status)) return true;
-    pd_error(nullptr, "py: cannot start %s: %s", program.c_str(), status.err_msg ? status.err_msg : "unknown reason");
+    void *newer = os::find_symbol(start.python, "PyInitConfig_Create");
+    const std::string trouble = newer ? initialize_by_config(start) : initialize_by_names(start);
+    if (trouble.empty()) return true;
+    pd_error(nullptr, "py: cannot start %s: %s", start.program, trouble.c_str());
     return false;
 }
 
 // With the GIL: the package `pyext`, from the sources compiled in.
-bool make_module(const std::string &library)
+bool make_module(const char *folder)
 {
     const Ref natives(make_natives());
     PyObject *modules = PyImport_GetModuleDict();
@@ -134,29 +145,31 @@ bool make_module(const std::string &library)
         if (!module) return false;
     }
     host = Py_NewRef(package);
-    const Ref path(python_text(library.c_str()));
+    const Ref path(python_text(folder));
     const Ref done(path ? PyObject_CallMethod(host, "_start", "O", path.o) : nullptr);
     return done.o != nullptr;
 }
 
 } // namespace
 
-bool start_python()
+bool start_python(const BodyStart &start)
 {
-    const std::string program = chosen_python();
-    if (const char *home = std::getenv("PYTHONHOME")) { // of another Python: this one knows where it is
-        post("py: PYTHONHOME (%s) is passed over: here runs %s", home, program.c_str());
-        unsetenv("PYTHONHOME");
+    if (!look_up(start.python, "PyGILState_Check", &holds_gil)) {
+        pd_error(nullptr, "py: cannot start %s: it lacks what this library needs", start.program);
+        return false;
     }
-    const bool shared = Py_IsInitialized();
-    if (!initialize(program)) return false;
+    if (!initialize(start)) return false;
     const PyGILState_STATE state = PyGILState_Ensure();
-    const bool made = make_module(own_directory());
+    const bool made = make_module(start.folder);
     if (!made) {
         PyErr_Print();
-        pd_error(nullptr, "py: the module `pyext` could not be made: build pd/pyext again");
-    } else post("py: [pyext] and [pyext~] with Python %s of %s", PY_VERSION, program.c_str());
+        pd_error(nullptr, "py: the module `pyext` could not be made: install the external again");
+    } else {
+        const std::string version = Py_GetVersion();
+        post("py: [pyext] and [pyext~] with Python %s of %s", version.substr(0, version.find(' ')).c_str(),
+             start.started ? "another library" : start.program);
+    }
     PyGILState_Release(state);
-    if (!shared) PyEval_SaveThread();
+    if (!start.started) PyEval_SaveThread();
     return made;
 }

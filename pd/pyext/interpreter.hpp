@@ -1,7 +1,8 @@
 // interpreter.hpp: Python, and the modules that it finds here.
 #pragma once
 
+#include "body.hpp"
 #include "gil.hpp"
 
 extern PyObject *host; // the module `pyext`
-bool start_python();   // false after one clear line
+bool start_python(const BodyStart &start); // false after one clear line

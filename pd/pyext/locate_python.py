@@ -1,6 +1,6 @@
-"""For the Makefile: where the running interpreter has its headers and its libpython.
+"""For the Makefile: where the running interpreter has its headers.
 
-Prints "INCLUDE LIBRARY RPATH", or one line to stderr that says what is missing, and exits with 1.
+Prints their folder, or one line to stderr that says what is missing, and exits with 1.
 """
 
 import os
@@ -18,22 +18,8 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    get = sysconfig.get_config_var
-    lib = get("LIBDIR") or ""
-    folders = [lib, os.path.join(lib, get("MULTIARCH") or ""), os.path.join(sys.base_prefix, "lib"), get("LIBPL") or ""]
-    names = [n for n in (get("LDLIBRARY"), get("INSTSONAME")) if n and ".so" in n or n and ".dylib" in n]
-    for folder in folders:
-        for name in names:
-            path = os.path.join(folder, name)
-            if os.path.exists(path):
-                print(include, path, folder)
-                return 0
-    print(
-        f"pyext: {sys.executable} has no shared libpython{version} (looked in {', '.join(filter(None, folders))}): "
-        f"install libpython{version}, or build Python with --enable-shared",
-        file=sys.stderr,
-    )
-    return 1
+    print(include)
+    return 0
 
 
 if __name__ == "__main__":

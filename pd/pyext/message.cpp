@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "interpreter.hpp"
+#include "natives.hpp"
 #include "pd_thread.hpp"
 
 // ------------------------------------------------------------------ Pd to Python
@@ -12,6 +13,14 @@ PyObject *python_text(const char *text)
 {
     const auto length = static_cast<Py_ssize_t>(std::char_traits<char>::length(text));
     return PyUnicode_DecodeUTF8(text, length, "surrogateescape");
+}
+
+std::string name_of_type(PyObject *o)
+{
+    const Ref name(PyType_GetName(Py_TYPE(o)));
+    std::string text = "?";
+    if (!name || !to_name(name, &text)) PyErr_Clear();
+    return text;
 }
 
 PyObject *python_symbol(const t_symbol *s)
@@ -37,8 +46,7 @@ PyObject *python_atoms(int argc, const t_atom *argv)
     PyObject *tuple = PyTuple_New(argc);
     for (int i = 0; tuple && i < argc; i++) {
         PyObject *item = python_atom(argv[i]);
-        if (item) PyTuple_SET_ITEM(tuple, i, item);
-        else Py_CLEAR(tuple);
+        if (!item || PyTuple_SetItem(tuple, i, item) != 0) Py_CLEAR(tuple);
     }
     return tuple;
 }
@@ -50,7 +58,7 @@ static PyObject *as_number(PyObject *o)
 {
     PyObject *number = nullptr;
     if (PyIndex_Check(o)) number = PyNumber_Index(o);
-    if (!number && !PyUnicode_Check(o) && Py_TYPE(o)->tp_as_number && Py_TYPE(o)->tp_as_number->nb_float) {
+    if (!number && !PyUnicode_Check(o) && PyType_GetSlot(Py_TYPE(o), Py_nb_float)) {
         PyErr_Clear();
         number = PyNumber_Float(o);
     }
@@ -61,17 +69,17 @@ static PyObject *as_number(PyObject *o)
 // An int beyond any double is infinite.
 static double as_double(PyObject *number)
 {
-    const double value = PyFloat_Check(number) ? PyFloat_AS_DOUBLE(number) : PyLong_AsDouble(number);
+    const double value = PyFloat_Check(number) ? PyFloat_AsDouble(number) : PyLong_AsDouble(number);
     if (!PyErr_Occurred()) return value;
     PyErr_Clear();
     return HUGE_VAL;
 }
 
-// New reference to a list or tuple, or null if `o` is not a sequence (text is none).
+// New reference to a tuple, or null if `o` is not a sequence (text is none).
 static PyObject *as_sequence(PyObject *o)
 {
     if (PyUnicode_Check(o) || !PySequence_Check(o)) return nullptr;
-    PyObject *sequence = PySequence_Fast(o, "");
+    PyObject *sequence = PySequence_Tuple(o);
     if (!sequence) PyErr_Clear();
     return sequence;
 }
@@ -83,7 +91,7 @@ void Outgoing::append_text(PyObject *text)
     a.a_w.w_index = static_cast<int>(text_.size());
     const Ref bytes(text ? PyUnicode_AsEncodedString(text, "utf-8", "surrogateescape") : nullptr);
     PyErr_Clear();
-    if (bytes) text_ += PyBytes_AS_STRING(bytes.o);
+    if (bytes) text_ += PyBytes_AsString(bytes.o);
     text_ += '\0';
     atoms_.push_back(a);
 }
@@ -97,8 +105,7 @@ void Outgoing::append(PyObject *item, const HandlePtr &handle)
         SETFLOAT(&a, static_cast<t_float>(as_double(number)));
         atoms_.push_back(a);
     } else {
-        print_error(handle, (handle ? handle->name : std::string("pyext")) + ": cannot send a " +
-                                Py_TYPE(item)->tp_name +
+        print_error(handle, (handle ? handle->name : std::string("pyext")) + ": cannot send a " + name_of_type(item) +
                                 " to Pd, only numbers, text and sequences of these; sent an empty symbol instead");
         append_text(nullptr);
     }
@@ -106,8 +113,7 @@ void Outgoing::append(PyObject *item, const HandlePtr &handle)
 
 void Outgoing::append_all(PyObject *sequence, Py_ssize_t from, const HandlePtr &handle)
 {
-    for (Py_ssize_t i = from; i < PySequence_Fast_GET_SIZE(sequence); i++)
-        append(PySequence_Fast_GET_ITEM(sequence, i), handle);
+    for (Py_ssize_t i = from; i < PyTuple_Size(sequence); i++) append(PyTuple_GetItem(sequence, i), handle);
 }
 
 void Outgoing::select(const char *selector)
@@ -119,14 +125,14 @@ void Outgoing::select(const char *selector)
 // selector, argument, ... or selector, (argument, ...). False if no text stands first.
 bool Outgoing::append_message(PyObject *args, const HandlePtr &handle)
 {
-    PyObject *value = PyTuple_GET_SIZE(args) == 1 ? PyTuple_GET_ITEM(args, 0) : args;
+    PyObject *value = PyTuple_Size(args) == 1 ? PyTuple_GetItem(args, 0) : args;
     const Ref inside(as_sequence(value));
     PyObject *sequence = inside ? inside.o : args;
-    const Py_ssize_t n = PySequence_Fast_GET_SIZE(sequence);
-    if (n == 0 || !PyUnicode_Check(PySequence_Fast_GET_ITEM(sequence, 0))) return false;
-    append_text(PySequence_Fast_GET_ITEM(sequence, 0));
+    const Py_ssize_t n = PyTuple_Size(sequence);
+    if (n == 0 || !PyUnicode_Check(PyTuple_GetItem(sequence, 0))) return false;
+    append_text(PyTuple_GetItem(sequence, 0));
     atoms_.clear();
-    const Ref arguments(n == 2 ? as_sequence(PySequence_Fast_GET_ITEM(sequence, 1)) : nullptr);
+    const Ref arguments(n == 2 ? as_sequence(PyTuple_GetItem(sequence, 1)) : nullptr);
     if (arguments) append_all(arguments, 0, handle);
     else append_all(sequence, 1, handle);
     return true;
@@ -134,9 +140,9 @@ bool Outgoing::append_message(PyObject *args, const HandlePtr &handle)
 
 void Outgoing::append_value(PyObject *args, const HandlePtr &handle)
 {
-    PyObject *value = PyTuple_GET_SIZE(args) == 1 ? PyTuple_GET_ITEM(args, 0) : args;
+    PyObject *value = PyTuple_Size(args) == 1 ? PyTuple_GetItem(args, 0) : args;
     const Ref sequence(as_sequence(value));
-    const Py_ssize_t n = sequence ? PySequence_Fast_GET_SIZE(sequence.o) : 1;
+    const Py_ssize_t n = sequence ? PyTuple_Size(sequence.o) : 1;
     if (value == Py_None || n == 0) select("bang");
     else if (!sequence) {
         select("float");
@@ -153,11 +159,10 @@ void Outgoing::append_value(PyObject *args, const HandlePtr &handle)
 
 Outgoing::Outgoing(PyObject *args, const HandlePtr &handle, First first)
 {
-    PyObject *value = PyTuple_GET_SIZE(args) == 1 ? PyTuple_GET_ITEM(args, 0) : args;
+    PyObject *value = PyTuple_Size(args) == 1 ? PyTuple_GetItem(args, 0) : args;
     const Ref pair(as_sequence(value)); // ("selector", (argument, ...)) is a message everywhere
-    const bool is_message = pair && PySequence_Fast_GET_SIZE(pair.o) == 2 &&
-                            PyUnicode_Check(PySequence_Fast_GET_ITEM(pair.o, 0)) &&
-                            Ref(as_sequence(PySequence_Fast_GET_ITEM(pair.o, 1))).o;
+    const bool is_message = pair && PyTuple_Size(pair.o) == 2 && PyUnicode_Check(PyTuple_GetItem(pair.o, 0)) &&
+                            Ref(as_sequence(PyTuple_GetItem(pair.o, 1))).o;
     if ((is_message || first == First::selector) && append_message(args, handle)) return;
     append_value(args, handle);
 }

@@ -29,7 +29,7 @@ int to_name(PyObject *text, void *name)
 {
     const Ref bytes(PyUnicode_AsEncodedString(text, "utf-8", "surrogateescape"));
     if (!bytes) return 0;
-    *static_cast<std::string *>(name) = PyBytes_AS_STRING(bytes.o);
+    *static_cast<std::string *>(name) = PyBytes_AsString(bytes.o);
     return 1;
 }
 

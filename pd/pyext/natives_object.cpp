@@ -27,7 +27,7 @@ int to_ring(PyObject *capsule, void *ring)
         PyErr_Format(PyExc_ValueError,
                      "_rings: expected None or a capsule \"" SOPI_RING_CAPSULE
                      "\" of version %u, found %s; build sopilib and pd/pyext from the same source",
-                     SOPI_RING_VERSION, found ? "a ring of another version" : Py_TYPE(capsule)->tp_name);
+                     SOPI_RING_VERSION, found ? "a ring of another version" : name_of_type(capsule).c_str());
         return 0;
     }
     *static_cast<RingRef *>(ring) = RingRef(found);

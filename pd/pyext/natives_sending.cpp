@@ -90,9 +90,9 @@ PyObject *bundle(PyObject *, PyObject *args)
     PyObject *items;
     if (!PyArg_ParseTuple(args, "O!", &PyList_Type, &items)) return nullptr;
     std::vector<std::function<void()>> all;
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items); i++) {
-        PyObject *item = PyList_GET_ITEM(items, i), *message;
-        if (PyTuple_GET_SIZE(item) == 3) {
+    for (Py_ssize_t i = 0; i < PyList_Size(items); i++) {
+        PyObject *item = PyList_GetItem(items, i), *message;
+        if (PyTuple_Size(item) == 3) {
             HandlePtr handle;
             int number;
             if (!PyArg_ParseTuple(item, "O&iO!", to_handle, &handle, &number, &PyTuple_Type, &message)) return nullptr;

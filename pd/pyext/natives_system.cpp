@@ -1,17 +1,12 @@
 // natives_system.cpp: Pd at large: values, rates, threads.
 #include <m_pd.h>
-#include <pthread.h>
-#include <sched.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <memory>
 #include <string>
 
 #include "natives.hpp"
 #include "pd_thread.hpp"
+#include "platform/platform.hpp"
 
 namespace {
 
@@ -43,24 +38,11 @@ PyObject *samplerate(PyObject *, PyObject *) { return PyFloat_FromDouble(static_
 PyObject *blocksize(PyObject *, PyObject *) { return PyLong_FromLong(sys_getblksize()); }
 PyObject *pd_thread(PyObject *, PyObject *) { return PyBool_FromLong(on_pd_thread()); }
 
-// Higher by `delta` for the calling thread; real-time threads stay so, others change their niceness.
 PyObject *priority(PyObject *, PyObject *number)
 {
     const int delta = static_cast<int>(PyLong_AsLong(number));
     if (PyErr_Occurred()) return nullptr;
-    int policy;
-    sched_param parameters;
-    pthread_getschedparam(pthread_self(), &policy, &parameters);
-    bool done;
-    if (policy == SCHED_OTHER) {
-        const id_t thread = static_cast<id_t>(syscall(SYS_gettid));
-        done = setpriority(PRIO_PROCESS, thread, getpriority(PRIO_PROCESS, thread) - delta) == 0;
-    } else {
-        parameters.sched_priority = std::clamp(parameters.sched_priority + delta, sched_get_priority_min(policy),
-                                               sched_get_priority_max(policy));
-        done = pthread_setschedparam(pthread_self(), policy, &parameters) == 0;
-    }
-    return PyBool_FromLong(done);
+    return PyBool_FromLong(os::raise_priority(delta));
 }
 
 } // namespace

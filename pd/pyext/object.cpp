@@ -10,8 +10,8 @@
 #include "message.hpp"
 #include "natives.hpp"
 #include "pd_thread.hpp"
+#include "platform/platform.hpp"
 #include "process.hpp"
-#include "thread.hpp"
 
 std::vector<Object *> objects;
 
@@ -243,7 +243,7 @@ void *pyext_new(t_symbol *s, int argc, t_atom *argv)
     if (!a.unknown.empty())
         pd_error(x, "%s: there is no attribute %s: expected @detach 0|1|2, @respond 0|1, @py 0|1 or @args ...",
                  o->handle->name.c_str(), a.unknown.c_str());
-    keep_real_time_to_pd(); // again: real time may have been switched on meanwhile
+    os::keep_real_time_to_pd(); // again: real time may have been switched on meanwhile
     bool made;
     {
         const Gil gil;

@@ -2,13 +2,12 @@
 #include "pd_thread.hpp"
 
 #include <m_pd.h>
-#include <semaphore.h>
 
 #include <atomic>
 #include <cstdio>
-#include <ctime>
 
 #include "object.hpp"
+#include "platform/platform.hpp"
 #include "post_queue.hpp"
 #include "process.hpp"
 #include "worker.hpp"
@@ -24,23 +23,13 @@ PostQueue queue(most_pending);
 std::atomic<uint32_t> dropped{0}; // of no particular object
 std::atomic<bool> any_dropped{false};
 std::atomic<bool> pd_waits{false};
-sem_t pd_wake;
+os::Semaphore pd_wake;
 
-thread_local int pd_depth __attribute__((tls_model("initial-exec"))) = 0;
-thread_local bool dsp_now __attribute__((tls_model("initial-exec"))) = false;
+thread_local int pd_depth PYEXT_QUICK_TLS = 0;
+thread_local bool dsp_now PYEXT_QUICK_TLS = false;
 
 t_clock *poll_clock;
 double last_report = -1; // s
-
-timespec in_milliseconds(long ms)
-{
-    timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    t.tv_nsec += ms * 1000000;
-    t.tv_sec += t.tv_nsec / 1000000000;
-    t.tv_nsec %= 1000000000;
-    return t;
-}
 
 // One line a second and object, however much was lost.
 void report_dropped()
@@ -111,24 +100,19 @@ bool call_on_pd(std::function<void()> run)
     }
     struct Call {
         std::function<void()> run;
-        sem_t done;
-        explicit Call(std::function<void()> r) : run(std::move(r)) { sem_init(&done, 0, 0); }
-        Call(const Call &) = delete;
-        Call &operator=(const Call &) = delete;
-        ~Call() { sem_destroy(&done); }
+        os::Semaphore done;
     };
-    const auto call = std::make_shared<Call>(std::move(run));
+    const auto call = std::make_shared<Call>();
+    call->run = std::move(run);
     queue.push_always([call] {
         call->run();
-        sem_post(&call->done);
+        call->done.post();
     });
     wake_pd();
     const GilReleased released;
     constexpr int step_ms = 20;
-    for (int ms = 0; ms < patience_ms && !quitting; ms += step_ms) {
-        const timespec limit = in_milliseconds(step_ms);
-        if (sem_timedwait(&call->done, &limit) == 0) return true;
-    }
+    for (int ms = 0; ms < patience_ms && !quitting; ms += step_ms)
+        if (call->done.wait_for(step_ms)) return true;
     return false;
 }
 
@@ -154,21 +138,17 @@ void collect_discarded() { queue.collect(); }
 void wait_for_post()
 {
     pd_waits = true;
-    if (queue.empty()) {
-        const timespec limit = in_milliseconds(2);
-        sem_timedwait(&pd_wake, &limit);
-    }
+    if (queue.empty()) pd_wake.wait_for(2);
     pd_waits = false;
 }
 
 void wake_pd()
 {
-    if (pd_waits) sem_post(&pd_wake);
+    if (pd_waits) pd_wake.post();
 }
 
 void start_poll()
 {
-    sem_init(&pd_wake, 0, 0);
     poll_clock = clock_new(nullptr, reinterpret_cast<t_method>(poll));
     clock_delay(poll_clock, poll_ms);
 }

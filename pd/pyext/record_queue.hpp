@@ -4,8 +4,8 @@
 
 #include <atomic>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
+#include <new>
 
 class RecordQueue {
 public:
@@ -14,11 +14,11 @@ public:
     RecordQueue() = default;
     RecordQueue(const RecordQueue &) = delete;
     RecordQueue &operator=(const RecordQueue &) = delete;
-    ~RecordQueue() { std::free(data_); }
+    ~RecordQueue() { ::operator delete(data_, std::align_val_t(aligned)); }
 
     void allocate()
     {
-        data_ = static_cast<char *>(std::aligned_alloc(64, size));
+        data_ = static_cast<char *>(::operator new(size, std::align_val_t(aligned)));
         std::memset(data_, 0, size); // no page fault later
     }
 
@@ -54,6 +54,7 @@ public:
     bool empty() const { return taken() == put(); }
 
 private:
+    static constexpr size_t aligned = 64;
     static constexpr uint64_t header = 16; // its length, and what keeps the record aligned
 
     char *at(uint64_t position) { return data_ + (position & (size - 1)); }

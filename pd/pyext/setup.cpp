@@ -1,15 +1,18 @@
-// setup.cpp: Pd loads the library `py`.
+// setup.cpp: the loader calls the library's body.
 #include <m_pd.h>
 
 #include "interpreter.hpp"
 #include "object.hpp"
 #include "pd_thread.hpp"
+#include "platform/platform.hpp"
 #include "process.hpp"
-#include "thread.hpp"
 #include "worker.hpp"
 
-extern "C" __attribute__((visibility("default"))) void py_setup()
+extern "C" PYEXT_EXPORT void sopi_pyext_start(const BodyStart *start)
 {
+    static bool called = false; // by a loader of another name beside the same body
+    if (called) return;
+    called = true;
     PdScope scope;
     for (const char *name : {"pyext", "pyext~"})
         if (zgetfn(&pd_objectmaker, gensym(name))) {
@@ -19,9 +22,9 @@ extern "C" __attribute__((visibility("default"))) void py_setup()
                      name);
             return;
         }
-    keep_real_time_to_pd();
+    os::keep_real_time_to_pd();
     prepare_quit();
-    if (!start_python()) return;
+    if (!start_python(*start)) return;
     prepare_freeze();
     setup_classes();
     start_poll();

@@ -7,8 +7,8 @@
 #include "gil.hpp"
 #include "message.hpp"
 #include "pd_thread.hpp"
+#include "platform/platform.hpp"
 #include "process.hpp"
-#include "thread.hpp"
 
 Worker ring_worker("ring_message"), detach_worker("detached_message"), spawner("spawn_message");
 
@@ -28,11 +28,11 @@ void deliver(const HandlePtr &handle, const char *entry, const Incoming &message
 void Worker::start()
 {
     queue_.allocate();
-    sem_init(&semaphore_, 0, 0);
-    if (!start_thread(run, this)) pd_error(nullptr, "py: cannot start a thread: messages to Python will not arrive");
+    if (!os::start_thread(run, this))
+        pd_error(nullptr, "py: cannot start a thread: messages to Python will not arrive");
 }
 
-void Worker::wake() { sem_post(&semaphore_); }
+void Worker::wake() { semaphore_.post(); }
 
 bool Worker::push(const HandlePtr &handle, const Incoming &message, const t_atom *argv)
 {
@@ -92,7 +92,7 @@ void Worker::loop()
     PyGILState_Ensure(); // once: this thread's Python state stays
     PyThreadState *state = PyEval_SaveThread();
     while (!quitting) {
-        sem_wait(&semaphore_);
+        semaphore_.wait();
         collect_discarded();
         const bool messages = !queue_.empty();
         if (quitting || (!messages && dead_.empty())) continue;

@@ -2,12 +2,12 @@
 #pragma once
 
 #include <m_pd.h>
-#include <semaphore.h>
 
 #include <atomic>
 #include <cstdint>
 
 #include "handle.hpp"
+#include "platform/platform.hpp"
 #include "record_queue.hpp"
 #include "stack.hpp"
 
@@ -59,7 +59,7 @@ private:
     RecordQueue queue_;
     Stack<Dead> dead_;
     std::atomic<bool> idle_{true};
-    sem_t semaphore_;
+    os::Semaphore semaphore_;
     bool waiting_ = false; // Pd's thread is in finish()
 };
 

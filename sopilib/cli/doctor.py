@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import importlib.util
 import os
 import platform
@@ -14,7 +15,7 @@ from sopilib import Config, Model, library, load, pd_folder, shipped
 from sopilib.errors import SopiError
 from sopilib.names import shown
 
-TESTED = (3, 13)
+TESTED = (3, 14)
 """The newest Python that all this was tried with."""
 
 
@@ -42,7 +43,8 @@ def findings() -> Iterator[Finding]:
     except ImportError as e:
         yield Finding("native engine", None, f"run make play ({e})")
     yield _found("Pure Data", lambda: program("pd"))
-    yield _found("pyext external", lambda: f"{pd_folder.external()} (starts {sys.executable})")
+    yield _found("pyext external", lambda: str(pd_folder.external()))
+    yield from _search()
     yield _folder()
     for folder in library.own_folders():
         if not folder.is_dir():
@@ -93,6 +95,24 @@ def _found(what: str, look: Callable[[], str]) -> Finding:
         return Finding(what, look(), "")
     except SopiError as e:
         return Finding(what, None, str(e))
+
+
+def _search() -> Iterator[Finding]:
+    """Which Python the external takes when Pd is started by itself, and which it has seen before it and can't run."""
+    try:
+        search = ctypes.CDLL(str(pd_folder.external())).sopi_pyext_search
+    except (SopiError, OSError, AttributeError):
+        return  # that there is no such external was told already
+    text = ctypes.create_string_buffer(1 << 16)
+    found = search(text, len(text))
+    lines = os.fsdecode(text.value).splitlines()
+    what, how = "Python of a Pd that is started by itself", lines[-1] if lines else ""
+    if not found:
+        yield Finding(what, None, how, "that")
+    for line in lines:
+        verdict, _, words = line.partition(" ")
+        if verdict in ("takes", "passes"):
+            yield Finding(what if verdict == "takes" else "Python that Pd passes over", words, "")
 
 
 def _folder() -> Finding:

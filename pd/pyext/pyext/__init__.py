@@ -71,18 +71,14 @@ def _open(
     return box
 
 
-def _advice() -> str:
-    """What may be the reason that something can't be imported."""
-    if os.environ.get("PYTHONPATH"):
-        return f"; PYTHONPATH is {os.environ['PYTHONPATH']}: unset it if that is of another Python"
-    return "; if this folder was moved or renamed, run make play in it"
-
-
 def _start(library: str) -> None:
     """Called once, when Pd loads the library at folder `library`."""
     sys.stdout = sys.stderr = Console(_pd.console)
     threading.excepthook = report_thread
     sys.setswitchinterval(0.0005)
+    if not any(sys.argv):
+        sys.argv = ["py/pyext"]
+    sys.path[:0] = filter(None, os.environ.get("SOPI_PYTHONPATH", "").split(os.pathsep))
     add_path(os.path.dirname(library))
     # What classes need is imported now, because later it would stall running audio.
     for name, use in (("numpy", "Buffer and signals need it"), ("sopilib.live", "samplernn needs it")):
@@ -90,4 +86,4 @@ def _start(library: str) -> None:
             importlib.import_module(name)
         except BaseException as error:
             what = f"py: cannot import {name.split('.')[0]} ({use}): {type(error).__name__}: {error}"
-            _pd.error(None, what + _advice())
+            _pd.error(None, f"{what}; if this folder was moved or renamed, run make play in it")
