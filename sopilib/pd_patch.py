@@ -52,7 +52,7 @@ class Canvas:
     def slider(self, x: int, y: int, ends: tuple[float, float], names: str, width: int = 128) -> int:
         """A horizontal one. names: what it sends to and receives from."""
         return self.add(
-            f"obj {x} {y} hsl {width} 15 {ends[0]:g} {ends[1]:g} 0 0 {escaped(names)} empty -2 -8 {LOOKS} 0 1"
+            f"obj {x} {y} hsl {width} 15 {ends[0]:g} {ends[1]:g} 0 0 {escaped(names)} empty -2 -8 {LOOKS} 0 0"
         )
 
     def number(self, x: int, y: int, ends: tuple[float, float], names: str, digits: int = 6) -> int:

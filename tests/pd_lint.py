@@ -390,6 +390,9 @@ def lying(window: Window) -> Iterator[str]:
             for box in window.boxes[:i]:
                 if box.name != "cnv" and overlap(rect(cover, window.font), rect(box, window.font)):
                     yield f"[{box.shown[:40]}] is under a canvas"
+    for box in window.boxes:
+        if box.name in ("hsl", "vsl") and box.words[-1] != "0":
+            yield f"[{box.shown[:40]}] doesn't jump to where it is clicked"
     if window.on_parent:
         return
     if any(box.name == "cnv" and (box.x < 1 or box.y < 1) for box in window.boxes):

@@ -93,6 +93,8 @@ BAD = {
     "a global receive": ("#X obj 20 20 r tempo;", "[r tempo] has the global name tempo"),
     "a global slider": (f"#X obj 20 20 hsl 128 15 0 127 0 0 tempo empty empty -2 -8 {LOOKS} 0 1;",
                         "has the global name tempo"),
+    "a slider that stays": (f"#X obj 20 20 hsl 128 15 0 127 0 0 empty empty empty -2 -8 {LOOKS} 0 1;",
+                            "doesn't jump to where it is clicked"),
     "a global message": ("#X msg 20 20 \\; tempo 3;", "has the global name tempo"),
     "a message that means $0": ("#X msg 20 20 read \\$0-sound;", "has $0, which in a message box is 0"),
     "a global array": ("#X obj 20 20 array define mine 100;", "has the global name mine"),
