@@ -25,6 +25,7 @@ __all__ = [
     "externals_folder",
     "flags",
     "in_pd",
+    "is_library",
     "own_instrument",
     "refresh",
     "register",
@@ -74,10 +75,15 @@ def contents() -> Iterator[tuple[str, bytes]]:
         if path.suffix in (".pd", ".py") and not re.match(r"write_|pyext/(embed|locate_python|pyext/|build/)", name):
             yield name, path.read_bytes()
     for path in sorted(library.parent.iterdir()):
-        if path.is_file() and re.fullmatch(r".*\.(pd_\w+|[lmw]_\w+|so|dll|dylib)", path.name):
+        if is_library(path):
             yield f"pyext/{path.name}", path.read_bytes()
     patch = INSTRUMENT.read_text(encoding="utf-8")
     yield INSTRUMENT.name, patch.replace(DECLARED, f"-path . -path pyext {_anywhere()}").encode()
+
+
+def is_library(path: Path) -> bool:
+    """Whether this is a file of the external's, for any system."""
+    return path.is_file() and bool(re.fullmatch(r".*\.(pd_\w+|[lmd]_\w+|so|dll|dylib)", path.name))
 
 
 def _anywhere() -> str:

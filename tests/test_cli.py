@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
+import sopilib
 from sopilib import Config, Model, checkpoint
 from sopilib.cli import main
 
@@ -160,6 +161,15 @@ def test_playing_needs_no_torch() -> None:
         "engine = sopilib.Engine(sopilib.load('tabla')); engine.generate(100)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
+
+
+def test_the_version_names_the_commit_the_instructions_and_the_external(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    said = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert said.startswith(f"sopi {sopilib.__version__}")
+    assert "\nengine: " in said and "py.pd_" in said
 
 
 def test_doctor_finds_everything_here_but_a_sound_card(capsys: pytest.CaptureFixture[str], pd_program: str) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
 import sys
 import warnings
 from typing import Any
 
 import sopilib
-from sopilib import library
+from sopilib import library, pd_folder, shipped
 from sopilib.cli import (
     bench,
     deken,
@@ -86,6 +87,7 @@ def _run(argv: list[str] | None) -> int:
 def parser() -> Parser:
     """What reads the words of every command."""
     whole = Parser(prog="sopi", description="SampleRNN as an instrument.")
+    whole.add_argument("--version", action=_Version, nargs=0, help="version, commit, instructions, systems")
     commands: Any = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     play.add_parser(commands)
     serve.add_parser(commands)
@@ -104,6 +106,22 @@ def parser() -> Parser:
     messages.add_parser(commands)
     osc_layouts.add_parser(commands)
     return whole
+
+
+class _Version(argparse.Action):
+    """`--version`: prints it, and ends the process."""
+
+    def __call__(self, *_: object) -> None:
+        from sopilib.native import _native
+
+        commit = shipped.commit()
+        files = sorted(path.name for path in (shipped.ROOT / "pd" / "pyext").glob("*.*") if pd_folder.is_library(path))
+        print(
+            f"sopi {sopilib.__version__}{f', commit {commit}' if commit else ''}\n"
+            f"engine: {_native.instruction_set('auto')}, {platform.system()} {platform.machine()}\n"
+            f"external: {', '.join(files) or 'not built'}"
+        )
+        raise SystemExit(0)
 
 
 def _models(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
