@@ -74,6 +74,19 @@ def test_a_latency_that_is_too_short_is_called_what_it_is_underruns(make: Make) 
     assert "the sound has gaps (underruns)" in lines(told, "warning")[0]
 
 
+def test_a_latency_that_is_too_short_is_told_as_soon_as_there_are_gaps(make: Make) -> None:
+    performer, told = make(freewheel=False)
+    for message in (("load", "one"), ("generate",)):
+        performer.handle(*message)
+    wait_for(lambda: lines(told, "loaded"))
+    performer.handle("latency", 5)
+    while not lines(told, "warning") and performer.now < 3 * 48000:  # the host is known well after six seconds
+        for _ in range(16):
+            performer.read(64)  # 1024 frames at once
+        time.sleep(1024 / 48000)
+    assert "latency 5 ms is below what this host takes at once" in lines(told, "warning")[0]
+
+
 def test_a_model_whose_name_pd_takes_for_a_number_is_found(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

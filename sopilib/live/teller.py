@@ -22,6 +22,7 @@ SETTLED = 1.0  # seconds without a block after which DSP counts as off
 SAMPLES = 64  # of the input, that are looked at
 EXPLAINED = 1.0  # s after an error in which a number that comes in is part of what was wrong
 QUIETEST = -100.0  # dB that silence is told as
+GAPS = 3  # underruns after which the latency is doubted
 
 
 class Teller:
@@ -48,6 +49,7 @@ class Teller:
         self._said_off = False
         self._rate = 0.0
         self._warned_latency: float | None = None
+        self._latency_from = (0.0, 0)  # the present one, and how many underruns there were before
         self._erred = -math.inf  # when an error was told last, s of the monotonic clock
         self._constant = 0.0  # what came in all the time at the last look
         self._calling: int | None = None  # the thread that calls watchers
@@ -174,16 +176,21 @@ class Teller:
         self.tell("warning", f"DSP is off: {name} is heard when it is on")
 
     def check_latency(self, stats: dict[str, Any]) -> None:
-        """Warns, once for each latency, if it is shorter than what the host takes at once."""
+        """Warns, once for each latency, if it is shorter than what the host takes at once: again and again, or of late if
+        there are underruns."""
         latency = self._state.latency
+        if self._latency_from[0] != latency:
+            self._latency_from = latency, stats["underruns"]
         if not stats["sample_rate"] or self._stream.freewheel or self._warned_latency == latency:
             return
-        floor = 1000 * (stats["burst"] + stats["reserve"]) / stats["sample_rate"] + 1
+        gaps = stats["underruns"] - self._latency_from[1] >= GAPS
+        burst = stats["largest_burst"] if gaps else stats["burst"]
+        floor = 1000 * (burst + stats["reserve"]) / stats["sample_rate"] + 1
         if latency < floor:
             self._warned_latency = latency
             self.tell(
                 "warning",
-                f"latency {latency:g} ms is below what this host takes at once ({stats['burst']} frames): "
+                f"latency {latency:g} ms is below what this host takes at once ({burst} frames): "
                 "the sound has gaps (underruns) and messages come too late, expected at least "
                 f"{math.ceil(floor)} ms",
             )

@@ -221,6 +221,7 @@ public:
         d["rtf"] = s.real_time_factor.load();
         d["limited"] = s.limited.load();
         d["burst"] = s.usual_burst.load();
+        d["largest_burst"] = s.burst.load();
         d["reserve"] = r->reserve;
         d["sample_rate"] = sample_rate();
         d["block"] = sopi_load(&r->block);
