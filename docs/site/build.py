@@ -40,6 +40,7 @@ MENU = {
     },
     "Train": {
         "Training": "docs/training.md",
+        "Guides": "docs/guides.md",
         "Importing": "docs/importing.md",
         "Coming from": "docs/coming-from.md",
     },

@@ -19,7 +19,7 @@ class Preparation:
     normalise: str = option("peak", "of the whole: peak (to -1 dB), loudness (to -18 dB, no clipping) or none")
     keep_dc: bool = option(False, "leave each recording's DC offset in")
     silence_db: float = option(-60.0, "what is quieter than this is silence")
-    longest_silence: float = option(1.0, "seconds; of longer silences so much is kept; 0: keep all")
+    longest_silence: float = option(1.0, "seconds that are kept of a silence that is longer; 0: it is kept whole")
     chunk: float = option(0.0, "cut what is trained on into pieces of so many seconds; 0: leave whole")
     overlap: float = option(0.0, "seconds that two pieces share")
     split: str = option("time", "validation and test are the ends of every file (time), or whole files (file)")
