@@ -176,8 +176,8 @@ class Teller:
         self.tell("warning", f"DSP is off: {name} is heard when it is on")
 
     def check_latency(self, stats: dict[str, Any]) -> None:
-        """Warns, once for each latency, if it is shorter than what the host takes at once: again and again, or of late if
-        there are underruns."""
+        """Warns, once for each latency, if it is shorter than what the host takes at once again and again, or has
+        taken of late if there are underruns."""
         latency = self._state.latency
         if self._latency_from[0] != latency:
             self._latency_from = latency, stats["underruns"]
