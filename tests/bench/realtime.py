@@ -1,6 +1,6 @@
 """Does the instrument hold while Python in the same Pd is kept busy? Measured with JACK's dummy driver.
 
-    python tests/bench/realtime.py [--seconds 60] [--period 128]
+    python tests/bench/realtime.py [--seconds 60] [--period 128] [--window]
 
 Pd runs with -rt at 48 kHz and plays the model `tabla` with 50 temperature messages a second, while a Python thread in
 its interpreter spins and, in the second and third row, a C call keeps the GIL for 200 ms each second (gil_hog.py).
@@ -8,12 +8,17 @@ Two recordings: what Pd computed, and what arrived at JACK. They are compared wi
 render of the same patch by pd -batch. After a message that came too late the music goes another way, so there it ends
 to be equal; so it is also compared with a render in which those messages, and only those, come as late as they came.
 The last row takes the path through `_signal`, which is all that a pyext without rings has.
+
+With --window there is only the first row, while samplernn.pd is open in the same Pd on a virtual screen and plays too,
+and before it the cost of that window: the processor time of Pd and its wish together, less that of a Pd with a bare
+[samplernn~] and no window, in a second of real time; at rest, and while it plays and its strip moves.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -21,6 +26,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,8 +37,9 @@ import soundfile
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from jack_host import dummy_jack
-from pd_host import ROOT, Patch, command, run
+from pd_host import ROOT, Patch, command, run, said_until
 
+from sopilib.cli.play import virtual_screen
 from sopilib.live import Performer
 
 RATE = 48000
@@ -44,7 +51,7 @@ ROUNDING = 7e-5  # of 16 bits, which is what jack_rec can write
 @dataclass
 class Measurement:
     way: str
-    """Through rings or `_signal`."""
+    """Through rings or `_signal`, or through rings with the window open."""
     held: int
     """ms for which the GIL is kept each second."""
     seconds: float
@@ -62,14 +69,17 @@ class Measurement:
     """Milliseconds of Pd's own recording that JACK did not get in place."""
 
 
-def patch(seconds: float, folder: Path, held: int | None) -> tuple[Path, int]:
+def patch(seconds: float, folder: Path, held: int | None, channel: int = 1) -> tuple[Path, int]:
     """Temperatures swing between 0.7 and 1.1; recorded from START on. -> the patch, and the port of its `go`.
-    held: None for a render, which waits for nothing."""
+    held: None for a render, which waits for nothing. channel: of the output that it has for itself; above 2 the
+    window plays as well, on the first two."""
     p = Patch()
     go = 0 if held is None else p.wait_for_go()
     box = p.obj("samplernn~ tabla latency 30")
-    p.connect(box, 0, p.obj("dac~ 1"))
+    p.connect(box, 0, p.obj(f"dac~ {channel}"))
     p.print(box, 1, "status")
+    if channel > 2:
+        p.at(START, "generate", p.obj("s samplernn"))
     p.at(START, "seed 1, generate", box)
     p.at(START + 1000 * seconds, "status", box)
     metro = p.chain(p.obj(p.begin), p.obj(f"delay {START}"), p.obj("metro 20"))
@@ -99,15 +109,18 @@ def live(
     meanwhile: Callable[[int], None] | None = None,
     priority: bool = True,
     loaded: int = 1,
+    display: str | None = None,
 ) -> str:
     """Plays a patch under JACK -> what Pd printed. Leaves jack.wav, of at least `seconds`, beside the patch.
 
     The patch waits (`wait_for_go`, whose port is `go`) until so many models are `loaded`, which it must print, and
     JACK's recorder hears it. `meanwhile` is called with Pd's process id when it goes.
-    priority: Pd and JACK have that of real time."""
+    priority: Pd and JACK have that of real time. display: where the instrument's window is open as well."""
     with dummy_jack(RATE, period, priority) as environment:
         environment["SOPI_NO_RINGS"] = "" if rings else "1"
-        return play_under(path, go, seconds, channels, meanwhile, priority, loaded, environment)
+        if display is not None:
+            environment["DISPLAY"] = display
+        return play_under(path, go, seconds, channels, meanwhile, priority, loaded, environment, display is not None)
 
 
 def play_under(
@@ -119,12 +132,14 @@ def play_under(
     priority: bool,
     loaded: int,
     environment: dict[str, str],
+    window: bool = False,
 ) -> str:
     """`live`, under the JACK of this environment."""
     flags = ["-jack", "-rt" if priority else "-nrt", "-audiobuf", "10", "-outchannels", str(max(2, channels))]
     flags += ["-path", str(ROOT / "tests" / "bench")]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
-    pd = subprocess.Popen(command(path, *flags, batch=False), **pipes, env=environment)
+    words = command(path, *flags, batch=False)
+    pd = subprocess.Popen(with_window(words) if window else words, **pipes, env=environment)
     recorder, said = None, bytearray()
 
     def listen() -> None:
@@ -193,14 +208,19 @@ def wait_until(there: Callable[[], bool], failure: str) -> None:
         time.sleep(0.05)
 
 
-def measure(seconds: float, period: int = 128, rings: bool = True, held: int = 200) -> Measurement:
+def measure(
+    seconds: float, period: int = 128, rings: bool = True, held: int = 200, display: str | None = None
+) -> Measurement:
+    """display: on which the window is open."""
+    channel = 1 if display is None else 3
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        printed = live(*patch(seconds, folder, held), seconds + START / 1000, period, rings)
+        played = patch(seconds, folder, held, channel)
+        printed = live(*played, seconds + START / 1000, period, rings, channel, display=display)
         if not (folder / "pd.wav").exists():
             raise RuntimeError(f"Pd left no recording: {printed}")
         own, _ = soundfile.read(folder / "pd.wav", dtype="float32")
-        at_jack, _ = soundfile.read(folder / "jack.wav", dtype="float32")
+        at_jack = soundfile.read(folder / "jack.wav", dtype="float32", always_2d=True)[0][:, channel - 1]
         run(patch(seconds, folder, None)[0], timeout=60 + 4 * seconds)
         rendered, _ = soundfile.read(folder / "pd.wav", dtype="float32")
         seen = json.loads((folder / "seen.json").read_text())
@@ -208,7 +228,7 @@ def measure(seconds: float, period: int = 128, rings: bool = True, held: int = 2
     last = last_status(printed)
     gaps, lost = compare(own, at_jack)
     return Measurement(
-        "rings" if rings else "_signal",
+        "window" if display is not None else "rings" if rings else "_signal",
         held,
         seconds,
         int(last["underruns"]),
@@ -218,6 +238,63 @@ def measure(seconds: float, period: int = 128, rings: bool = True, held: int = 2
         gaps,
         lost,
     )
+
+
+# ---------------------------------------------------------------- the window
+
+
+def with_window(words: list[str]) -> list[str]:
+    """The command line of a Pd that has one, and the instrument in it."""
+    return [w for w in words if w != "-nogui"] + ["-stderr", "-open", str(ROOT / "samplernn.pd")]
+
+
+def window_cost(seconds: float, display: str, plays: bool) -> float:
+    """Per cent of a core that the window takes besides the model."""
+    with tempfile.TemporaryDirectory() as name:
+        p = Patch()
+        box = p.obj("samplernn~ tabla")
+        p.connect(box, 0, p.obj("dac~ 1"))
+        p.print(box, 1, "status")
+        watch = Patch()
+        watch.print(watch.obj("r samplernn-status"), 0, "status")
+        if plays:
+            p.at(500, "generate", box)
+            watch.at(500, "generate", watch.obj("s samplernn"))
+        bare = command(p.write(Path(name) / "bare.pd"), batch=False)
+        window = with_window(command(watch.write(Path(name) / "watch.pd"), batch=False))
+        return 100 * (load_of(window, seconds, display) - load_of(bare, seconds, display))
+
+
+def load_of(words: list[str], seconds: float, display: str) -> float:
+    """Seconds of processor time of a Pd and its children in one second, when its model has been loaded for a while."""
+    environment = {**os.environ, "DISPLAY": display}
+    pd = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
+    try:
+        said_until(pd, "status: loaded")
+        time.sleep(5)
+        before = processor_time(pd.pid)
+        time.sleep(seconds)
+        return (processor_time(pd.pid) - before) / seconds
+    finally:
+        pd.terminate()
+        pd.communicate()
+
+
+def processor_time(pid: int) -> float:
+    """Seconds, of a process and all that it has started."""
+    parents, used = {}, {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            words = path.read_text().rpartition(")")[2].split()
+            number = int(path.parent.name)
+            parents[number], used[number] = int(words[1]), int(words[11]) + int(words[12])
+    family = {pid}
+    for _ in range(3):  # Pd starts a shell that starts wish
+        family |= {number for number, parent in parents.items() if parent in family}
+    return sum(used.get(number, 0) for number in family) / os.sysconf("SC_CLK_TCK")
+
+
+# ---------------------------------------------------------------- comparing
 
 
 def equal_for(own: np.ndarray, rendered: np.ndarray) -> float:
@@ -316,18 +393,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--period", type=int, default=128)
+    parser.add_argument("--window", action="store_true", help="with samplernn.pd open, and what that costs")
     args = parser.parse_args()
-    print(f"{'way':10}{'GIL held':>10}{'underruns':>12}{'late':>8}", end="")
-    print(f"{'= freewheel for':>18}{'late as heard':>16}{'gaps at JACK':>15}{'lost':>12}")
-    for rings, held in ((True, 0), (True, 200), (False, 200)):
-        # JACK doesn't bear the last one for long
-        m = measure(args.seconds if rings else min(args.seconds, 8), args.period, rings, held)
-        equal = f"{m.equal_for:.2f} of {m.seconds} s"
-        print(f"{m.way:10}{m.held:7} ms{m.underruns:12}{m.late:8}{equal:>18}{m.equal_with_late:14.2f} s", end="")
-        print(f"{m.gaps:15}{m.lost:9.1f} ms", flush=True)
+    with virtual_screen() if args.window else nullcontext() as display:
+        if display is not None:
+            for plays in (False, True):
+                cost = window_cost(args.seconds, display, plays)
+                print(f"the window {'plays' if plays else 'at rest'}: {cost:.1f} % of a core", flush=True)
+        print_table(args.seconds, args.period, display)
+    if args.window:
+        return
     for message in ("temperature 5", "gain 0.5"):
         found, expected = heard_after(message)
         print(f"{message} is heard {found} frames after a click made with it, expected {expected}", flush=True)
+
+
+def print_table(seconds: float, period: int, display: str | None) -> None:
+    print(f"{'way':10}{'GIL held':>10}{'underruns':>12}{'late':>8}", end="")
+    print(f"{'= freewheel for':>18}{'late as heard':>16}{'gaps at JACK':>15}{'lost':>12}")
+    ways = ((True, 0), (True, 200), (False, 200)) if display is None else ((True, 0),)
+    for rings, held in ways:
+        # JACK doesn't bear the last one for long
+        m = measure(seconds if rings else min(seconds, 8), period, rings, held, display)
+        equal = f"{m.equal_for:.2f} of {m.seconds} s"
+        print(f"{m.way:10}{m.held:7} ms{m.underruns:12}{m.late:8}{equal:>18}{m.equal_with_late:14.2f} s", end="")
+        print(f"{m.gaps:15}{m.lost:9.1f} ms", flush=True)
 
 
 if __name__ == "__main__":
