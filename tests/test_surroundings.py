@@ -80,3 +80,17 @@ def test_folders_of_models_are_added_to_those_that_there_are(
     assert {"mine", "single", "tabla", "drums", "piano"} <= set(library.available())
     cli.main(["doctor"])
     assert f"MISSING  SOPI_MODELS: {tmp_path / 'nowhere'}" in capsys.readouterr().out
+
+
+def test_doctor_tells_which_python_pd_takes_and_why_not_another(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    what = "Python of a Pd that is started by itself"
+    monkeypatch.setenv("SOPI_PYTHON", sys.prefix)
+    cli.main(["doctor"])
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    assert f"{what}: {sys.prefix}/bin/python, Python {version} (SOPI_PYTHON)" in capsys.readouterr().out
+    monkeypatch.setenv("SOPI_PYTHON", "/bin/true")
+    cli.main(["doctor"])
+    said = capsys.readouterr().out
+    assert f"MISSING  {what}" in said and "/bin/true does not say in 2 s that it is a Python" in said

@@ -38,10 +38,11 @@ std::string own_folder() { return os::folder_of(reinterpret_cast<const void *>(&
 void tell_passed_over(const std::vector<std::pair<std::string, std::string>> &variables, const std::string &program)
 {
     for (const auto &[name, value] : variables) {
-        if (name == "PYTHONHOME") say("py: PYTHONHOME (" + value + ") is passed over: here runs " + program);
-        if (name == "PYTHONPATH")
-            say("py: PYTHONPATH (" + value + ") is passed over: here runs " + program +
-                "; SOPI_PYTHONPATH is for folders that it shall look into");
+        if (name != "PYTHONHOME" && name != "PYTHONPATH") continue;
+        std::string line = "py: ";
+        line.append(name).append(" (").append(value).append(") is passed over: here runs ").append(program);
+        if (name == "PYTHONPATH") line += "; SOPI_PYTHONPATH is for folders that it shall look into";
+        say(line);
     }
 }
 

@@ -41,9 +41,9 @@ def coff_symbols(data: bytes) -> list[tuple[str, int, int]]:
 
 
 def coff_wanted(data: bytes) -> set[str]:
-    """The symbols that an object file of Windows wants of others."""
+    """The symbols that an object file of Windows wants of libraries whose headers say that they are in one."""
     wanted = {name for name, section, storage in coff_symbols(data) if section == 0 and storage == 2}
-    return {name.removeprefix("__imp_") for name in wanted}
+    return {name.removeprefix("__imp_") for name in wanted if name.startswith("__imp_")}
 
 
 def pe(path: Path) -> Found:
@@ -110,7 +110,7 @@ def check(python: Path, pd: Path, folder: Path) -> int:
 
 
 def def_file(library: str, headers: Path, objects: list[Path]) -> None:
-    known = words(headers)
+    known = {name for name in words(headers) if library == "pd.dll" or re.match("_?Py", name)}
     wanted = {name for path in objects for name in coff_wanted(path.read_bytes()) if name in known}
     print("\n    ".join([f"LIBRARY {library}\nEXPORTS", *sorted(wanted)]))
 

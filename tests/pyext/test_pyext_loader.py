@@ -185,4 +185,4 @@ def test_the_same_external_runs_with_every_python_that_is_here(pd: Pd, ext: Path
         done = subprocess.run(
             [PD, *flags], cwd=pd.folder, env=pd.environment, capture_output=True, text=True, timeout=60
         )
-        assert f"out: {python} 0.5 é" in (done.stdout + done.stderr).splitlines(), done
+        assert f"out: list {python} 0.5 é" in (done.stdout + done.stderr).splitlines(), done
