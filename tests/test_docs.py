@@ -40,6 +40,14 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
     assert not wrong
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_word_of_a_page_is_taken_for_a_tag_and_lost(page: Path) -> None:
+    text = CODE.sub("", re.sub(r"(?m)^(    .*|\\t.*)$", "", page.read_text()))
+    assert (
+        re.findall(r"<(?!!--|https?:|/?(?:sub|sup|br|kbd|details|summary|img|audio)\b)/?[A-Za-z][^>@\n]*>", text) == []
+    )
+
+
 def test_every_page_can_be_found_from_the_readme() -> None:
     seen, waiting = set(), [ROOT / "README.md"]
     while waiting:

@@ -68,6 +68,13 @@ def test_every_page_of_the_repository_is_in_the_site(site: dict[Path, Links]) ->
     assert {"playing.html", "troubleshooting.html", "14-a-piece.html", "commands.html"} <= made
 
 
+def test_a_models_page_and_the_exercises_play_their_sounds(site: dict[Path, Links]) -> None:
+    players = {page.parent.name: links.loads for page, links in site.items() if page.parent.parent.name == "models"}
+    assert set(players) == {"tabla", "drums", "piano", "voice"}
+    assert all(f"{name}.flac" in loads for name, loads in players.items())
+    assert any("media/01-sweep.flac" in links.loads for links in site.values())
+
+
 def test_every_page_of_the_docs_is_in_the_menu() -> None:
     menu = (ROOT / "docs" / "site" / "build.py").read_text()
     pages = [path for path in (ROOT / "docs").glob("**/*.md") if not path.name[0].isdigit()]

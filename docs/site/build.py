@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -64,6 +65,12 @@ MENU = {
 }
 
 
+def with_players(text: str, folder: Path) -> str:
+    """A page in which each sound that it links to, or that a card names beside which it lies, can be played."""
+    text = re.sub(r"`(\w+\.flac)`", lambda m: f"[{m[1]}]({m[1]})" if (folder / m[1]).is_file() else m[0], text)
+    return re.sub(r"(\[[^\]]+\]\(([^)]+\.flac)\))", r'\1 <audio controls preload="none" src="\2"></audio>', text)
+
+
 def copy(into: Path) -> None:
     """All pages and what they show, where they are in the repository."""
     for pattern in (*PAGES, *SHOWN, *PATCHES):
@@ -72,6 +79,8 @@ def copy(into: Path) -> None:
                 to = into / file.relative_to(ROOT)
                 to.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, to)
+                if file.suffix == ".md" and file.parent.parent in (ROOT / "docs", ROOT / "models"):
+                    to.write_text(with_players(to.read_text(), file.parent))
 
 
 def list_folders(into: Path) -> None:

@@ -46,7 +46,9 @@ def table() -> str:
             for a in command.arguments
         )
         usage = command.usage.replace("|", "\\|")
-        lines.append(f"| `{usage}` | {command.help} | {arguments} | {'yes' if command.query else ''} |")
+        lines.append(
+            f"| `{usage}` | {command.help.replace('<', '&lt;')} | {arguments} | {'yes' if command.query else ''} |"
+        )
     lines += ["", "# Messages of the Pd object alone", "", "| message | what it does |", "|---|---|"]
     lines += [f"| `{usage}` | {does} |" for usage, does in OF_PD.items()]
     lines += ["", "# As the course writes them", "", "| message | what it does |", "|---|---|"]

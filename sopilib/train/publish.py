@@ -147,7 +147,7 @@ def _card(model: Model, name: str, about: str, licence: str, lines: list[str], r
             "",
             about,
             "",
-            f"`{name}.safetensors`: {model!r}",
+            f"`{name}.safetensors`: `{model!r}`",
             "",
             f"![Above: the recordings. Below: the model.]({name}.png)",
             "",
