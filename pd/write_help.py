@@ -134,8 +134,7 @@ PAGES: dict[str, tuple[str, tuple[Row, ...]]] = {
         (
             (f"score start {FILE}", COMMANDS["score"].help),
             ("score stop", "Writes it; the status scored says the file and the length."),
-            ("render 10", COMMANDS["render"].help),
-            (f"render {FILE}", "The samples of a score."),
+            (f"render {FILE} 10", COMMANDS["render"].help),
             ("render stop", "Gives up what is being rendered."),
         ),
     ),
@@ -272,7 +271,7 @@ def widget(canvas: Canvas, row: Row, x: int, y: int) -> tuple[int, int]:
     words = words_of(row)
     if FILE in words:
         asks = canvas.button(x, y, "empty empty")
-        writes = "start" in words or "save" in words
+        writes = bool({"start", "save", "render"} & set(words))  # where one likes: nothing is left in the project
         dialog = canvas.obj(x, y + 24, "savepanel" if writes else "openpanel")
         message = canvas.msg(x, y + 52, row[0].replace(FILE, "$1"))
         canvas.connect(asks, 0, dialog)

@@ -162,3 +162,15 @@ def test_what_the_first_page_names_opens(tmp_path: Path) -> None:
     result = run(path, dsp=False)
     assert not result.errors(), result.out
     assert "samplernn: loaded tabla" in result.out, "the help prints what its object says"
+
+
+def test_what_the_help_writes_is_asked_for_and_nothing_is_left_in_the_project() -> None:
+    writing = ("record start", "score start", "render $1", "render 10", "snapshot save")
+    found = 0
+    for window in pd_lint.read(HELP).windows():
+        for number, box in enumerate(window.boxes):
+            if box.kind == "msg" and box.shown.startswith(writing):
+                before = [window.boxes[source].name for source, _, target, _ in window.cords if target == number]
+                assert before == ["savepanel"], box.shown
+                found += 1
+    assert found == 4
