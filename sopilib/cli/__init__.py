@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import sopilib
@@ -15,6 +16,7 @@ from sopilib.cli import (
     bench,
     deken,
     doctor,
+    fetch,
     generate,
     import_,
     messages,
@@ -126,6 +128,9 @@ class _Version(argparse.Action):
 
 def _models(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     def run(args: argparse.Namespace) -> None:
+        if args.get is not None:
+            print(f"it lies in {fetch.fetch(args.get, args.into)}")
+            return
         found = library.available()
         if not found:
             raise SopiError(f"no models in {', '.join(map(str, library.models_folders()))}")
@@ -135,7 +140,10 @@ def _models(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
             size = f"{path.stat().st_size / 1e6:.1f} MB, " if path.is_file() else ""
             print(f"{'':16} {size}licence: {one_line(summary(model).get('licence', 'the file says none'))}")
 
-    commands.add_parser("models", help="the models that load by name, their size and licence").set_defaults(run=run)
+    parser = commands.add_parser("models", help="the models that load by name, their size and licence")
+    parser.add_argument("--get", metavar="HTTPS", help="fetch one: https://.../NAME.safetensors#sha256=HEX")
+    parser.add_argument("--into", type=Path, metavar="FOLDER", help="with --get; default: SOPI_MODELS, else ./models")
+    parser.set_defaults(run=run)
 
 
 def _info(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
