@@ -101,6 +101,9 @@ def test_linear_steps_are_even_and_full_scale_is_reached() -> None:
     ("changes", "words"),
     [
         ({"frame_sizes": []}, "frame_sizes"),
+        ({"frame_sizes": [float("inf")]}, "whole numbers"),
+        ({"frame_sizes": [2.5]}, "whole numbers"),
+        ({"frame_sizes": ["4"]}, "whole numbers"),
         ({"frame_sizes": [4, 4]}, "frame_sizes"),
         ({"frame_sizes": [4, 10]}, "multiple"),
         ({"dim": 0}, "dim"),
@@ -129,6 +132,8 @@ def test_the_courses_config_is_read_as_it_is() -> None:
     assert (config.rnn_type, config.lookback, config.mlp_dim) == ("gru", 64, 64)
     with pytest.raises(SopiError, match="unknown field 'dimm'"):
         Config.from_dict({"dimm": 3})
+    with pytest.raises(SopiError, match="too large"):
+        Config.from_dict({"emphasis": [10**400]})
 
 
 def test_codes_that_are_none_are_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,6 +97,10 @@ class Config:
         for name in ("frame_sizes", "emphasis", "sample_relu"):
             value = getattr(self, name)
             need(isinstance(value, list | tuple), f"{name} is {value!r}, expected a list")
+        need(
+            all(isinstance(n, numbers.Real) and n % 1 == 0 for n in self.frame_sizes),
+            f"frame_sizes is {self.frame_sizes!r}, expected whole numbers",
+        )
         set_(self, "rnn_type", str(self.rnn_type).lower())
         set_(self, "frame_sizes", [int(n) for n in self.frame_sizes])
         set_(self, "emphasis", [float(a) for a in self.emphasis if a != 0])
@@ -222,5 +227,5 @@ class Config:
             raise SopiError(f"config: unknown field {unknown[0]!r}, expected only {', '.join(sorted(known))}")
         try:
             return cls(**{k: v for k, v in values.items() if k in known})
-        except (TypeError, ValueError) as e:
+        except (TypeError, ValueError, OverflowError) as e:
             raise SopiError(f"config: {e}") from None

@@ -195,7 +195,7 @@ public:
     {
         if (!(sample_rate() > 0)) throw std::runtime_error("the host's audio is off");
         PyObject *bytes = nullptr;
-        if (!PyUnicode_FSConverter(path.ptr(), &bytes)) throw nb::python_error();
+        if (!PyUnicode_FSConverter(path.ptr(), static_cast<void *>(&bytes))) throw nb::python_error();
         const std::string name = nb::steal<nb::bytes>(bytes).c_str();
         nb::gil_scoped_release released;
         return std::make_unique<Recording>(std::make_unique<Recorder>(stream_, name, from));
