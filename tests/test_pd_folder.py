@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from conftest import made_once
 from pd_host import ROOT, Patch
 
 import sopilib
@@ -94,9 +95,7 @@ def test_a_link_to_a_checkout_is_left_alone(tmp_path: Path, external: Path) -> N
 def deken(tmp_path_factory: pytest.TempPathFactory, external: Path) -> Path:
     """Where the package lies that `sopi deken` makes."""
     assert shutil.which("deken"), "there is no deken here: make setup-test installs it"
-    folder = tmp_path_factory.mktemp("deken")
-    assert main(["deken", "-o", str(folder)]) == 0
-    return folder
+    return made_once(tmp_path_factory, "deken", lambda folder: main(["deken", "-o", str(folder)]))
 
 
 def test_the_package_for_pds_menu_has_the_systems_name_a_checksum_and_the_objects(deken: Path) -> None:
