@@ -21,8 +21,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("*.md", "LICENSE", "docs/**/*.md", "models/*/*.md", "pd/**/*.md")
-SHOWN = ("docs/**/*.png", "docs/**/*.flac", "docs/**/*.py", "docs/osc/*", "models/*/*.png", "models/*/*.flac")
-PATCHES = ("pd/**/*.pd", "tests/fixtures/*.flac")
+SHOWN = (
+    "docs/**/*.png",
+    "docs/**/*.flac",
+    "docs/**/*.py",
+    "docs/notebooks/*",
+    "docs/osc/*",
+    "models/*/*.png",
+    "models/*/*.flac",
+)
+OTHERS = ("docs/notebooks/*", "pd/**/*.pd", "tests/fixtures/*.flac")
 MENU = {
     "Start": {"Overview": "README.md", "By reader": "docs/README.md"},
     "Play": {
@@ -73,7 +81,7 @@ def with_players(text: str, folder: Path) -> str:
 
 def copy(into: Path) -> None:
     """All pages and what they show, where they are in the repository."""
-    for pattern in (*PAGES, *SHOWN, *PATCHES):
+    for pattern in (*PAGES, *SHOWN, *OTHERS):
         for file in ROOT.glob(pattern):
             if file.is_file() and not {".venv", "build"} & set(file.relative_to(ROOT).parts):
                 to = into / file.relative_to(ROOT)
