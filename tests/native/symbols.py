@@ -1,8 +1,8 @@
 """For `make -C pd/pyext cross`: which symbols of others the files of the external want.
 
 `symbols.py check PYTHON_HEADERS PD_HEADERS FOLDER`: of the two files in FOLDER the loader may want symbols of the
-system alone, and the body those of Pd and of Python too. A library for macOS must be signed. Exits with 1 and a line if
-it is not so.
+system alone, and the body those of Pd and of Python too. One for macOS on ARM must be signed. Exits with 1 and a line
+if it is not so.
 
 `symbols.py def LIBRARY.dll HEADERS OBJECT...` prints the .def file, for Windows, of those symbols that the object files
 want and that are names in the headers of that folder.
@@ -62,10 +62,10 @@ def pe(path: Path) -> Found:
 
 
 def mach_o(path: Path) -> Found:
-    """Raises SystemExit if it isn't signed."""
+    """Raises SystemExit if it is for Apple's processors and isn't signed, for they run nothing else."""
     data = path.read_bytes()
     found: set[str] = set()
-    signed = False
+    signed = struct.unpack_from("<I", data, 4)[0] != 0x0100000C  # CPU_TYPE_ARM64
     at = 32
     for _ in range(struct.unpack_from("<I", data, 16)[0]):
         command, size = struct.unpack_from("<II", data, at)
