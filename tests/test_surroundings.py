@@ -94,3 +94,13 @@ def test_doctor_tells_which_python_pd_takes_and_why_not_another(
     cli.main(["doctor"])
     said = capsys.readouterr().out
     assert f"MISSING  {what}" in said and "/bin/true does not say in 2 s that it is a Python" in said
+
+
+def test_a_rendering_without_a_python_that_pd_can_run_is_one_sentence_and_no_silent_file(
+    tmp_path: Path, pd_program: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SOPI_PYTHON", str(tmp_path / "nowhere"))
+    assert cli.main(["play", "--render", str(tmp_path / "a.wav"), "--seconds", "0.2"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and f"there is no Python at {tmp_path / 'nowhere'}" in said
+    assert not (tmp_path / "a.wav").exists()
