@@ -108,7 +108,7 @@ PAGES: dict[str, tuple[str, tuple[Row, ...]]] = {
     "two-models": (
         "one fader between two",
         (
-            ("load2 piano",),
+            ("load2 drums",),
             ("blend $1 50",),
             ("blend 0 2000", "The first alone again, in two seconds."),
             ("blend-mode logits",),
