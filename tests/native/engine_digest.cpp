@@ -41,7 +41,7 @@ int main(int argc, char **argv)
                 }
                 const std::shared_ptr<Weights> weights = make_weights(s, frames, samples);
                 for (int c = 0; c < s.levels; c++)
-                    weights->coding.values[static_cast<size_t>(c)] = static_cast<float>(c - s.levels / 2) / 300.0f;
+                    weights->coding.values[static_cast<size_t>(c)] = static_cast<float>(c - (s.levels >> 1)) / 300.0f;
                 weights->coding.poles = {0.85f, 0.5f}, weights->coding.level = 0.9f;
                 NativeEngine engine(weights, voices, 2, kernels);
                 std::vector<float> temperature(voices * n, 0.9f), logits(static_cast<size_t>(voices) * n * s.levels);
