@@ -48,7 +48,7 @@ def pieces() -> list[Piece]:
         native = ["make", "--no-print-directory", f"-j{os.cpu_count()}", "-C", "tests/native", "run"]
         found.append(Piece(f"sanitizers: {sanitizer}", 90, [*native, f"SANITIZE={sanitizer}"]))
     found += [Piece(f"C++: {target}", 60, ["make", "--no-print-directory", target]) for target in ("warnings", "tidy")]
-    found.append(Piece("other systems", 400, ["make", "--no-print-directory", "cross"]))
+    found.append(Piece("other systems", 800, ["make", "--no-print-directory", "cross"]))
     for system in ("own", "prism", "theano", "deepsound", "a2aaron"):
         fuzz = [f"{BENCH}/fuzz_checkpoints.py", "--formats", system, "--mutants", "3000"]
         found.append(python(f"broken checkpoints: {system}", 60, *fuzz))
