@@ -1,6 +1,7 @@
 """What a performer does with a running model: each gesture, by its message, heard in the sound."""
 
 import math
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -660,6 +661,23 @@ def test_a_recording_is_what_was_heard_from_start_to_stop(make, tmp_path):
     assert np.array_equal(sound, heard)
     assert lines(told, "record") == [("start", "recordings/take-001.wav"), "stop"]
     assert lines(told, "recorded") == [("recordings/take-001.wav", 12.5)]
+
+
+def test_objects_that_begin_to_record_at_the_same_moment_get_a_name_each(make, tmp_path):
+    objects = [make(folder=tmp_path) for _ in range(8)]
+    together = threading.Barrier(len(objects))
+
+    def begin(performer):
+        together.wait()
+        performer.handle("record", "start")
+
+    threads = [threading.Thread(target=begin, args=(performer,)) for performer, _ in objects]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not [line for _, told in objects for line in lines(told, "error")]
+    assert len({path for _, told in objects for _, path in lines(told, "record")}) == len(objects)
 
 
 def test_when_the_hosts_rate_changes_a_recording_goes_on_in_a_file_of_its_own(make, tmp_path):

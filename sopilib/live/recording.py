@@ -88,11 +88,13 @@ class Recording:
 
 def _recorder(stream: _native.Stream, folder: Path, wanted: Path | None, t: int) -> _native.Recorder:
     while True:
+        path = folder / (wanted or _free_name(folder))
         try:
-            return stream.record(os.fsencode(folder / (wanted or _free_name(folder))), t)
-        except FileExistsError:  # another object has taken the name just now
-            if wanted is not None:
+            return stream.record(os.fsencode(path), t)
+        except RuntimeError:
+            if wanted is not None or not os.path.lexists(path):
                 raise
+            # else another object has taken the name just now
 
 
 def _free_name(folder: Path) -> str:
