@@ -268,6 +268,19 @@ def test_two_objects_that_begin_scores_at_once_get_two_names(make: Make, tmp_pat
     assert all(score.read(tmp_path / path).messages for path in told)
 
 
+def test_two_objects_that_render_at_once_get_two_names(make: Make, tmp_path: Path) -> None:
+    objects = [make(folder=tmp_path, freewheel=False) for _ in range(2)]
+    for performer, told in objects:
+        performer.handle("load", "one")
+        wait_for(lambda: lines(told, "loaded"))  # noqa: B023
+    for performer, _ in objects:
+        performer.handle("render", 1)
+    for _, told in objects:
+        wait_for(lambda: lines(told, "rendered") or lines(told, "error"))  # noqa: B023
+    names = [name for _, told in objects for name, _ in lines(told, "rendered")]
+    assert sorted(names) == ["recordings/render-001.wav", "recordings/render-002.wav"]
+
+
 def test_a_score_that_can_never_be_written_is_refused_at_its_beginning(make: Make, tmp_path: Path) -> None:
     performer, told = make(folder=tmp_path)
     assert not performer.handle("score", "start", "a" * 300)

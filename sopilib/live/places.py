@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,11 @@ __all__ = ["SNAPSHOTS", "Places"]
 
 SNAPSHOTS = ".snapshots.safetensors"
 """The end of the name of each file of snapshots: so that it can't take the place of anything else."""
+
+
+_PROMISED: set[Path] = set()
+"""The names that were given for new files. Two objects may ask at once, and the files come to be later."""
+_NAMING = threading.Lock()
 
 
 class Places:
@@ -81,10 +87,13 @@ class Places:
 
     def new_file(self, name: str | None, confined: bool, pattern: str, suffix: str) -> Path:
         """The path of a file that is not there yet, with this suffix, in the folder of recordings if it is no whole
-        path; without a name the first of the pattern that is free."""
+        path; without a name the first of the pattern that is free and was promised to nobody in this process."""
         if name is None:
-            taken = (self.recordings / pattern.format(number) for number in itertools.count(1))
-            return next(path for path in taken if not os.path.lexists(path))
+            numbered = (self.recordings / pattern.format(number) for number in itertools.count(1))
+            with _NAMING:
+                path = next(path for path in numbered if path not in _PROMISED and not os.path.lexists(path))
+                _PROMISED.add(path)
+            return path
         path = Path(self.recording(name, confined))
         path = self.recordings / (path if path.suffix.lower() == suffix else path.with_name(path.name + suffix))
         if os.path.lexists(path):
