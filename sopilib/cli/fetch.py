@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import shutil
 import sys
 import tempfile
 import urllib.error
@@ -40,7 +42,7 @@ def fetch(address: str, folder: Path | None = None) -> Path:
     url, wanted = address.partition("#")[0], _hash(address)
     name = _name(url)
     to = (folder or next(iter(library.own_folders()), Path("models"))) / name / f"{name}.safetensors"
-    if to.exists() or to.is_symlink():
+    if os.path.lexists(to):
         raise SopiError(f"{to}: there is such a file already, remove it, or name another folder with --into")
     with tempfile.TemporaryDirectory() as beside:
         came = Path(beside, to.name)
@@ -53,7 +55,7 @@ def fetch(address: str, folder: Path | None = None) -> Path:
             raise SopiError(f"not kept; if that hash is right: sopi models --get '{one_line(url)}#sha256={found}'")
         to.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(to, overwrite=False) as half:
-            half.write_bytes(came.read_bytes())
+            shutil.copyfile(came, half)
     return to
 
 
@@ -103,9 +105,10 @@ def _download(url: str, to: Path) -> str:
 
 def _describe(model: Model, found: str) -> None:
     print(one_line(repr(model)))
-    for title, line in summary(model).items():
+    said = summary(model)
+    for title, line in said.items():
         print(f"{title}: {one_line(line)}")
-    if "licence" not in summary(model):
+    if "licence" not in said:
         print("licence: the file says none, ask whoever made it")
     print(f"sha256: {found}")
 

@@ -342,8 +342,8 @@ class Performer:
         return {k: self.found.get(v, v) if k in ("model", "load2") else v for k, v in settings.items()}
 
     def restore(self, settings: dict[str, Any]) -> None:
-        """Sets what `settings` gave: what is not named there becomes as it usually is. Unknown names are left alone,
-        wrong values are told like those of a message."""
+        """Sets what `settings` gave: what is not named there becomes what it was made with. Unknown names are left
+        alone, wrong values are told like those of a message."""
         self._forget_others(settings)
         for name in KEPT:
             if settings.get(name) is not None and name not in OF_TWO:
