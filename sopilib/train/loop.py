@@ -188,7 +188,8 @@ class Run:
     def _announce(self) -> None:
         if self.report.loud:
             with self._in_memory():
-                each = self.learner.seconds() if self.step < self.settings.steps else 0.0
+                left = self.settings.steps - self.step
+                each = self.learner.seconds(left) if left > 0 else 0.0
             mine = self.learner.mine
             lanes = mine.stop - mine.start
             self.report.announce(self.dataset, self.config, self.settings, self.step, lanes, each, self.group)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,9 @@ from sopilib.train.parallel import Group
 from sopilib.train.prepare import Dataset
 from sopilib.train.schedule import Bend, rate
 from sopilib.train.settings import Settings
+
+TRIAL = 2.0
+"""Seconds for which steps are tried, to tell how long training will take."""
 
 
 class _Loss(nn.Module):
@@ -129,12 +133,13 @@ class Learner:
         self.step += 1
         return Outcome(nats, right, samples, learnt=True, stop=stop > 0)
 
-    def seconds(self) -> float:
-        """How many seconds a step takes: it does three for nothing, of which the last two count. Training goes on as if
-        it had not been asked."""
+    def seconds(self, left: int) -> float:
+        """How many seconds each of the `left` steps will take: the median of those that it does for nothing in two
+        seconds, of three at least and of a tenth of `left` at most. The very first doesn't count, as memory is fetched
+        in it. Training goes on as if it had not been asked."""
         lanes = self.lanes.state_dict()
-        seconds = []
-        for _ in range(3):
+        seconds: list[float] = []
+        while len(seconds) < 4 or (sum(seconds) < TRIAL and len(seconds) <= left // 10):
             began = time.perf_counter()
             chunk = self.lanes.next()
             codes = self._to_device(chunk.codes)
@@ -146,7 +151,7 @@ class Learner:
             seconds.append(time.perf_counter() - began)
         self.lanes.load_state_dict(lanes)
         self.optimiser.zero_grad(set_to_none=True)
-        return min(seconds[1:])
+        return statistics.median(seconds[1:])
 
     def _back(self, loss: Tensor, settings: Settings) -> None:
         """Leaves the clipped gradient in the parameters. `loss` is the mean over the whole chunk, padding included, so
