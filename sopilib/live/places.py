@@ -13,14 +13,14 @@ from sopilib.errors import SopiError
 from sopilib.live.messages import Numeral
 from sopilib.names import shown
 
-__all__ = ["SNAPSHOTS", "Places"]
+__all__ = ["SNAPSHOTS", "Places", "first_free"]
 
 SNAPSHOTS = ".snapshots.safetensors"
 """The end of the name of each file of snapshots: so that it can't take the place of anything else."""
 
 
 _PROMISED: set[Path] = set()
-"""The names that were given for new files. Two objects may ask at once, and the files come to be later."""
+"""What `first_free` gave."""
 _NAMING = threading.Lock()
 
 
@@ -87,13 +87,9 @@ class Places:
 
     def new_file(self, name: str | None, confined: bool, pattern: str, suffix: str) -> Path:
         """The path of a file that is not there yet, with this suffix, in the folder of recordings if it is no whole
-        path; without a name the first of the pattern that is free and was promised to nobody in this process."""
+        path; without a name the first free one of the pattern."""
         if name is None:
-            numbered = (self.recordings / pattern.format(number) for number in itertools.count(1))
-            with _NAMING:
-                path = next(path for path in numbered if path not in _PROMISED and not os.path.lexists(path))
-                _PROMISED.add(path)
-            return path
+            return first_free(self.recordings, pattern)
         path = Path(self.recording(name, confined))
         path = self.recordings / (path if path.suffix.lower() == suffix else path.with_name(path.name + suffix))
         if os.path.lexists(path):
@@ -145,6 +141,16 @@ class Places:
         if "/" in name or "\\" in name or name.startswith((".", "~")) or not shown(name).isprintable():
             raise SopiError(f"{name!r} is a path, expected the name of a file in the folder {self.recordings.name}")
         return self.recordings.absolute() / name
+
+
+def first_free(folder: Path, pattern: str) -> Path:
+    """The first path of the pattern, which has a place for a number from 1, that is no file yet and was promised to
+    nobody in this process: two objects may ask at once, and the files come to be later."""
+    numbered = (folder / pattern.format(number) for number in itertools.count(1))
+    with _NAMING:
+        path = next(path for path in numbered if path not in _PROMISED and not os.path.lexists(path))
+        _PROMISED.add(path)
+    return path
 
 
 def _number(name: str) -> float | None:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from sopilib.errors import SopiError
+from sopilib.live.places import first_free
 from sopilib.names import shown
 from sopilib.native import _native
 
@@ -88,17 +89,10 @@ class Recording:
 
 def _recorder(stream: _native.Stream, folder: Path, wanted: Path | None, t: int) -> _native.Recorder:
     while True:
-        path = folder / (wanted or _free_name(folder))
+        path = first_free(folder, "take-{:03}.wav") if wanted is None else folder / wanted
         try:
             return stream.record(os.fsencode(path), t)
         except RuntimeError:
             if wanted is not None or not os.path.lexists(path):
                 raise
-            # else another object has taken the name just now
-
-
-def _free_name(folder: Path) -> str:
-    number = 1
-    while os.path.lexists(folder / f"take-{number:03}.wav"):
-        number += 1
-    return f"take-{number:03}.wav"
+            # else another process has taken the name just now
