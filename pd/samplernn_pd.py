@@ -20,6 +20,9 @@ Message outlet: the events of `sopilib.live.STATUS`, and
 Box arguments: [model] [name value]..., as `settings` has them; a number before them is the voice number that [clone]
 hands down: without `seed` it is the seed, so that voices differ.
 
+[pyext~ 1 1 2 16 samplernn_pd samplernn <model> @multichannel 1]: one outlet, which has a channel for each voice, from
+Pd 0.54 on.
+
 Our own external takes the stream's rings, and neither sound nor messages then hold up Pd. Under another pyext (or with
 SOPI_NO_RINGS=1) `_signal` copies all signal inlets and outlets, messages count from when they arrive, and there are no
 ticks. Another pyext doesn't tell how many signal inlets and outlets the box has: where it isn't one of each, the box
@@ -81,11 +84,12 @@ class samplernn(pyext._class):
         self.rings = hasattr(self, "_rings") and os.environ.get("SOPI_NO_RINGS") != "1"
         signals: tuple[int, int] = self._signals if hasattr(self, "_signals") else given_signals(arguments)
         self.signal_inlets, self.signal_outlets = signals
+        self.multichannel: bool = hasattr(self, "_multichannel") and self._multichannel
         self.called = ""  # in OSC
         self.opened: tuple[int, str] | None = None  # the port and the address of the last `osc`
         self.instance: Instance | None = None  # in OSC, from `_init` on
         self.performer = Performer(
-            voices=min(max(1, self.signal_outlets), MOST_VOICES),
+            voices=1 if self.multichannel else min(max(1, self.signal_outlets), MOST_VOICES),
             outputs=max(1, self.signal_outlets),
             sample_rate=pyext._samplerate(),
             freewheel=pd_is_batch(),
@@ -98,8 +102,8 @@ class samplernn(pyext._class):
         if hasattr(self, "_paths"):
             self.performer.places.others = [Path(path) for path in self._paths]
         self.performer.watch_settings(self.remember)
-        if self.rings:
-            self._rings(out=self.performer.ring, inp=self.performer.input)
+        self.tick_outlet = 0
+        self.connect_rings()
 
     def _init(self) -> None:
         self.set(self.arguments)
@@ -206,12 +210,21 @@ class samplernn(pyext._class):
         if kind in ("error", "warning"):
             self.print_line(kind, str(values[0]))
         if kind == "tick" and self.rings:
-            self._rings(out=self.performer.ring, inp=self.performer.input, tick_outlet=int(values[0]))
+            self.tick_outlet = int(values[0])
+            self.connect_rings()
             kind = "ticking"  # `tick` is the tick itself
         self.send(kind, values)
 
+    def connect_rings(self) -> None:
+        """Hands the stream's rings to the box, with a channel for each voice where it has many."""
+        if self.rings:
+            channels = self.performer.state.voices if self.multichannel else 0
+            self._rings(self.performer.ring, self.performer.input, self.tick_outlet, channels)
+
     def remember(self, *names: str) -> None:
         """Something that is to be kept with the patch has changed."""
+        if self.multichannel and "voices" in names:
+            self.connect_rings()
         if not self.changed:
             self.changed = True
             self.send("changed", ())
@@ -244,7 +257,7 @@ class samplernn(pyext._class):
 
     def print_line(self, kind: str, text: str) -> None:
         if self.rings:  # not if a [print] shows what comes out of the status outlet
-            self._say(text, kind == "error", 1, self.signal_outlets)
+            self._say(text, kind == "error", 1, 1 if self.multichannel else self.signal_outlets)
         elif kind == "error" and hasattr(self, "_error"):
             self._error(text)  # "find last error" then finds the object
         else:

@@ -100,8 +100,8 @@ PAGES: dict[str, tuple[str, tuple[Row, ...]]] = {
             ("voice 2 temperature 1.3 500",),
             ("voice 2 seed 7", "Its own music, from its next large frame on."),
             ("mix $1",),
-            ("voice 1 pan -1", "[samplernn2~], [samplernn4~] and [samplernn8~] have an outlet a voice; this box has "
-             "one and mixes."),
+            ("voice 1 pan -1", "[samplernn2~], [samplernn4~] and [samplernn8~] have an outlet a voice, "
+             "[samplernn.mc~] has a channel; this box has one outlet and mixes."),
             ("pan $1 200",),
         ),
     ),
@@ -470,22 +470,38 @@ def open_beside() -> Canvas:
 
 def front_of_outlets(count: int) -> str:
     """The help of [samplernn2~], [samplernn4~] or [samplernn8~]: what differs from [samplernn~]."""
-    name = f"samplernn{count}~"
+    return front_of_voices(
+        f"samplernn{count}~", f"{count} voices and a signal outlet for each: its messages, its other outlets and its "
+        "arguments are the same.", "", "the first voice at the left, the second at the right")  # fmt: skip
+
+
+def front_of_channels() -> str:
+    """The help of [samplernn.mc~]."""
+    return front_of_voices(
+        "samplernn.mc~",
+        "one cord that has a channel for each voice, from Pd 0.54 on. An older Pd mixes them. The rest is the same.",
+        " voices 4",
+        "a channel a speaker, or [snake~ out 4]",
+    )
+
+
+def front_of_voices(name: str, differs: str, more: str, heard: str) -> str:
+    """The help of an object that differs from [samplernn~] in this, with more arguments, and what one hears of it."""
     canvas = Canvas(MARGIN + 600, 348)
     canvas.panel(3, 3, 594, 34, PETROL, name, 16)
-    canvas.text(16, 46, f"[samplernn~] with {count} voices and a signal outlet for each: its messages, its other "
-                "outlets and its arguments are the same.", 80)  # fmt: skip
+    canvas.text(16, 46, f"[samplernn~] with {differs}", 80)
     audible = canvas.after(canvas.toggle(20, 100, "empty empty", 24), canvas.obj(20, 132, "t f f"))
     canvas.text(50, 102, "play", 5)
     canvas.connect(audible, 1, canvas.sub(48, 160, "audio", audio()))
-    box = canvas.obj(20, 220, f"{name} tabla")
+    box = canvas.obj(20, 220, f"{name} tabla{more}")
     canvas.connect(canvas.after(audible, canvas.msg(20, 188, "generate $1")), 0, box)
     canvas.connect(canvas.msg(260, 188, "voice 2 temperature 1.4 500"), 0, box)
     canvas.connect(canvas.msg(140, 188, "temperature 1"), 0, box)
     speakers = canvas.obj(20, 270, "dac~")
     canvas.connect(box, 0, speakers, 0)
-    canvas.connect(box, 1, speakers, 1)
-    canvas.text(70, 270, "the first voice at the left, the second at the right", 56)
+    if not more:
+        canvas.connect(box, 1, speakers, 1)
+    canvas.text(70, 270, heard, 60)
     canvas.text(136, 164, "for all", 8)
     canvas.text(256, 164, "for one voice", 14)
     opens = canvas.sub(400, 132, "open", open_beside())
@@ -517,6 +533,7 @@ def front_of_all() -> str:
 PATCHES: dict[str, Callable[[], str]] = {
     "samplernn~-help.pd": front,
     **{f"samplernn{n}~-help.pd": partial(front_of_outlets, n) for n in (2, 4, 8)},
+    "samplernn.mc~-help.pd": front_of_channels,
     "samplernn/start-here.pd": front_of_all,
 }
 """The patches that are made, by their paths from here; pyext/pyext-help.pd is added below."""

@@ -1,5 +1,5 @@
 """Writes the abstractions [samplernn~], [samplernn2~], [samplernn4~] and [samplernn8~], which differ in how many voices
-and signal outlets they have:
+and signal outlets they have, and [samplernn.mc~], whose one outlet has a channel for each voice:
 
     python pd/write_outlets.py
 
@@ -14,7 +14,10 @@ from sopilib.pd_patch import Canvas
 
 HERE = Path(__file__).resolve().parent
 DECLARE = "-path pyext -lib py"
-OUTLETS = (1, 2, 4, 8)
+NAMES = {"samplernn~": 1, "samplernn2~": 2, "samplernn4~": 4, "samplernn8~": 8, "samplernn.mc~": 1}
+"""How many signal outlets each has."""
+MANY = "samplernn.mc~"
+MOST_CHANNELS = 16  # as many voices as there can be
 STEP = 60  # pixels between two outlets
 
 
@@ -50,8 +53,9 @@ def settings() -> Canvas:
     return c
 
 
-def abstraction(outlets: int) -> str:
-    """The file with so many signal outlets."""
+def abstraction(name: str) -> str:
+    """The file of this name."""
+    outlets = NAMES[name]
     x = max(200, STEP * outlets + 20)
     c = Canvas(x + 500, 480, 60, 60)
     c.text(
@@ -63,7 +67,8 @@ def abstraction(outlets: int) -> str:
     sound, warmth, messages = c.obj(20, 60, "inlet~ fwd"), c.obj(150, 60, "inlet~"), c.obj(300, 60, "r $0-message")
     c.obj(x + 300, 120, f"declare {DECLARE}")
     c.sub(x + 300, 60, "settings", settings())
-    box = c.obj(20, 140, f"pyext~ 1 1 2 {outlets} samplernn_pd samplernn")
+    many = f"{MOST_CHANNELS} samplernn_pd samplernn @multichannel 1"
+    box = c.obj(20, 140, f"pyext~ 1 1 2 {many if name == MANY else f'{outlets} samplernn_pd samplernn'}")
     c.connect(sound, 0, box)
     c.connect(sound, 1, box, 2)
     c.connect(warmth, 0, box, 1)
@@ -87,18 +92,18 @@ def abstraction(outlets: int) -> str:
     c.connect(done, 1, bang)
     c.after(bang, c.obj(x + 330, 400, "outlet"))
     c.after(c.obj(x + 420, 360, "r $0-tick"), c.obj(x + 420, 400, "outlet"))
-    c.text(20, 430, "sound" if outlets == 1 else "a voice each", 14)
+    c.text(20, 430, *(("a channel a voice", 18) if name == MANY else ("sound" if outlets == 1 else "a voice each", 14)))
     c.text(x + 260, 430, "status", 8)
     c.text(x + 330, 430, "ready", 8)
     c.text(x + 420, 430, "tick", 8)
     return c.file(DECLARE)
 
 
-def path(outlets: int) -> Path:
-    """Of the file with so many signal outlets."""
-    return HERE / f"samplernn{outlets if outlets > 1 else ''}~.pd"
+def path(name: str) -> Path:
+    """Of the file of this name."""
+    return HERE / f"{name}.pd"
 
 
 if __name__ == "__main__":
-    for number in OUTLETS:
-        path(number).write_text(abstraction(number), encoding="utf-8")
+    for each in NAMES:
+        path(each).write_text(abstraction(each), encoding="utf-8")

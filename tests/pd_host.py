@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,11 +119,18 @@ class Result:
         return [line for line in self.out.splitlines() if any(m in line for m in marks)]
 
 
-def run(patch: Path, *flags: str, timeout: float = 60, environment: dict[str, str] | None = None, **options) -> Result:
+def run(
+    patch: Path,
+    *flags: str,
+    timeout: float = 60,
+    environment: dict[str, str] | None = None,
+    program: Sequence[str] = ("pd",),
+    **options,
+) -> Result:
     """Runs Pd until it ends by itself (the patch sends `pd quit`)."""
     begin = time.monotonic()
     done = subprocess.run(
-        command(patch, *flags, **options),
+        [*program, *command(patch, *flags, **options)[1:]],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,

@@ -24,6 +24,8 @@ PATCHES = sorted(
     for path in folder.glob("*.pd")
 )
 
+TOO_OLD = r"error: samplernn_pd\.samplernn: cords of many channels come with Pd 0\.54, this is .*"
+
 PRINTED = {
     "": (
         r"py: \[pyext\] and \[pyext~\] with Python .*",
@@ -31,6 +33,8 @@ PRINTED = {
         r"watchdog: signaling pd\.\.\.",  # as well
     ),
     "pd/samplernn~-help.pd": (r"samplernn: [a-z0-9-]+ .*",),
+    "pd/samplernn.mc~.pd": (TOO_OLD,),
+    "pd/samplernn.mc~-help.pd": (TOO_OLD,),
 }
 """What a patch may print when it is opened and runs for a second: "" is any of them."""
 

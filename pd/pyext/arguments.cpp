@@ -74,6 +74,7 @@ void Arguments::parse_attributes(int n, const t_atom *atoms)
         if (attribute == "@detach" && number) detach = std::clamp(static_cast<int>(value->a_w.w_float), 0, 2);
         else if (attribute == "@respond" && number) respond = value->a_w.w_float != 0;
         else if (attribute == "@py" && number) pass_objects = value->a_w.w_float != 0;
+        else if (attribute == "@multichannel" && number) multichannel = value->a_w.w_float != 0;
         else if (attribute == "@args") argc = values, argv = value;
         else unknown += (unknown.empty() ? "" : ", ") + attribute;
     }

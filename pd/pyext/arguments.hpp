@@ -12,7 +12,7 @@ struct Arguments {
     int inlets = -1, outlets = -1; // -1: the class says
     int signal_inlets = 0, signal_outlets = 0;
     int detach = 0;
-    bool respond = false, pass_objects = false;
+    bool respond = false, pass_objects = false, multichannel = false;
     int argc = 0;
     const t_atom *argv = nullptr;
     std::string unknown; // attributes that were left out

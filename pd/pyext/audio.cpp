@@ -1,6 +1,7 @@
 // audio.cpp: the audio of [pyext~]. With a ring it is a copy; without, `_signal` with the GIL.
 #include <m_pd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -24,6 +25,27 @@ int64_t Object::frame_now() const
     return now + static_cast<int64_t>(std::llround(frames < 0 ? 0 : frames > block ? block : frames));
 }
 
+// ------------------------------------------------------------------ channels
+
+// From Pd 0.54 on; the external is built with the header of an older one, whose t_signal has the same first fields. Later
+// ones, such as s_nchans, are never read.
+static void (*multiout())(t_signal **, int)
+{
+    static const auto function = reinterpret_cast<void (*)(t_signal **, int)>(
+        os::find_symbol(nullptr, "signal_setmultiout"));
+    return function;
+}
+
+bool pd_has_multichannel() { return multiout() != nullptr; }
+
+static void set_channels(Object &o, int channels)
+{
+    channels = std::clamp(channels, 1, std::max(1, o.signal_outlets));
+    if (!o.multichannel || channels == o.channels) return;
+    o.channels = channels;
+    canvas_update_dsp();
+}
+
 // ------------------------------------------------------------------ rings
 
 static void tell_host(Object &o, sopi_ring *ring, bool running)
@@ -33,7 +55,7 @@ static void tell_host(Object &o, sopi_ring *ring, bool running)
     sopi_ring_host(ring, rate, static_cast<uint32_t>(block), running);
 }
 
-void set_rings(Object &o, RingRef &out, RingRef &in, int tick_outlet)
+void set_rings(Object &o, RingRef &out, RingRef &in, int tick_outlet, int channels)
 {
     for (const RingRef *old : {&o.out_ring, &o.in_ring})
         if (*old) tell_host(o, old->get(), false);
@@ -43,6 +65,7 @@ void set_rings(Object &o, RingRef &out, RingRef &in, int tick_outlet)
     o.had_ring = o.had_ring || o.has_ring();
     for (const RingRef *ring : {&o.out_ring, &o.in_ring})
         if (*ring) tell_host(o, ring->get(), o.performed && pd_getdspstate());
+    if (channels) set_channels(o, channels);
 }
 
 void watch_dsp()
@@ -154,11 +177,16 @@ static t_int *perform(t_int *w)
 
 void build_dsp(Object &o, t_signal **sp)
 {
-    const size_t inlets = o.in.size(), outlets = o.out.size();
+    const size_t inlets = o.in.size(), outlets = o.multichannel ? 1 : o.out.size();
     if (inlets + outlets == 0) return;
-    for (size_t i = 0; i < inlets; i++) o.in[i] = sp[i]->s_vec;
-    for (size_t i = 0; i < outlets; i++) o.out[i] = sp[inlets + i]->s_vec;
     o.block = sp[0]->s_n;
+    for (size_t i = 0; i < inlets; i++) o.in[i] = sp[i]->s_vec; // of many channels the first
+    if (o.multichannel) {
+        multiout()(&sp[inlets], o.channels);
+        o.out.resize(static_cast<size_t>(o.channels));
+        for (int k = 0; k < o.channels; k++) o.out[static_cast<size_t>(k)] = sp[inlets]->s_vec + k * o.block;
+    } else
+        for (size_t i = 0; i < outlets; i++) o.out[i] = sp[inlets + i]->s_vec;
     o.rate = static_cast<double>(sp[0]->s_sr);
     if (o.has_ring()) {
         for (const RingRef *ring : {&o.out_ring, &o.in_ring})

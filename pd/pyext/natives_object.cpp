@@ -65,12 +65,13 @@ PyObject *rings(PyObject *, PyObject *args)
     };
     HandlePtr handle;
     auto rings = std::make_shared<Rings>();
-    int tick_outlet;
-    if (!PyArg_ParseTuple(args, "O&O&O&i", to_handle, &handle, to_ring, &rings->out, to_ring, &rings->in, &tick_outlet))
+    int tick_outlet, channels;
+    if (!PyArg_ParseTuple(args, "O&O&O&ii", to_handle, &handle, to_ring, &rings->out, to_ring, &rings->in, &tick_outlet,
+                          &channels))
         return nullptr;
     handle->clock = rings->out ? rings->out : rings->in;
-    auto apply = [handle, rings, tick_outlet] {
-        if (handle->object) set_rings(*handle->object, rings->out, rings->in, tick_outlet);
+    auto apply = [handle, rings, tick_outlet, channels] {
+        if (handle->object) set_rings(*handle->object, rings->out, rings->in, tick_outlet, channels);
     };
     if (on_pd_thread() && !in_dsp()) {
         apply();
@@ -163,6 +164,14 @@ PyObject *signals(PyObject *, PyObject *capsule)
     return Py_BuildValue("ii", handle->object->signal_inlets, handle->object->signal_outlets);
 }
 
+// Pd's thread: whether the signal outlets are the channels of one.
+PyObject *multichannel(PyObject *, PyObject *capsule)
+{
+    HandlePtr handle;
+    if (!to_handle(capsule, &handle)) return nullptr;
+    return PyBool_FromLong(handle->object && handle->object->multichannel);
+}
+
 // Pd's thread: where Pd's search path has name + ext: (directory, file) or None.
 PyObject *find(PyObject *, PyObject *args)
 {
@@ -235,6 +244,7 @@ PyMethodDef object_methods[] = {
     {"name", name, METH_O, nullptr},
     {"address", address, METH_O, nullptr},
     {"signals", signals, METH_O, nullptr},
+    {"multichannel", multichannel, METH_O, nullptr},
     {"find", find, METH_VARARGS, nullptr},
     {"paths", paths, METH_O, nullptr},
     {"invec", invec, METH_VARARGS, nullptr},

@@ -17,9 +17,9 @@ std::vector<Object *> objects;
 
 namespace {
 
-t_class *pyext_class;        // [pyext]
-t_class *tilde_class;        // [pyext~] with signal inlets: the first one is the control inlet too
-t_class *tilde_silent_class; // [pyext~] without
+t_class *pyext_class; // [pyext]
+// [pyext~]: [with @multichannel 1, in a Pd that has such cords][with signal inlets: the first is the control inlet too]
+t_class *tilde_classes[2][2];
 t_class *inlet_class, *binding_class;
 
 // ------------------------------------------------------------------ messages to Python
@@ -178,7 +178,8 @@ int inlet_number(const Object &o, int k) { return o.signal_inlets ? k + 2 * (o.s
 Object *new_object(const std::string &kind, const Arguments &a)
 {
     const bool tilde = kind.find('~') != std::string::npos;
-    t_class *c = !tilde ? pyext_class : a.signal_inlets ? tilde_class : tilde_silent_class;
+    const bool many = a.multichannel && a.signal_outlets > 0 && pd_has_multichannel();
+    t_class *c = tilde ? tilde_classes[many][a.signal_inlets > 0] : pyext_class;
     t_pyext *x = reinterpret_cast<t_pyext *>(pd_new(c));
     Object *o = x->object = new Object;
     o->pd = x;
@@ -189,6 +190,8 @@ Object *new_object(const std::string &kind, const Arguments &a)
     o->signal_outlets = a.signal_outlets;
     o->in.resize(static_cast<size_t>(a.signal_inlets));
     o->out.resize(static_cast<size_t>(a.signal_outlets));
+    o->multichannel = many;
+    o->channels = a.signal_outlets;
     o->tick_clock = clock_new(o, reinterpret_cast<t_method>(tick_due));
     o->handle = std::make_shared<Handle>();
     o->handle->object = o;
@@ -210,7 +213,7 @@ void make_inlets_and_outlets(Object &o, int inlets, int outlets)
         o.inlets.push_back(inlet);
         inlet_new(box, &inlet->pd, nullptr, nullptr);
     }
-    for (int k = 0; k < o.signal_outlets; k++) outlet_new(box, &s_signal);
+    for (int k = 0; k < (o.multichannel ? 1 : o.signal_outlets); k++) outlet_new(box, &s_signal);
     for (int k = 0; k < outlets; k++) o.outlets.push_back(outlet_new(box, &s_anything));
     o.dump = outlet_new(box, &s_anything);
     o.handle->outlets = outlets;
@@ -228,6 +231,14 @@ bool fill(Object &o, const std::string &kind, const Arguments &a)
     return ready.o == Py_True;
 }
 
+void tell_too_old(t_pyext *x, const std::string &name)
+{
+    int major, minor, bugfix;
+    sys_getversion(&major, &minor, &bugfix);
+    pd_error(x, "%s: cords of many channels come with Pd 0.54, this is %d.%d.%d: it has one channel", name.c_str(),
+             major, minor, bugfix);
+}
+
 void *pyext_new(t_symbol *s, int argc, t_atom *argv)
 {
     const PdScope scope;
@@ -238,10 +249,15 @@ void *pyext_new(t_symbol *s, int argc, t_atom *argv)
         pd_error(nullptr, "%s: %s", kind.c_str(), wrong.c_str());
         return nullptr;
     }
+    const bool too_old = a.multichannel && !pd_has_multichannel();
+    if (too_old) a.signal_outlets = std::min(a.signal_outlets, 1);
     Object *o = new_object(kind, a);
     t_pyext *x = o->pd;
+    if (too_old) tell_too_old(x, o->handle->name);
     if (!a.unknown.empty())
-        pd_error(x, "%s: there is no attribute %s: expected @detach 0|1|2, @respond 0|1, @py 0|1 or @args ...",
+        pd_error(x,
+                 "%s: there is no attribute %s: expected @detach 0|1|2, @respond 0|1, @py 0|1, "
+                 "@multichannel 0|1 or @args ...",
                  o->handle->name.c_str(), a.unknown.c_str());
     os::keep_real_time_to_pd(); // again: real time may have been switched on meanwhile
     bool made;
@@ -275,11 +291,14 @@ t_class *new_box_class(const char *name, bool creatable, int flags)
 void setup_classes()
 {
     pyext_class = new_box_class("pyext", true, CLASS_DEFAULT);
-    tilde_class = new_box_class("pyext~", true, CLASS_DEFAULT);
-    tilde_silent_class = new_box_class("pyext~", false, CLASS_DEFAULT);
-    CLASS_MAINSIGNALIN(tilde_class, t_pyext, scalar);
-    for (t_class *c : {tilde_class, tilde_silent_class})
-        class_addmethod(c, reinterpret_cast<t_method>(dsp), gensym("dsp"), A_CANT, A_NULL);
+    constexpr int multichannel = 0x10; // CLASS_MULTICHANNEL of newer headers
+    for (const bool many : {false, true})
+        for (const bool hears : {false, true}) {
+            t_class *c = new_box_class("pyext~", hears && !many, many ? CLASS_DEFAULT | multichannel : CLASS_DEFAULT);
+            if (hears) CLASS_MAINSIGNALIN(c, t_pyext, scalar);
+            class_addmethod(c, reinterpret_cast<t_method>(dsp), gensym("dsp"), A_CANT, A_NULL);
+            tilde_classes[many][hears] = c;
+        }
     for (const char *alias : {"pyext.", "pyx", "pyx.", "pyext.~", "pyx~", "pyx.~", "py", "pym"})
         class_addcreator(reinterpret_cast<t_newmethod>(pyext_new), gensym(alias), A_GIMME, A_NULL);
 

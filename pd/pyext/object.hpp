@@ -42,6 +42,8 @@ struct Object {
     bool calls = false; // [py] or [pym]: a bang into the left inlet is for the function
 
     int signal_inlets = 0, signal_outlets = 0;
+    bool multichannel = false; // the signal outlets are the channels of one
+    int channels = 0;          // of it that go out
     std::vector<t_sample *> in, out; // Pd's vectors, valid until the next DSP rebuild
     int block = 0;
     double rate = 0;     // Hz; 0 until DSP was built
@@ -72,7 +74,8 @@ void bind_receiver(Object &object, int id, t_symbol *name);
 void unbind_receiver(Object &object, int id);
 
 // audio.cpp
-void set_rings(Object &object, RingRef &out, RingRef &in, int tick_outlet); // swaps the old ones out
+bool pd_has_multichannel();
+void set_rings(Object &object, RingRef &out, RingRef &in, int tick_outlet, int channels); // swaps the old ones out
 void free_audio(Object &object);
 void build_dsp(Object &object, t_signal **sp);
 void watch_dsp(); // polled: tells rings that DSP was switched off

@@ -124,13 +124,14 @@ class _class:
         the outlet of this box, or of its abstraction, where it is the one at `outer` from 0. Not in the original."""
         _pd.say(box_of(self).handle, f"{box_of(self).name}: {line}", is_error, outlet, outer)
 
-    def _rings(self, out: Any = None, inp: Any = None, tick_outlet: int = 0) -> None:
+    def _rings(self, out: Any = None, inp: Any = None, tick_outlet: int = 0, channels: int = 0) -> None:
         """Let audio go through rings instead of `_signal`: see README.md, ring mode. Not in the original.
 
         `out`, `inp`: capsules of sopilib, or None. `tick_outlet`: the message outlet that gets `tick` at each of
-        `out`'s ticks, or 0 for none. It may be called on any thread. Raises ValueError for anything that is no ring.
+        `out`'s ticks, or 0 for none. `channels`: how many of a box with `@multichannel 1` go out from now on; 0: as
+        before. It may be called on any thread. Raises ValueError for anything that is no ring.
         """
-        _pd.rings(box_of(self).handle, out, inp, tick_outlet)
+        _pd.rings(box_of(self).handle, out, inp, tick_outlet, channels)
 
     def _invec(self, i: int) -> Any:
         """Signal inlet `i`, counted from 0, as a float32 vector; None if the box has no audio.
@@ -162,6 +163,11 @@ class _class:
     _signals = _FromBox(
         "How many signal inlets and signal outlets the box has, for `__init__` and `_init`. Not in the original.",
         lambda box: _pd.signals(box.handle),
+    )
+    _multichannel = _FromBox(
+        "Whether the signal outlets are the channels of one, as `@multichannel 1` asks for; for `__init__` and "
+        "`_init`. Not in the original.",
+        lambda box: _pd.multichannel(box.handle),
     )
 
 

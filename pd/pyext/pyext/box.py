@@ -151,7 +151,7 @@ class Box:
             return
         self.retire()
         if _pd.ring_now(self.handle) is not None:
-            _pd.rings(self.handle, None, None, 0)
+            _pd.rings(self.handle, None, None, 0, 0)
         self.make_instance(cls)
         self.ready()
 
