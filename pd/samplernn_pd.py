@@ -11,11 +11,14 @@ Message inlet: the messages of `sopilib.live.COMMANDS`, and
     folder <path>            where relative paths are looked up first (at the start: the folder of the patch)
     osc <port> [address]     OSC for all samplernn objects of this Pd at that UDP port, for this machine only unless an
                              address of a network is given (0.0.0.0: all networks); `osc 0` closes all ports
+    web <port> [address]     a page for any browser that plays all samplernn objects of this Pd, at that TCP port;
+                             `web 0` closes it, `web open` opens it in this machine's browser
     name <word>              of this object in OSC, where it has a number too; kept with the settings
 Message outlet: the events of `sopilib.live.STATUS`, and
     changed                  something of the settings has; told once until they are asked for
     settings <name value...> everything worth remembering with the patch
     osc <port> <number>      the port (0: none), and this object's number in OSC
+    web <address>            of the page (0: none)
     tick                     at each smallest frame, after `tick 1`
 Box arguments: [model] [name value]..., as `settings` has them; a number before them is the voice number that [clone]
 hands down: without `seed` it is the seed, so that voices differ.
@@ -34,7 +37,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
+import webbrowser
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -51,15 +56,22 @@ from sopilib.errors import SopiError
 from sopilib.live import KEPT, MOST_VOICES, Performer
 from sopilib.live.messages import LARGEST_FLOAT, LARGEST_SHOWN, is_cut_off, number_text
 from sopilib.live.performer import is_part
-from sopilib.osc import Instance, Instances, Server
+from sopilib.osc import Instance, Instances, PageServer, Server, kept_token
 
 if "SERVERS" not in globals():  # a `reload` runs this file again in the same namespace: open ports stay open
     INSTANCES = Instances()
     """The samplernn objects of this Pd."""
     SERVERS: dict[int, Server] = {}
     """By port."""
+    PAGES: dict[int, PageServer] = {}
+    """The page that plays, by its port: one at most."""
 
+PAGE_PORT = 9000  # where nobody says another
 SIGNAL_INLETS, SIGNAL_OUTLETS = "signal-inlets", "signal-outlets"
+PORTS: dict[str, dict[int, Any]] = {"osc": SERVERS, "web": PAGES}
+"""What may be open, by the name of its message."""
+NO_KNOBS = {*PORTS, *(f"{name}-address" for name in PORTS), SIGNAL_INLETS, SIGNAL_OUTLETS, "own"}
+"""Settings that set no knob; own: what the model itself sets."""
 PLAIN = str.maketrans({"\\": "/", ",": "", ";": " -", "$": "", "{": "(", "}": ")"})
 """What text becomes that is shown in Pd."""
 PIECES = set("0123456789.e+-[]()")
@@ -86,7 +98,7 @@ class samplernn(pyext._class):
         self.signal_inlets, self.signal_outlets = signals
         self.multichannel: bool = hasattr(self, "_multichannel") and self._multichannel
         self.called = ""  # in OSC
-        self.opened: tuple[int, str] | None = None  # the port and the address of the last `osc`
+        self.opened: dict[str, tuple[int, str]] = {}  # the port and the address of the last `osc` and the last `web`
         self.instance: Instance | None = None  # in OSC, from `_init` on
         self.performer = Performer(
             voices=1 if self.multichannel else min(max(1, self.signal_outlets), MOST_VOICES),
@@ -133,7 +145,7 @@ class samplernn(pyext._class):
             self.set(atoms)
         elif selector == "folder":
             self.performer.folder = Path(" ".join(map(str, atoms)))
-        elif selector in ("osc", "name"):
+        elif selector in ("osc", "web", "name"):
             try:
                 getattr(self, selector)(*atoms)
             except SopiError as e:
@@ -163,37 +175,58 @@ class samplernn(pyext._class):
             settings["model"] = words.pop(0)
         known = ("model", "load2", *KEPT)
         pairs = dict(zip(words[::2], words[1::2]))
-        if "osc" in pairs:
-            self._anything_(1, "osc", pairs["osc"], *([pairs["osc-address"]] if "osc-address" in pairs else []))
+        for name in PORTS:
+            if name in pairs:
+                self._anything_(
+                    1, name, pairs[name], *([pairs[f"{name}-address"]] if f"{name}-address" in pairs else [])
+                )
         for name, value in pairs.items():
             if name in known or is_part(name):
                 settings[name] = value
             elif name == "name":
                 self._anything_(1, name, value)
-            elif name not in ("osc", "osc-address") and name not in (
-                SIGNAL_INLETS,
-                SIGNAL_OUTLETS,
-                "own",
-            ):  # own: what the model itself sets
+            elif name not in NO_KNOBS:
                 self.tell("error", f"no setting {name!r}, expected [model] and any of {', '.join(known)} with a value")
         self.performer.restore(settings)
 
     def osc(self, *words: Any) -> None:
         """[port [address]]. Raises SopiError."""
-        port, address = (*words, "127.0.0.1")[:2] if words else (max(SERVERS, default=0), "")
-        whole = isinstance(port, int | float) and float(port).is_integer()
-        if len(words) > 2 or not whole or not isinstance(address, str):
-            raise SopiError("osc: expected osc <port> [address], as osc 9000, or osc 9000 0.0.0.0 for all networks")
+        port, address = port_and_address("osc", words, max(SERVERS, default=0))
         if words and not port:
             for server in SERVERS.values():
                 server.close()
             SERVERS.clear()
-        elif words and (port not in SERVERS or SERVERS[int(port)].host != address):
-            reopen_port(int(port), address)
+        elif words and (port not in SERVERS or SERVERS[port].host != address):
+            reopen_port(port, address)
         if words:
-            self.opened = (int(port), str(address)) if port else None
-            self.remember()
-        self.send("osc", (int(port), self.instance.number if self.instance is not None else 0))
+            self.note_port("osc", port, address)
+        for page in PAGES.values():
+            page.osc_port = max(SERVERS, default=0)
+        self.send("osc", (port, self.instance.number if self.instance is not None else 0))
+
+    def web(self, *words: Any) -> None:
+        """[port [address]], or open. Raises SopiError."""
+        if words == ("open",):
+            if not PAGES:
+                self.web(PAGE_PORT)
+            for page in PAGES.values():
+                threading.Thread(target=webbrowser.open, args=(page.invitation.here,), daemon=True).start()
+            return
+        port, address = port_and_address("web", words, max(PAGES, default=0))
+        if words and (port not in PAGES or PAGES[port].host != address):
+            move_page(port, address)
+        if words:
+            self.note_port("web", port, address)
+        for page in PAGES.values():
+            self.print_line("web", f"the page that plays: {page.invitation.url}")
+        self.send("web", tuple(page.invitation.url for page in PAGES.values()) or (0,))
+
+    def note_port(self, name: str, port: int, address: str) -> None:
+        """What is kept with the patch of `osc` and `web`."""
+        self.opened.pop(name, None)
+        if port:
+            self.opened[name] = port, address
+        self.remember()
 
     def name(self, *words: Any) -> None:
         """Raises SopiError if it can't be one."""
@@ -232,8 +265,9 @@ class samplernn(pyext._class):
     def tell_settings(self) -> None:
         self.changed = False  # first: what changes meanwhile is told again
         settings: dict[str, Any] = {**self.performer.settings(), "name": self.called or None}
-        if self.opened is not None and self.opened[0] in SERVERS:
-            settings |= {"osc": self.opened[0], "osc-address": self.opened[1]}
+        for name, (port, address) in self.opened.items():
+            if port in PORTS[name]:
+                settings |= {name: port, f"{name}-address": address}
         kept = {name: as_text(value, LARGEST_SHOWN) for name, value in settings.items() if value is not None}
         self.send("settings", [x for item in kept.items() for x in item])
 
@@ -291,16 +325,51 @@ def plain_words(text: str) -> tuple[str, ...]:
     return tuple(text.translate(PLAIN).split())
 
 
+def port_and_address(name: str, words: Sequence[Any], known: int) -> tuple[int, str]:
+    """What follows `osc` or `web`. Raises SopiError."""
+    port, address = (*words, "127.0.0.1")[:2] if words else (known, "")
+    whole = isinstance(port, int | float) and float(port).is_integer()
+    if len(words) > 2 or not whole or not isinstance(address, str):
+        raise SopiError(
+            f"{name}: expected {name} <port> [address], as {name} 9000, or {name} 9000 0.0.0.0 for all networks"
+        )
+    return int(port), address
+
+
 def reopen_port(port: int, address: str) -> None:
     """Opens an OSC port at another address. Raises SopiError if it can't be had there: then it stays where it was."""
+
+    def opened(host: str) -> Server:
+        query = 0 if port in PAGES else None  # the page's server has OSCQuery too
+        return Server(INSTANCES, port, host, print_error, query, announce=True)
+
     old = SERVERS.pop(port, None)
     if old is not None:
         old.close()
     try:
-        SERVERS[port] = Server(INSTANCES, port, address, print_error, announce=True)
+        SERVERS[port] = opened(address)
     except SopiError:
         if old is not None:
-            SERVERS[port] = Server(INSTANCES, port, old.host, print_error, announce=True)
+            SERVERS[port] = opened(old.host)
+        raise
+
+
+def move_page(port: int, address: str) -> None:
+    """Closes the page, and opens it at another port or address, 0: at none. Raises SopiError if it can't be had there:
+    then it stays where it was. OSCQuery at the same port becomes the page's server."""
+    old = dict(PAGES)
+    for page in PAGES.values():
+        page.close()
+    PAGES.clear()
+    osc = SERVERS.get(port)
+    if osc is not None:
+        osc.close_web()
+    try:
+        if port:
+            PAGES[port] = PageServer(INSTANCES, port, address, kept_token(), print_error, max(SERVERS, default=0))
+    except SopiError:
+        for number, page in old.items():
+            PAGES[number] = PageServer(INSTANCES, number, page.host, kept_token(), print_error, max(SERVERS, default=0))
         raise
 
 

@@ -157,6 +157,10 @@ PAGES: dict[str, tuple[str, tuple[Row, ...]]] = {
             ("osc 9000", "OSC for all samplernn objects of this Pd: /samplernn/1/temperature 0.9, or "
              "/samplernn/left/..."),
             ("osc 0", "Closes it."),
+            ("web open", "A page that plays all samplernn objects of this Pd, in this machine's browser."),
+            ("web 9000 0.0.0.0", "The same page for the phones of your network. Its address comes out of the status "
+             "outlet, and is in the console."),
+            ("web 0", "Closes it."),
         ),
     ),
 }  # fmt: skip
@@ -320,7 +324,7 @@ Sections = list[tuple[str, list[tuple[str, str]]]]
 
 
 def reference() -> Canvas:
-    names = ", ".join([*COMMANDS, "bang", "settings", "folder", "osc", "name"])
+    names = ", ".join([*COMMANDS, "bang", "settings", "folder", "osc", "web", "name"])
     sections: Sections = [
         ("INLETS", [("1st", f"signal: what listen and seed live hear. Messages: {names}. With ? a setting is told."),
                     ("2nd", "signal: the temperature, one value a sample, wherever it is above 0")]),

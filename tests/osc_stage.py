@@ -35,14 +35,17 @@ def keeping_on(subscriber, subscribe, seconds, lease):
 
 
 class Stage:
-    """Two performers, `left` and one without a name, that play to nobody; a server; a controller."""
+    """Two performers, `left` and one without a name, that play to nobody; a server; a controller.
 
-    def __init__(self, **options):
+    keep  frames of what they play that wait for `sound`; other options are those of the server
+    """
+
+    def __init__(self, keep=0, **options):
         self.lines: list[str] = []
         self.instances = Instances()
         self.folder = tempfile.TemporaryDirectory()
         self.performers = [Performer(folder=self.folder.name), Performer(folder=self.folder.name)]
-        self.output = ClockHost(self.performers, 48000, 2)
+        self.output = ClockHost(self.performers, 48000, 2, keep)
         for performer, name in zip(self.performers, ("left", "")):
             self.instances.add(performer, name)
         self.server = Server(self.instances, 0, report=self.lines.append, **options)
@@ -52,6 +55,10 @@ class Stage:
     @property
     def left(self):
         return self.performers[0]
+
+    def sound(self):
+        """What sounded since this was last asked, float (2, n): up to `keep` frames of it."""
+        return self.output._output.take().T
 
     def controllers(self, n):
         made = [Controller(self.server.port) for _ in range(n)]

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
+from osc_client import free_port
+from osc_stage import wait_for
 
 import sopilib
 from sopilib import checkpoint
+from sopilib.osc import kept_token
 
 BLOCK = 64
 CLASS = Path(__file__).resolve().parents[1] / "pd" / "samplernn_pd.py"
@@ -135,6 +140,45 @@ def test_an_osc_port_that_cannot_be_had_at_another_address_stays_open_where_it_i
     assert [(server.host, server.port) for server in module.SERVERS.values()] == [("127.0.0.1", port)]
     one._anything_(1, "osc", 0)
     assert not module.SERVERS
+
+
+def test_the_page_opens_moves_and_closes_beside_osc(
+    objects: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    one, other, module = objects(1, 1, "small")
+    one._init()
+    port = free_port()
+
+    def info() -> Any:
+        with urlopen(f"http://127.0.0.1:{port}/?HOST_INFO") as answer:
+            return json.load(answer)
+
+    one._anything_(1, "osc", port)  # has OSCQuery at this port, until the page's server has it
+    one._anything_(1, "web", port)
+    url = other.sent[-1][1][0]
+    assert url == f"http://127.0.0.1:{port}/{kept_token()}/"
+    with urlopen(url) as answer:
+        assert b"SampleRNN" in answer.read()
+    assert info()["OSC_PORT"] == port
+    one._anything_(1, "osc", port, "0.0.0.0")  # moves, and leaves the page where it is
+    assert info()["OSC_PORT"] == port
+    one._anything_(1, "web", "open")
+    wait_for(lambda: opened == [url])
+    for wrong in (("web", port, "192.0.2.1"), ("web", 0.5), ("web", port, "127.0.0.1", "x")):
+        one._anything_(1, *wrong)
+        assert other.sent[-1][0] == "error"
+        assert info()["OSC_PORT"] == port
+    one._anything_(1, "settings")
+    kept = other.sent[-1][1]
+    assert kept[kept.index("web") : kept.index("web") + 2] == ("web", port)
+    one._anything_(1, "osc", 0)
+    assert info()["OSC_PORT"] == 0
+    one._anything_(1, "web", 0)
+    assert other.sent[-1] == ("web", (0,))
+    assert not module.PAGES
 
 
 def test_an_empty_list_asks_for_the_status(objects: Any) -> None:

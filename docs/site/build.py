@@ -36,6 +36,7 @@ MENU = {
     "Play": {
         "Playing": "docs/playing.md",
         "OSC": "docs/osc.md",
+        "From a phone": "docs/web.md",
         "Takes": "docs/takes.md",
         "Troubleshooting": "docs/troubleshooting.md",
     },

@@ -12,6 +12,8 @@ OF_PD = {
     "folder <path>": "Where relative paths are looked up first; at the start beside the patch.",
     "osc <port> [address]": "OSC for all samplernn objects of this Pd, from this machine only unless the address of a "
     "network is given: 0.0.0.0 for all. 0 closes all ports.",
+    "web <port> [address]": "A page that plays all samplernn objects of this Pd, for any browser of this machine, or "
+    "of a network, as osc has it. 0 closes it; web open opens it in this machine's browser.",
     "name <word>": "What this object is called in OSC, where it has a number too.",
 }
 OF_OSC = {

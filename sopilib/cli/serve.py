@@ -1,4 +1,4 @@
-"""`sopi serve`: the instrument without Pd, played by OSC."""
+"""`sopi serve`: the instrument without Pd, played by OSC and from a page in any browser."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from sopilib import library
 from sopilib.errors import SopiError
 from sopilib.hosts import CardHost, ClockHost, FileHost
 from sopilib.live import Performer
-from sopilib.osc import Instances, Server
+from sopilib.osc import Instances, Invitation, Server, kept_token
+from sopilib.osc.port import LOOPBACKS
 from sopilib.threads import real_time_priority
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds `sopi serve`."""
-    parser = commands.add_parser("serve", help="play models by OSC, without Pd")
+    parser = commands.add_parser("serve", help="play models by OSC and from a phone, without Pd")
     parser.add_argument("models", nargs="+", metavar="MODEL", help="a name under models/, or a file; one instance each")
     parser.add_argument("--osc", type=int, default=9000, metavar="PORT", help="UDP port; default %(default)s")
     parser.add_argument(
@@ -34,6 +35,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         type=int,
         metavar="PORT",
         help="TCP port at which controllers find out; 0: none; default: as --osc",
+    )
+    parser.add_argument(
+        "--web",
+        nargs="?",
+        type=int,
+        const=0,
+        metavar="PORT",
+        help="a page that plays it, for any phone or browser, at this TCP port; default: OSCQuery's",
+    )
+    parser.add_argument("--web-host", metavar="HOST", help="address at which the page is open; default: as --host")
+    parser.add_argument(
+        "--new-token", action="store_true", help="give the page another address, so that nobody's old one opens it"
     )
     parser.add_argument(
         "--name", action="append", default=[], help="of an instance, in the order of the models; else only its number"
@@ -60,6 +73,7 @@ def run(args: argparse.Namespace) -> None:
         raise SopiError(f"{len(args.name)} names for {len(args.models)} models, expected at most one each")
     if not 2 <= args.latency <= 500:
         raise SopiError(f"--latency is {args.latency:g}, expected 2 to 500 ms")
+    query, token = page_wanted(args)
     for model in args.models:
         library.find(model)
     instances = Instances()
@@ -82,7 +96,9 @@ def run(args: argparse.Namespace) -> None:
             args.osc,
             args.host,
             lambda line: print(line, file=sys.stderr, flush=True),
-            args.oscquery,
+            query,
+            page=token,
+            page_host=args.web_host,
             announce=True,
         )
         stack.callback(server.close)
@@ -90,12 +106,42 @@ def run(args: argparse.Namespace) -> None:
             f"OSC at {args.host} port {server.port}, sound at {output.rate:g} Hz to {output.name}; Ctrl-C ends it",
             flush=True,
         )
+        if server.web is not None and server.web.invitation is not None:
+            invite(server.web.invitation, server.host)
         for instance, model in zip(instances.all, args.models):
             instance.performer.handle("load", model)
             if args.generate:
                 instance.performer.handle("generate")
             print(f"  {model}: {' or '.join(f'/samplernn/{label}' for label in instance.labels)}", flush=True)
         wait_for_the_end()
+
+
+def page_wanted(args: argparse.Namespace) -> tuple[int | None, str | None]:
+    """The TCP port of OSCQuery and the page, and the page's token, both as `Server` has them. Raises SopiError."""
+    if args.web is None:
+        if args.web_host is not None or args.new_token:
+            raise SopiError(f"{'--web-host' if args.web_host else '--new-token'} is for the page, expected --web too")
+        return args.oscquery, None
+    if not 0 <= args.web < 65536:
+        raise SopiError(f"--web is {args.web}, expected a port from 1024 to 65535")
+    if args.web and args.oscquery is not None and args.oscquery != args.web:
+        raise SopiError(f"--web {args.web} --oscquery {args.oscquery}: one server has both, expected the same port")
+    if not args.web and args.oscquery == 0:
+        raise SopiError("--oscquery 0: it is the page's server too, expected --web PORT")
+    return args.web or args.oscquery, kept_token(args.new_token)
+
+
+def invite(invitation: Invitation, osc_host: str) -> None:
+    """Prints where the page is, with a code for a phone's camera if a terminal reads it."""
+    print(f"The page that plays it: {invitation.url}", flush=True)
+    if invitation.there:
+        if sys.stdout.isatty():
+            print(invitation.for_terminal(), flush=True)
+        print("  Who knows this address can play; give it to nobody else.", flush=True)
+    else:
+        print("  It is for this machine only; for a phone in your network: --web --web-host 0.0.0.0", flush=True)
+    if osc_host not in LOOPBACKS:
+        print("  OSC at a network address has no token: everybody in that network can play by OSC.", flush=True)
 
 
 def wait_for_the_end() -> None:

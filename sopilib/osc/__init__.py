@@ -6,6 +6,7 @@ server = Server(instances, 9000)                # /samplernn/left/temperature 0.
 """
 
 from sopilib.osc.instances import Instance, Instances
-from sopilib.osc.server import Server
+from sopilib.osc.invitation import Invitation, kept_token
+from sopilib.osc.server import PageServer, Server
 
-__all__ = ["Instance", "Instances", "Server"]
+__all__ = ["Instance", "Instances", "Invitation", "PageServer", "Server", "kept_token"]

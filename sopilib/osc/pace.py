@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
-from typing import Generic, TypeVar
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any, Generic, TypeVar
 
-__all__ = ["Pace"]
+from sopilib.live.commands import Command
+from sopilib.osc.names import controls, names
+
+__all__ = ["Pace", "rate_of"]
+
+NAMES = 20  # messages a second of one command that go for models, arrays or files
+ACTS = 100  # messages a second of one command that is no knob
 
 T = TypeVar("T")
 
@@ -37,3 +43,11 @@ class Pace(Generic[T]):
         left = min(rate, left + (now - when) * rate)
         self._left[kind] = (left - 1 if left >= 1 else left, now)
         return left >= 1
+
+
+def rate_of(command: Command, arguments: Sequence[Any]) -> int | None:
+    """How many such messages a second one instance gets; None: any number."""
+    if names(command, arguments):
+        return NAMES
+    knob = any(a.kind in ("float", "level", "sound", "message") for a in controls(command))
+    return None if knob else ACTS

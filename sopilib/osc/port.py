@@ -11,7 +11,7 @@ from typing import Any
 
 from sopilib.errors import SopiError
 
-__all__ = ["Port", "Target", "addresses_of", "bound"]
+__all__ = ["LOOPBACKS", "Port", "Target", "addresses_of", "bound"]
 
 Target = tuple[Any, ...]
 """Where a packet came from or goes to, as a socket has it: numeric host, port, and for IPv6 two more numbers."""

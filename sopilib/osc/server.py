@@ -21,15 +21,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sopilib.errors import SopiError, sentence
 from sopilib.live import COMMANDS
-from sopilib.live.commands import Command
 from sopilib.osc.announce import Announcement
 from sopilib.osc.instances import Instance, Instances
-from sopilib.osc.names import ROOT, as_sent, controls, names
+from sopilib.osc.names import ROOT, as_sent
 from sopilib.osc.outbox import Outbox
-from sopilib.osc.pace import Pace
+from sopilib.osc.pace import Pace, rate_of
 from sopilib.osc.packet import LONGEST, Message, decode, encode
 from sopilib.osc.pattern import is_pattern
-from sopilib.osc.port import Port, Target
+from sopilib.osc.port import Port, Target, addresses_of
 from sopilib.osc.routes import Routes
 from sopilib.osc.schedule import Schedule
 from sopilib.osc.strangers import LEASE, LOCAL, Strangers
@@ -40,12 +39,10 @@ from sopilib.threads import ordinary_priority
 if TYPE_CHECKING:
     from sopilib.osc.web import Web
 
-__all__ = ["REPORT", "Server"]
+__all__ = ["REPORT", "PageServer", "Server"]
 
 TICK = 0.01  # s between looks at the clocks, at what waits, at what changed
 BATCH = 256  # packets read before such a look
-NAMES = 20  # messages a second of one command that go for models, arrays or files
-ACTS = 100  # messages a second of one command that is no knob
 CLOSING = 0.9  # s that `close` may take
 
 
@@ -67,7 +64,10 @@ class Server:
     host    numeric address of the network that may reach it. 127.0.0.1: this machine only, by both its loopback
             addresses; 0.0.0.0: every network
     report  called with a line about what is wrong, at most once a second for each kind of trouble
-    query   TCP port of OSCQuery; None: the same number, 0: none
+    query   TCP port of OSCQuery and the page; None: the same number, 0: none
+    page    the token under which the page that plays is served there too; None: it isn't. Then it is an error if that
+            port can't be had
+    page_host  as host, of that port; None: as host
     announce  in the network, if the package zeroconf is there
     lease   seconds without a packet from a subscriber after which it is told nothing more
     local   networks (CIDR) that count as this machine's own: whoever is not in them has to show that it is there
@@ -83,6 +83,8 @@ class Server:
         host: str = "127.0.0.1",
         report: Callable[[str], None] = print,
         query: int | None = None,
+        page: str | None = None,
+        page_host: str | None = None,
         announce: bool = False,
         lease: float = LEASE,
         local: Sequence[str] = LOCAL,
@@ -105,25 +107,41 @@ class Server:
             self._troubles.report(self._port.taken)
         if query != 0:
             try:
-                self._web = self._open_web(self.port if query is None else query)
-            except SopiError as e:  # OSC works without
-                self._troubles.report(str(e))
+                self._web = self._open_web(self.port if query is None else query, page, page_host)
+            except SopiError as e:
+                if page is not None:
+                    self._port.close()
+                    raise
+                self._troubles.report(str(e))  # OSC works without
         self._announcement = Announcement(host, self.port, self.query_port) if announce else None
         self._thread = threading.Thread(target=self._run, daemon=True, name=f"osc-{self.port}")
         self._thread.start()
 
-    def _open_web(self, query: int) -> Web:
+    def _open_web(self, query: int, page: str | None, page_host: str | None) -> Web:
         """Raises SopiError."""
-        try:
-            from sopilib.osc.web import Web
-        except ImportError:
-            raise SopiError("there is no OSCQuery without the extra web: pip install 'sopilib[web]'") from None
-        return Web(self.instances, self.port, self._port.addresses, query, self._troubles)
+        addresses = self._port.addresses if page_host is None else addresses_of(page_host)
+        what = "page" if page is not None else "OSCQuery"
+        web = _open_web(self.instances, self.port, addresses, query, self._troubles, what)
+        if page is not None:
+            web.open_page(page)
+        return web
+
+    @property
+    def web(self) -> Web | None:
+        """The server of OSCQuery and the page; None: there is none."""
+        return self._web
 
     @property
     def query_port(self) -> int:
         """TCP; 0: none."""
         return self._web.port if self._web else 0
+
+    def close_web(self) -> None:
+        """Ends OSCQuery alone, and frees its port."""
+        if self._web is not None:
+            self._web.stop()
+            self._web.join(CLOSING)
+            self._web = None
 
     def close(self) -> None:
         """Ends it, and frees the ports, within a second whatever its clients do."""
@@ -251,7 +269,7 @@ class Server:
                 for answer in _answer_addresses(address, instance, command.name):
                     self._outbox.put(sender, answer, as_sent(command.name, values), time.monotonic())
                 return
-        rate = pace(command, arguments)
+        rate = rate_of(command, arguments)
         if rate is None or self._pace(instance).admit((command.name, rate), rate, request, time.monotonic()):
             self._act(instance, request)
         else:
@@ -360,12 +378,56 @@ class Server:
                     self._tell(target, instance, since)
 
 
-def pace(command: Command, arguments: Sequence[Any]) -> int | None:
-    """How many such messages a second one instance gets; None: any number."""
-    if names(command, arguments):
-        return NAMES
-    knob = any(a.kind in ("float", "level", "sound", "message") for a in controls(command))
-    return None if knob else ACTS
+class PageServer:
+    """The page that plays, and OSCQuery beside it, without a server of OSC: where a host opens these apart.
+
+    osc_port  UDP, where OSC is spoken; 0: nowhere
+
+    The others are as `Server` has them. Raises SopiError if the port can't be had.
+    """
+
+    def __init__(
+        self,
+        instances: Instances,
+        port: int,
+        host: str,
+        token: str,
+        report: Callable[[str], None] = print,
+        osc_port: int = 0,
+    ) -> None:
+        self.host = host
+        troubles = Troubles(lambda line: report(f"web {port}: {line}"))
+        self._web = _open_web(instances, osc_port, addresses_of(host), port, troubles, "page")
+        self.invitation = self._web.open_page(token)
+        """The page's addresses."""
+
+    @property
+    def osc_port(self) -> int:
+        """Where OSC is spoken, as OSCQuery tells it."""
+        return self._web.osc_port
+
+    @osc_port.setter
+    def osc_port(self, port: int) -> None:
+        self._web.osc_port = port
+
+    def close(self) -> None:
+        """Ends it, and frees the port, within a second."""
+        self._web.stop()
+        self._web.join(CLOSING)
+
+    def __repr__(self) -> str:
+        return f"<osc.PageServer {self.host}:{self._web.port}>"
+
+
+def _open_web(
+    instances: Instances, osc_port: int, addresses: list[str], port: int, troubles: Troubles, what: str = "OSCQuery"
+) -> Web:
+    """As `Web`, which needs the extra. Raises SopiError."""
+    try:
+        from sopilib.osc.web import Web
+    except ImportError:
+        raise SopiError(f"there is no {what} without the extra web: pip install 'sopilib[web]'") from None
+    return Web(instances, osc_port, addresses, port, troubles)
 
 
 def _answer_addresses(address: str, instance: Instance, name: str) -> list[str]:

@@ -1,9 +1,12 @@
-"""`Web`: the HTTP and WebSocket server that gives OSCQuery's answers. It only reads: nothing can be set here.
+"""`Web`: the HTTP and WebSocket server. Its root gives OSCQuery's answers and only reads; under a token, where that was
+asked for, lies the page that plays the instruments.
 
     GET /samplernn/1/temperature?VALUE      as `query` has it
     a WebSocket at /                        {"COMMAND": "LISTEN", "DATA": "/samplernn/1/temperature"}, and IGNORE; what
                                             changes comes as OSC, and {"COMMAND": "PATH_CHANGED", "DATA": "/samplernn"}
                                             when instances come, go or are renamed
+    GET /<token>/                           the page, and its files
+    a WebSocket at /<token>/control         as `remote` has it
 
 It is aiohttp in one background thread, which the sound and the OSC thread never wait for. A web page that somebody
 happens to have open must not read it: no page of another origin is answered, nor one that had its own name point here.
@@ -27,13 +30,15 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from sopilib.errors import SopiError
 from sopilib.osc.connections import PATIENCE, Connections
 from sopilib.osc.instances import Instance, Instances
+from sopilib.osc.invitation import Invitation
 from sopilib.osc.names import ROOT
 from sopilib.osc.origin import host_name, is_own_name, is_same_origin
 from sopilib.osc.outbox import INTERVAL
 from sopilib.osc.packet import encode
+from sopilib.osc.page import Page
 from sopilib.osc.port import bound
 from sopilib.osc.query import Node, answer, tree
-from sopilib.osc.troubles import Troubles
+from sopilib.osc.troubles import REPORT, Troubles
 from sopilib.threads import ordinary_priority
 
 __all__ = ["Web"]
@@ -50,6 +55,7 @@ CLOSING = 0.3  # s that open connections have to end
 HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
     "Server": "sopilib",
     "X-Content-Type-Options": "nosniff",
 }
@@ -64,7 +70,7 @@ Seen = weakref.WeakKeyDictionary[Instance, int]
 class Web:
     """Serves from now on until `stop`.
 
-    osc_port   UDP, where OSC is spoken
+    osc_port   UDP, where OSC is spoken; 0: nowhere
     addresses  numeric, at which to listen; at those after the first only if that is possible
     port       TCP, 1 to 65535
     troubles   is told what goes wrong here
@@ -75,9 +81,14 @@ class Web:
     def __init__(
         self, instances: Instances, osc_port: int, addresses: list[str], port: int, troubles: Troubles
     ) -> None:
-        self._instances, self._osc_port, self._troubles = instances, osc_port, troubles
+        self._instances, self._troubles = instances, troubles
+        self.osc_port = osc_port
+        """Where OSC is spoken."""
         self._listeners = _listen(addresses, port)
         self.port = int(self._listeners[0].getsockname()[1])
+        self.address = addresses[0]
+        """The first at which it listens."""
+        self._page: Page | None = None
         self._tree: tuple[Any, float, Node] | None = None  # of which events, when, what it was
         self._sockets = 0
         self._loop = asyncio.new_event_loop()
@@ -94,6 +105,17 @@ class Web:
         """Waits until its port is free, for so many seconds at most."""
         self._thread.join(seconds)
 
+    def open_page(self, token: str) -> Invitation:
+        """Serves the page too, from now on, to those who know the token."""
+        invitation = Invitation(token, self.address, self.port)
+        self._page = Page(self._instances, invitation, self._troubles)
+        return invitation
+
+    @property
+    def invitation(self) -> Invitation | None:
+        """To the page; None if it isn't served."""
+        return self._page.invitation if self._page is not None else None
+
     # ---------------------------------------------------------------- the thread
 
     def _run(self) -> None:
@@ -105,6 +127,8 @@ class Web:
         except Exception as e:
             self._troubles.add("web", f"OSCQuery ended: {type(e).__name__}: {e}")
         finally:
+            if self._page is not None:
+                self._page.stop()
             for listener in self._listeners:
                 listener.close()
             self._loop.close()
@@ -127,11 +151,12 @@ class Web:
         assert runner.server is not None
         self._connections = Connections(self._loop, runner.server)
         servers = [await self._loop.create_server(self._connections.make, sock=s) for s in self._listeners]
-        sweeping = self._loop.create_task(self._connections.sweep())
+        tasks = [self._loop.create_task(task) for task in (self._connections.sweep(), self._report())]
         await self._ended.wait()
         for server in servers:
             server.close()
-        sweeping.cancel()
+        for task in tasks:
+            task.cancel()
         self._connections.abort()
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(runner.cleanup(), CLOSING)
@@ -139,6 +164,11 @@ class Web:
         for task in left:
             task.cancel()
         await asyncio.wait(left, timeout=CLOSING) if left else None
+
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(REPORT)
+            self._troubles.tell(time.monotonic())
 
     # ---------------------------------------------------------------- HTTP
 
@@ -166,9 +196,12 @@ class Web:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if request.path == "/" and web.WebSocketResponse().can_prepare(request).ok:
             return await self._websocket(request)
+        page, (_, token, *rest) = self._page, request.path.split("/", 2)
+        if page is not None and page.invitation.opens(token):
+            return await page.answer(request, rest[0] if rest else None, HEADERS)
         async with self._turn:
             began = time.monotonic()
-            status, node = answer(self._present_tree(), self._osc_port, request.path, request.query_string)
+            status, node = answer(self._present_tree(), self.osc_port, request.path, request.query_string)
             body = b"" if node is None else json.dumps(node).encode()
             await asyncio.sleep(time.monotonic() - began)  # so that it never takes more than half of the time
         return web.Response(status=status, body=body, content_type="application/json", headers=HEADERS)
@@ -195,7 +228,7 @@ class Web:
             telling = asyncio.ensure_future(self._tell(ws, request, listened, fresh))
             async for message in ws:
                 if message.type is not WSMsgType.TEXT:
-                    line = f"nothing is set here, send OSC to UDP port {self._osc_port}"
+                    line = f"nothing is set here, send OSC to UDP port {self.osc_port}"
                     await ws.close(code=WSCloseCode.UNSUPPORTED_DATA, message=line.encode())
                     break
                 self._command(message.data, listened, fresh)
@@ -218,7 +251,7 @@ class Web:
         if verb == "IGNORE":
             listened.discard(path)
         elif verb == "LISTEN" and len(listened) < MOST_LISTENED:
-            status, node = answer(self._present_tree(), self._osc_port, path, "")
+            status, node = answer(self._present_tree(), self.osc_port, path, "")
             if status == 200 and node is not None and "CONTENTS" not in node:
                 listened.add(path)
                 fresh.add(path)
@@ -268,6 +301,6 @@ def _listen(addresses: list[str], port: int) -> list[socket.socket]:
             if found and address != addresses[0]:
                 continue
             raise SopiError(
-                f"TCP port {port} can't be had for OSCQuery ({e}), choose another or end its program"
+                f"TCP port {port} can't be had for OSCQuery and the page ({e}), choose another or end its program"
             ) from None
     return found
