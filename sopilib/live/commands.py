@@ -485,7 +485,7 @@ STATUS: dict[str, str] = {
     "loaded": "name, sample rate in Hz: it is ready and sounds from now on",
     "loaded2": "name, sample rate in Hz: the second model is ready",
     "model": "name, sample rate in Hz",
-    "model2": "name, sample rate in Hz, of the second model",
+    "model2": "name, sample rate in Hz, of the second model; off: there is none any more",
     "models": "names",
     "primed": "name, milliseconds: the model has heard this sound and goes on from it",
     "playing": "0 or 1",

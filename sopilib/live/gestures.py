@@ -338,7 +338,7 @@ def record(p: Performer, at: Arrival, do: str, file: str | None) -> None:
             raise SopiError(f"record: {p.recording.path.name} is being recorded, send record stop first")
         p.teller.check_dsp("record")
         name = p.places.recording(file, at.confined) if file else None
-        p.recording = Recording(p.stream, p.places.recordings, name, at.t)
+        p.recording = Recording(p.stream, p.places.recordings, name, at.t, at.confined)
         p.tell_setting("record")
     elif p.recording is not None:
         p.recording.end(at.t)

@@ -132,11 +132,13 @@ class Music:
 
     def forget_second(self, t: int) -> None:
         """Plays the first model alone."""
-        t = self._from_now(t)
+        t, had = self._from_now(t), self.second is not None
         self.second, self._state.model2 = None, None
         self._teller.setting_changed("load2")
         self._stream.post("second", t, None)
         self.play_both(t)
+        if had:
+            self._teller.tell("model2", "off", 0)
 
     def set_voices(self, t: int, voices: int) -> None:
         """Another number of voices, of both models. Voices that there were already play on; those of the second model

@@ -132,6 +132,7 @@ class Performer:
         """The recording that is being made, None if there is none."""
         self._closed = False
         self._inside = threading.local()  # of a thread that is in the middle of a message: who has work left from it
+        self._bounded = 0.0  # when a recording was last looked at, s of the monotonic clock
         self._rate = 0.0  # Hz, of the host when it was looked at last
         self._last_fault = ""
         self.stream.start()
@@ -434,6 +435,7 @@ class Performer:
             self.tell_setting("record")
             self.teller.tell("warning", f"{goes_on}, and {self.recording.shown} goes on")
         if not self.recording.ended:
+            self._bound_recording(self.recording)
             return
         ended, self.recording = self.recording, None
         if ended.failure:
@@ -442,6 +444,15 @@ class Performer:
             self.teller.tell("warning", f"record {ended.shown}: {ended.lost} frames are missing, the disk is too slow")
         self.tell_setting("record")
         self.teller.tell("recorded", ended.shown, round(ended.seconds, 3))
+
+    def _bound_recording(self, recording: Recording) -> None:
+        """Ends one that a network asked for when it has become too much; looked at once a second."""
+        if time.monotonic() - self._bounded < 1:
+            return
+        self._bounded = time.monotonic()
+        if reason := recording.too_much:
+            recording.end(self.now)
+            self.teller.tell("warning", f"record {recording.shown} ends: {reason}")
 
     def _tell_fault(self, e: Exception) -> None:
         """A fault of ours while polling: printed and told once, however often it happens."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from sopilib.errors import SopiError
@@ -12,6 +13,9 @@ from sopilib.native import _native
 
 __all__ = ["Recording"]
 
+LEAST_FREE = 1 << 30  # bytes that a network's recording leaves on the disk
+LONGEST = 3600.0  # s of a network's recording
+
 
 class Recording:
     """Records what a stream hands out, from host frame t on, into a new WAV file of 32-bit floats.
@@ -19,20 +23,23 @@ class Recording:
     folder  where it goes; made if it isn't there
     name    of a file in the folder, or a whole path, to which .wav is added if it has another end; None: take-001.wav,
             or the first of that kind that is free
+    bounded  somebody in a network asked for it: it ends before the disk is full, and after an hour
 
     If the host goes on at another sample rate, so does the recording, in a new file: take-001-2.wav.
 
-    Raises SopiError if there is such a file already, or if it can't be written.
+    Raises SopiError if there is such a file already, or if it can't be written, or may not.
     """
 
-    def __init__(self, stream: _native.Stream, folder: Path, name: str | None, t: int) -> None:
+    def __init__(self, stream: _native.Stream, folder: Path, name: str | None, t: int, bounded: bool = False) -> None:
         wanted = Path(name) if name else None
         if wanted is not None and wanted.suffix.lower() != ".wav":
             wanted = wanted.with_name(wanted.name + ".wav")
         try:
             if wanted is None or not wanted.is_absolute():
                 folder.mkdir(parents=True, exist_ok=True)
-            self._folder = folder
+            self._folder, self._bounded = folder, bounded
+            if self._bounded and (full := self._full()):
+                raise SopiError(f"record: {full}, expected room for a recording")
             self._recorder = _recorder(stream, folder, wanted, t)
         except (OSError, RuntimeError) as e:
             reason = e.strerror if isinstance(e, OSError) else e
@@ -65,6 +72,17 @@ class Recording:
     def end(self, t: int) -> None:
         """Ends it: host frame t is the first that is not recorded. The file is closed in the background."""
         self._recorder.end(t)
+
+    def _full(self) -> str:
+        free = shutil.disk_usage(self._folder).free if self._folder.is_dir() else LEAST_FREE
+        return f"less than {LEAST_FREE >> 30} GB is free where recordings lie" if free < LEAST_FREE else ""
+
+    @property
+    def too_much(self) -> str:
+        """Why it is to end now; empty if it may go on."""
+        if not self._bounded:
+            return ""
+        return f"it is {LONGEST / 60:g} minutes long" if self.seconds >= LONGEST else self._full()
 
     @property
     def ended(self) -> bool:

@@ -53,6 +53,8 @@ class Instance:
         number = self.events + 1  # the performer calls for one event at a time
         if kind == "loaded":
             self.told["model"] = (number, values)
+        if kind == "loaded2":
+            self.told["model2"] = (number, values)
         if kind == "worker" and values == ("off",):  # after `unload` there is no model
             self.told.pop("model", None)
         self.told[kind] = (number, values)

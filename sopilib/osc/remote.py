@@ -21,6 +21,7 @@ import math
 import re
 import time
 import weakref
+from collections import deque
 from contextlib import suppress
 from typing import Any
 
@@ -43,6 +44,9 @@ __all__ = ["LONGEST_MESSAGE", "Remote"]
 MOST_CLIENTS = 112  # pages at once
 LONGEST_MESSAGE = 4096  # bytes of what a page says
 MOST_WORDS = 64  # of one message
+TICK = 0.025  # s between looks at what changed
+COLUMN = 0.05  # s between two columns of a picture
+MOST_COLUMNS = 4  # that wait for a page: of more the oldest are lost
 BEAT = 1.0  # s between messages to a page, at most, so that it knows that the connection holds
 HEARTBEAT = 20.0  # s between questions whether a client is alive
 PAUSE = 0.002  # s between two messages that are taken from one page
@@ -66,7 +70,10 @@ class Client:
         self._whole: str | None = None
         self._error: str | None = None
         self._news = asyncio.Event()
+        self._columns: deque[bytes] = deque(maxlen=MOST_COLUMNS)
         self.heard = time.monotonic()
+        self.looks = 0
+        """The number of the instance whose picture it shows, 0: of none."""
 
     def tell(self, number: int, told: dict[str, str]) -> None:
         """What changed of an instance: for each kind its values, as JSON."""
@@ -77,6 +84,11 @@ class Client:
         """All that there is, as JSON. What changed before is in it."""
         self._whole = everything
         self._told = {}
+        self._news.set()
+
+    def show(self, column: bytes) -> None:
+        """One more column of the picture."""
+        self._columns.append(column)
         self._news.set()
 
     def refuse(self, line: str) -> None:
@@ -92,14 +104,14 @@ class Client:
                     await asyncio.wait_for(self._news.wait(), BEAT)
                 self._news.clear()
                 try:
-                    await asyncio.wait_for(self._send_texts(), PATIENCE)
+                    await asyncio.wait_for(self._send(), PATIENCE)
                 except TimeoutError:
                     if self._request.transport is not None:
                         self._request.transport.abort()
                     return
                 await asyncio.sleep(INTERVAL)
 
-    async def _send_texts(self) -> None:
+    async def _send(self) -> None:
         texts = []
         if self._whole is not None:
             texts.append(self._whole)
@@ -109,8 +121,11 @@ class Client:
         if self._error is not None:
             texts.append(json.dumps({"error": self._error}))
         self._whole, self._error, self._told = None, None, {}
-        for text in texts or ["{}"]:
+        columns = [self._columns.popleft() for _ in range(len(self._columns))]
+        for text in texts if texts or columns else ["{}"]:
             await self._ws.send_str(text)
+        for column in columns:
+            await self._ws.send_bytes(column)
 
 
 class Remote:
@@ -127,6 +142,7 @@ class Remote:
         self._paces: weakref.WeakKeyDictionary[Instance, Pace[list[Any]]] = weakref.WeakKeyDictionary()
         self._hands = Hands("page")
         self._version = -1
+        self._pictured = self._measured = 0.0  # when, in s of the monotonic clock
         self._awake = asyncio.Event()
         self._telling: asyncio.Task[None] | None = None
 
@@ -178,6 +194,8 @@ class Remote:
             for held in self._holds.values():
                 if client in held:
                     held[client] = client.heard
+            if "look" in said:
+                client.looks = said["look"] if isinstance(said["look"], int) else 0
             if "say" in said:
                 await self._say(client, said)
         except Exception as e:
@@ -240,7 +258,7 @@ class Remote:
         """What changes, as long as a page is open or something is held."""
         while self._clients or self._holds:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._awake.wait(), INTERVAL)
+                await asyncio.wait_for(self._awake.wait(), TICK)
             self._awake.clear()
             try:
                 await self._tick(time.monotonic())
@@ -263,6 +281,26 @@ class Remote:
                 for client in self._clients:
                     client.tell(instance.number, told)
         await self._let_go(now)
+        if now - self._pictured >= COLUMN:
+            self._pictured = now
+            self._show()
+        if now - self._measured >= BEAT:
+            self._measured = now
+            self._tell_speed()
+
+    def _show(self) -> None:
+        """A column to each page that looks at an instance which has sounded since the last one."""
+        for instance in self._instances.all:
+            looking = [client for client in self._clients if client.looks == instance.number]
+            if looking and (column := instance.performer.stream.picture()):
+                for client in looking:
+                    client.show(bytes([instance.number % 256]) + column)
+
+    def _tell_speed(self) -> None:
+        for instance in self._instances.all:
+            rtf = float(instance.performer.stream.stats()["rtf"])
+            for client in self._clients:
+                client.tell(instance.number, {"rtf": json.dumps([float(f"{rtf:.2g}")] if rtf > 0 else None)})
 
     async def _models(self) -> list[str]:
         """The names that `load` finds."""

@@ -4,6 +4,7 @@
 #include "bindings/new_array.hpp"
 #include "platform/platform.hpp"
 #include "stream/envelope.hpp"
+#include "stream/picture.hpp"
 #include "stream/record.hpp"
 
 #include <nanobind/nanobind.h>
@@ -143,6 +144,13 @@ public:
         const auto made = new_array(&data, frames);
         for (uint64_t i = 0; i < frames; i++) data[i] = from[(first + i) & (r->capacity - 1)];
         return made;
+    }
+
+    nb::bytes picture()
+    {
+        uint8_t column[1 + Picture::kBands];
+        if (!picture_.look(stream_->ring(), sample_rate(), column)) return nb::bytes("", 0);
+        return nb::bytes(column, sizeof column);
     }
 
     nb::list ticks(uint64_t end)
@@ -316,6 +324,7 @@ private:
     }
 
     std::shared_ptr<Stream> stream_;
+    Picture picture_;
 };
 
 void bind_recorder(nb::module_ &m)
@@ -428,6 +437,10 @@ void bind_stream(nb::module_ &m)
             "stats", &StreamHandle::stats,
             "Frames, counts, rtf (seconds of sound per busy second); slips: what the same messages would not do again.")
         .def("peak", &StreamHandle::peak, "Largest |sample| handed out since last asked.")
+        .def(
+            "picture", &StreamHandle::picture,
+            "A column of what was handed out last: its peak since the last look, 0 to 255 for -60 to 0 dB, and 64 bands from\n"
+            "50 to 12000 Hz, equally wide in pitch, 0 to 255 for -90 to -12 dB; empty if nothing was handed out since.")
         .def_prop_ro("sample_rate", &StreamHandle::sample_rate, "The host's, Hz; 0 before it is known.")
         .def(
             "events", &StreamHandle::events,

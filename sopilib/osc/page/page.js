@@ -123,7 +123,7 @@ function showModels() {
     select.value = name ?? '';
   };
   menu($('model'), now.model?.[0], 'none');
-  menu($('model2'), now.model2?.[0], 'none');
+  menu($('model2'), now.model2?.[0] === 'off' ? undefined : now.model2?.[0], 'none');
 }
 
 function show() {
@@ -207,7 +207,6 @@ const link = new Link({
         delete instance.told.loading;
       }
       if (kinds.loaded2) instance.told.model2 = kinds.loaded2;
-      if (kinds.load2?.[0] === 'off') delete instance.told.model2;
       if (kinds.error) delete instance.told.loading;
       if (kinds.models && Number(number) === chosen) models = kinds.models;
       const what = Object.keys(SAID).find((kind) => kinds[kind]);
