@@ -2,6 +2,7 @@
 
 #include "denormals.hpp"
 
+#include <algorithm>
 #include <exception>
 
 #if defined(__x86_64__)
@@ -14,6 +15,12 @@ static inline void pause() {}
 #endif
 
 namespace sopi {
+
+// A wait of the caller's that is longer says that a member isn't run: several times what it takes to wake one, and less
+// than the system gives a core to another process for.
+constexpr int64_t kLate = 500000; // ns
+// So many times what it waited the caller then goes alone: no more than one part of that is ever lost.
+constexpr int64_t kTimesLost = 100;
 
 // Within a job: 20 us or so of spinning, then a millisecond of offering the core to whoever wants it, then sleep, which
 // must be rare: it lasts so long that the others would go to sleep over it, and then this one over them.
@@ -33,6 +40,7 @@ Team::Team(int threads) : here_(new Count[threads])
     } catch (const std::exception &) {
         // The system gives no more threads, so that those that there are do all of the work.
     }
+    active_ = size_;
 }
 
 Team::~Team()
@@ -75,12 +83,25 @@ void Team::note_work(int64_t began, int64_t ended) noexcept
     since_ = ended;
 }
 
+bool Team::choose() noexcept
+{
+    if (size_ == 1) return false;
+    const int before = active_;
+    if (lost_) {
+        alone_until_ = platform::now_ns() + kTimesLost * lost_;
+        lost_ = 0;
+        active_ = 1;
+    } else if (active_ == 1 && platform::now_ns() >= alone_until_) active_ = size_;
+    return active_ != before;
+}
+
 void Team::run(const void *work, Call call) noexcept
 {
     const int64_t began = platform::now_ns();
     take_priority();
     work_ = work;
     call_ = call;
+    leave_.store(false, std::memory_order_relaxed);
     job_.fetch_add(1); // sequentially consistent, as are those of asleep_: one of the two sides sees the other
     if (asleep_.load()) {
         std::lock_guard<std::mutex> lock(idle_->mutex);
@@ -91,13 +112,19 @@ void Team::run(const void *work, Call call) noexcept
     note_work(began, platform::now_ns());
 }
 
-void Team::wait_for(int other, uint32_t count) noexcept
+void Team::wait_for(int other, uint32_t count, int member) noexcept
 {
-    for (int spins = 0; static_cast<int32_t>(here_[other].count.load(std::memory_order_acquire) - count) < 0; spins++)
+    int64_t since = 0;
+    for (int spins = 0; static_cast<int32_t>(here_[other].count.load(std::memory_order_acquire) - count) < 0; spins++) {
+        if (spins == kSpins) since = platform::now_ns();
         if (spins < kSpins) pause();
         else if (spins < kSpins + kOffers) std::this_thread::yield();
         // a real-time member that only yields would keep an ordinary one from its core for ever
         else platform::sleep_ns(kNap);
+    }
+    if (!since || member != 0) return;
+    const int64_t waited = platform::now_ns() - since;
+    if (waited > kLate) lost_ += waited;
 }
 
 void Team::member(int index)

@@ -136,21 +136,28 @@ float *NativeEngine::output(int tier, int voice) noexcept
 
 // ---------------------------------------------------------------- playing
 
-template <typename Work> void NativeEngine::together(Work &&work) noexcept
+constexpr int64_t kPiece = 64; // samples, after which it may be another team that goes on
+
+template <typename Work> void NativeEngine::together(int64_t n, Work &&work) noexcept
 {
     const DenormalsFlushed flushed;
-    team_->run([&](int member) {
-        workers_[member]->begin();
-        work(*workers_[member]);
-    });
-    position_ = workers_[0]->position();
-    stale_ = false;
+    for (int64_t from = 0; from < n;) {
+        const int64_t to = std::min(n, from + kPiece);
+        if (team_->choose()) state_changed(); // what was worked out ahead was divided in another way
+        team_->run([&](int member) {
+            workers_[member]->begin();
+            work(*workers_[member], from, to);
+        });
+        from = workers_[0]->reached();
+        position_ = workers_[0]->position();
+        stale_ = false;
+    }
 }
 
 void NativeEngine::generate(int32_t *codes, float *audio, int64_t n, const Controls &controls)
 {
     const Use use(*this);
-    together([=](Worker &w) { w.generate(codes, audio, n, controls); });
+    together(n, [=](Worker &w, int64_t from, int64_t to) { w.generate(codes, audio, n, from, to, controls); });
 }
 
 uint64_t NativeEngine::limited() const noexcept
@@ -163,25 +170,26 @@ uint64_t NativeEngine::limited() const noexcept
 void NativeEngine::prime(const int32_t *codes, int64_t n, const float *features)
 {
     const Use use(*this);
-    together([=](Worker &w) { w.prime(codes, n, features); });
+    together(n, [=](Worker &w, int64_t from, int64_t to) { w.prime(codes, n, from, to, features); });
 }
 
 void NativeEngine::teacher_force(const int32_t *codes, int64_t stride, int64_t n, const float *features, float *logits)
 {
     const Use use(*this);
-    together([=](Worker &w) { w.teacher_force(codes, stride, n, features, logits); });
+    together(
+        n, [=](Worker &w, int64_t from, int64_t to) { w.teacher_force(codes, stride, n, from, to, features, logits); });
 }
 
 void NativeEngine::look_ahead(const float *features)
 {
     const Use use(*this);
-    together([=](Worker &w) { w.predict(features, w_->features); });
+    together(1, [=](Worker &w, int64_t, int64_t) { w.look_ahead(features); });
 }
 
 void NativeEngine::consume(const int32_t *codes)
 {
     const Use use(*this);
-    together([=](Worker &w) { w.consume(codes); });
+    together(1, [=](Worker &w, int64_t, int64_t) { w.consume(codes); });
 }
 
 } // namespace sopi

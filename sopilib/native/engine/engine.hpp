@@ -132,8 +132,8 @@ private:
     }
     void begin_voice(int voice, uint64_t seed) noexcept;
     void restore_row(int voice, const State::Row &row);
-    // work(worker) on every member of the team.
-    template <typename Work> void together(Work &&work) noexcept;
+    // work(worker, from, to) on every member of the team, for pieces of n samples, one after the other.
+    template <typename Work> void together(int64_t n, Work &&work) noexcept;
 
     std::shared_ptr<const Weights> w_;
     const Kernels *k_;

@@ -7,8 +7,8 @@ namespace sopi {
 constexpr int kColumns = 4; // of a frame, heard at a time
 
 Worker::Worker(NativeEngine &engine, int index)
-    : e_(engine), w_(*engine.w_), k_(*engine.k_), team_(*engine.team_), index_(index), size_(engine.team_->size()),
-      d_(w_.units()), gates_(w_.gates * d_)
+    : e_(engine), w_(*engine.w_), k_(*engine.k_), team_(*engine.team_), index_(index), d_(w_.units()),
+      gates_(w_.gates * d_)
 {
     const int unit_blocks = d_ / kRows;
     for (const Tier &t : w_.tiers) {
@@ -65,7 +65,9 @@ Vectors Worker::read(const float *x, int stride, int columns, Quantised &into) n
 void Worker::begin() noexcept
 {
     position_ = e_.position_;
+    size_ = team_.active();
     if (!e_.stale_) return;
+    handed_down_ = false;
     for (size_t t = 0; t < tiers_.size(); t++) {
         TierShare &mine = tiers_[t];
         const NativeEngine::TierState &state = e_.tiers_[t];
@@ -282,15 +284,21 @@ void Worker::take(int voice, int32_t code) noexcept
 // All voices' codes of this sample are taken, mine for certain.
 void Worker::pass() noexcept
 {
+    if (index_ == 0) team_.settle();
     team_.arrive(index_);
     position_ = position_ + 1 == w_.lookback() ? 0 : position_ + 1;
 }
 
-// Logits of the next code, whole, for all to see.
+bool Worker::wait_for_code(int64_t i, int64_t from) noexcept
+{
+    reached_ = i;
+    team_.wait(index_);
+    return i == from || !team_.leaves_off();
+}
+
+// Logits of the next code, whole, for all to see, once the code before is there.
 void Worker::predict(const float *features, int64_t features_stride) noexcept
 {
-    prepare();
-    team_.wait(index_); // for the code before
     for (size_t t = 0; t < tiers_.size(); t++)
         if (position_ % w_.tiers[t].frame) hear(static_cast<int>(t), nullptr, 0);
     run_tiers(features, features_stride);
@@ -298,9 +306,12 @@ void Worker::predict(const float *features, int64_t features_stride) noexcept
     team_.meet(index_);
 }
 
-void Worker::generate(int32_t *codes, float *audio, int64_t n, const Controls &controls) noexcept
+void Worker::generate(int32_t *codes, float *audio, int64_t n, int64_t from, int64_t to,
+                      const Controls &controls) noexcept
 {
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = from; i < to; i++) {
+        prepare();
+        if (!wait_for_code(i, from)) return;
         predict(controls.features, w_.features);
         for (int v = index_; v < e_.voices_; v += size_) {
             const Sampling &sampling = controls.sampling[v];
@@ -312,14 +323,17 @@ void Worker::generate(int32_t *codes, float *audio, int64_t n, const Controls &c
         }
         pass();
     }
+    reached_ = to;
 }
 
-void Worker::teacher_force(const int32_t *codes, int64_t stride, int64_t n, const float *features,
-                           float *logits) noexcept
+void Worker::teacher_force(const int32_t *codes, int64_t stride, int64_t n, int64_t from, int64_t to,
+                           const float *features, float *logits) noexcept
 {
     const int q = w_.levels, frame = w_.tiers[0].frame;
     const int64_t features_stride = (n + frame - 1) / frame * w_.features;
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = from; i < to; i++) {
+        prepare();
+        if (!wait_for_code(i, from)) return;
         predict(features + i / frame * w_.features, features_stride);
         for (int v = index_; v < e_.voices_; v += size_) {
             std::copy_n(e_.logits(v), q, logits + (v * n + i) * q);
@@ -327,22 +341,33 @@ void Worker::teacher_force(const int32_t *codes, int64_t stride, int64_t n, cons
         }
         pass();
     }
+    reached_ = to;
 }
 
-void Worker::prime(const int32_t *codes, int64_t n, const float *features) noexcept
+void Worker::prime(const int32_t *codes, int64_t n, int64_t from, int64_t to, const float *features) noexcept
 {
-    for (int64_t i = 0; i < n; i++) {
-        team_.wait(index_); // for the code before
+    for (int64_t i = from; i < to; i++) {
+        if (!wait_for_code(i, from)) return;
         run_tiers(features, w_.features);
         for (int v = index_; v < e_.voices_; v += size_) take(v, codes[v * n + i]);
         pass();
     }
+    reached_ = to;
+}
+
+void Worker::look_ahead(const float *features) noexcept
+{
+    prepare();
+    wait_for_code(0, 0);
+    predict(features, w_.features);
+    reached_ = 1;
 }
 
 void Worker::consume(const int32_t *codes) noexcept
 {
     for (int v = index_; v < e_.voices_; v += size_) take(v, codes[v]);
     pass();
+    reached_ = 1;
 }
 
 } // namespace sopi

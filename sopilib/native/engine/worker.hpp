@@ -22,12 +22,15 @@ class Worker {
 public:
     Worker(NativeEngine &engine, int index);
     void begin() noexcept;
-    void generate(int32_t *codes, float *audio, int64_t n, const Controls &controls) noexcept;
-    void prime(const int32_t *codes, int64_t n, const float *features) noexcept;
-    void teacher_force(const int32_t *codes, int64_t stride, int64_t n, const float *features, float *logits) noexcept;
-    void predict(const float *features, int64_t features_stride) noexcept;
+    // Samples `from` to `to` of n, or as far as the team goes on.
+    void generate(int32_t *codes, float *audio, int64_t n, int64_t from, int64_t to, const Controls &controls) noexcept;
+    void prime(const int32_t *codes, int64_t n, int64_t from, int64_t to, const float *features) noexcept;
+    void teacher_force(const int32_t *codes, int64_t stride, int64_t n, int64_t from, int64_t to, const float *features,
+                       float *logits) noexcept;
+    void look_ahead(const float *features) noexcept;
     void consume(const int32_t *codes) noexcept;
     int position() const noexcept { return position_; }
+    int64_t reached() const noexcept { return reached_; } // the first sample of the last call that isn't done
 
 private:
     struct Range {
@@ -68,6 +71,9 @@ private:
         if (blocks.begin < blocks.end) e_.k_->multiply(m, blocks.begin, blocks.end, x, e_.voices_, to);
     }
 
+    // Before each sample i but the first that are done together: false if the team leaves off here.
+    bool wait_for_code(int64_t i, int64_t from) noexcept;
+    void predict(const float *features, int64_t features_stride) noexcept;
     void advance(int tier, int until) noexcept;
     void prepare() noexcept;
     void hear(int tier, const float *features, int64_t features_stride) noexcept;
@@ -83,9 +89,11 @@ private:
     const Weights &w_;
     const Kernels &k_;
     Team &team_;
-    const int index_, size_;
+    const int index_;
+    int size_ = 1; // of the team, in this call
     const int d_, gates_; // in memory
     int position_ = 0;
+    int64_t reached_ = 0;
     bool handed_down_ = false;
     std::vector<TierShare> tiers_;
     Quantised level_, reset_;
