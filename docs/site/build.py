@@ -53,12 +53,14 @@ MENU = {
         "Guides": "docs/guides.md",
         "Importing": "docs/importing.md",
         "Coming from": "docs/coming-from.md",
+        "Python for people": "docs/python.md",
     },
     "Reference": {
         "Messages": "docs/reference/messages.md",
         "Commands": "docs/reference/commands.md",
         "Configuration": "docs/reference/config.md",
-        "Python": "docs/python.md",
+        "A model's file": "docs/reference/file.md",
+        "Python, all of it": "docs/reference/python.md",
     },
     "Models": {name: f"models/{name}/README.md" for name in ("tabla", "drums", "piano", "voice")},
     "Engineers": {

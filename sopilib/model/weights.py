@@ -100,7 +100,7 @@ class Model:
     """A trained SampleRNN.
 
     config   its shape
-    weights  float32, named and shaped as in this module's docstring
+    weights  float32, named and shaped as the page on a model's file (docs/reference/file.md) has them
     about    what is kept in the file besides, such as the licence, how it was trained, and how it is best played
     name     that of its file
 
