@@ -11,6 +11,7 @@ import socket
 import stat
 import time
 from functools import partial
+from pathlib import Path
 
 import aiohttp
 import numpy as np
@@ -572,5 +573,21 @@ def test_the_page_fits_a_phone(page):
             " [e.id || e.textContent, e.offsetWidth, e.offsetHeight])"
         )
         assert [size for size in sizes if size[2] < 40 or size[1] < 34] == []
+    finally:
+        desk(page)
+
+
+@pytest.mark.long
+def test_axe_finds_nothing_that_keeps_people_out(page):
+    axe = Path(__file__).resolve().parents[1] / "build" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
+    assert axe.exists(), "there is no axe-core here: make setup-long installs it"
+    page.execute_script("document.querySelectorAll('details').forEach((d) => (d.open = true))")
+    page.execute_script(axe.read_text())
+    try:
+        for screen in (desk, phone):
+            screen(page)
+            found = page.execute_async_script("axe.run().then(arguments[0])")
+            assert len(found["passes"]) > 20
+            assert [(v["id"], [n["html"] for n in v["nodes"]]) for v in found["violations"]] == []
     finally:
         desk(page)

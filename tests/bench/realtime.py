@@ -1,6 +1,6 @@
 """Does the instrument hold while Python in the same Pd is kept busy? Measured with JACK's dummy driver.
 
-    python tests/bench/realtime.py [--seconds 60] [--period 128] [--window]
+    python tests/bench/realtime.py [--seconds 60] [--period 128] [--window | --pages 3]
 
 Pd runs with -rt at 48 kHz and plays the model `tabla` with 50 temperature messages a second, while a Python thread in
 its interpreter spins and, in the second and third row, a C call keeps the GIL for 200 ms each second (gil_hog.py).
@@ -12,6 +12,9 @@ The last row takes the path through `_signal`, which is all that a pyext without
 With --window there is only the first row, while samplernn.pd is open in the same Pd on a virtual screen and plays too,
 and before it the cost of that window: the processor time of Pd and its wish together, less that of a Pd with a bare
 [samplernn~] and no window, in a second of real time; at rest, and while it plays and its strip moves.
+
+With --pages there is the first row twice: without, and while so many pages of a Chromium without a window are open that
+show what Pd plays.
 """
 
 from __future__ import annotations
@@ -25,8 +28,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,11 +39,14 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from chromium import chromium, until
 from jack_host import dummy_jack
+from osc_client import free_port
 from pd_host import ROOT, Patch, command, run, said_until
 
 from sopilib.cli.play import virtual_screen
 from sopilib.live import Performer
+from sopilib.osc import kept_token
 
 RATE = 48000
 START = 1000  # ms until it plays, from when the models are loaded and JACK's recorder hears Pd
@@ -51,7 +57,7 @@ ROUNDING = 7e-5  # of 16 bits, which is what jack_rec can write
 @dataclass
 class Measurement:
     way: str
-    """Through rings or `_signal`, or through rings with the window open."""
+    """Through rings or `_signal`, or through rings with the window or pages open."""
     held: int
     """ms for which the GIL is kept each second."""
     seconds: float
@@ -69,13 +75,13 @@ class Measurement:
     """Milliseconds of Pd's own recording that JACK did not get in place."""
 
 
-def patch(seconds: float, folder: Path, held: int | None, channel: int = 1) -> tuple[Path, int]:
+def patch(seconds: float, folder: Path, held: int | None, channel: int = 1, web: int = 0) -> tuple[Path, int]:
     """Temperatures swing between 0.7 and 1.1; recorded from START on. -> the patch, and the port of its `go`.
     held: None for a render, which waits for nothing. channel: of the output that it has for itself; above 2 the
-    window plays as well, on the first two."""
+    window plays as well, on the first two. web: TCP port of the page."""
     p = Patch()
     go = 0 if held is None else p.wait_for_go()
-    box = p.obj("samplernn~ tabla latency 30")
+    box = p.obj("samplernn~ tabla latency 30" + (f" web {web}" if web else ""))
     p.connect(box, 0, p.obj(f"dac~ {channel}"))
     p.print(box, 1, "status")
     if channel > 2:
@@ -110,17 +116,20 @@ def live(
     priority: bool = True,
     loaded: int = 1,
     display: str | None = None,
+    opened: AbstractContextManager[Any] | None = None,
 ) -> str:
     """Plays a patch under JACK -> what Pd printed. Leaves jack.wav, of at least `seconds`, beside the patch.
 
     The patch waits (`wait_for_go`, whose port is `go`) until so many models are `loaded`, which it must print, and
     JACK's recorder hears it. `meanwhile` is called with Pd's process id when it goes.
-    priority: Pd and JACK have that of real time. display: where the instrument's window is open as well."""
+    priority: Pd and JACK have that of real time. display: where the instrument's window is open as well. opened: what
+    is entered before it goes."""
     with dummy_jack(RATE, period, priority) as environment:
         environment["SOPI_NO_RINGS"] = "" if rings else "1"
         if display is not None:
             environment["DISPLAY"] = display
-        return play_under(path, go, seconds, channels, meanwhile, priority, loaded, environment, display is not None)
+        window = display is not None
+        return play_under(path, go, seconds, channels, meanwhile, priority, loaded, environment, window, opened)
 
 
 def play_under(
@@ -133,6 +142,7 @@ def play_under(
     loaded: int,
     environment: dict[str, str],
     window: bool = False,
+    opened: AbstractContextManager[Any] | None = None,
 ) -> str:
     """`live`, under the JACK of this environment."""
     flags = ["-jack", "-rt" if priority else "-nrt", "-audiobuf", "10", "-outchannels", str(max(2, channels))]
@@ -148,8 +158,12 @@ def play_under(
 
     listening = threading.Thread(target=listen)
     listening.start()
+    stack = ExitStack()
     try:
         ports = wait_for_ports(channels, environment)
+        if opened is not None:
+            wait_until(lambda: said.count(b": loaded ") >= loaded, "Pd did not load its models")
+            stack.enter_context(opened)
         file = ["-f", str(path.parent / "jack.wav"), "-d", str(round(seconds + 2)), "-b", "16", "-B", "1048576"]
         recorder = subprocess.Popen(
             ["jack_rec", *file, *ports], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
@@ -169,6 +183,7 @@ def play_under(
             recorder.wait()
         return said.decode(errors="replace")
     finally:
+        stack.close()
         for process in (recorder, pd):
             if process is not None and process.poll() is None:
                 process.terminate()
@@ -209,14 +224,21 @@ def wait_until(there: Callable[[], bool], failure: str) -> None:
 
 
 def measure(
-    seconds: float, period: int = 128, rings: bool = True, held: int = 200, display: str | None = None
+    seconds: float,
+    period: int = 128,
+    rings: bool = True,
+    held: int = 200,
+    display: str | None = None,
+    pages: int = 0,
 ) -> Measurement:
-    """display: on which the window is open."""
+    """display: on which the window is open. pages: how many are open."""
+    web = free_port() if pages else 0
     channel = 1 if display is None else 3
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        played = patch(seconds, folder, held, channel)
-        printed = live(*played, seconds + START / 1000, period, rings, channel, display=display)
+        played = patch(seconds, folder, held, channel, web)
+        opened = open_pages(web, pages) if pages else None
+        printed = live(*played, seconds + START / 1000, period, rings, channel, display=display, opened=opened)
         if not (folder / "pd.wav").exists():
             raise RuntimeError(f"Pd left no recording: {printed}")
         own, _ = soundfile.read(folder / "pd.wav", dtype="float32")
@@ -228,7 +250,7 @@ def measure(
     last = last_status(printed)
     gaps, lost = compare(own, at_jack)
     return Measurement(
-        "window" if display is not None else "rings" if rings else "_signal",
+        f"{pages} pages" if pages else "window" if display is not None else "rings" if rings else "_signal",
         held,
         seconds,
         int(last["underruns"]),
@@ -238,6 +260,19 @@ def measure(
         gaps,
         lost,
     )
+
+
+@contextmanager
+def open_pages(port: int, number: int) -> Iterator[None]:
+    """So many pages of Pd's server at that port, connected."""
+    with tempfile.TemporaryDirectory() as folder, chromium(Path(folder)) as browser:
+        connected = "return !document.body.classList.contains('lost')"
+        for i in range(number):
+            if i:
+                browser.switch_to.new_window("window")
+            browser.get(f"http://127.0.0.1:{port}/{kept_token()}/")
+            until(browser, lambda: browser.execute_script(connected), "the page is connected")
+        yield
 
 
 # ---------------------------------------------------------------- the window
@@ -394,27 +429,28 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--period", type=int, default=128)
     parser.add_argument("--window", action="store_true", help="with samplernn.pd open, and what that costs")
+    parser.add_argument("--pages", type=int, default=0, help="open in a browser, beside none")
     args = parser.parse_args()
     with virtual_screen() if args.window else nullcontext() as display:
         if display is not None:
             for plays in (False, True):
                 cost = window_cost(args.seconds, display, plays)
                 print(f"the window {'plays' if plays else 'at rest'}: {cost:.1f} % of a core", flush=True)
-        print_table(args.seconds, args.period, display)
-    if args.window:
+        print_table(args.seconds, args.period, display, args.pages)
+    if args.window or args.pages:
         return
     for message in ("temperature 5", "gain 0.5"):
         found, expected = heard_after(message)
         print(f"{message} is heard {found} frames after a click made with it, expected {expected}", flush=True)
 
 
-def print_table(seconds: float, period: int, display: str | None) -> None:
+def print_table(seconds: float, period: int, display: str | None, pages: int) -> None:
     print(f"{'way':10}{'GIL held':>10}{'underruns':>12}{'late':>8}", end="")
     print(f"{'= freewheel for':>18}{'late as heard':>16}{'gaps at JACK':>15}{'lost':>12}")
-    ways = ((True, 0), (True, 200), (False, 200)) if display is None else ((True, 0),)
-    for rings, held in ways:
+    ways = [(True, 0, 0), (True, 200, 0), (False, 200, 0)] if display is None else [(True, 0, 0)]
+    for rings, held, opened in [(True, 0, 0), (True, 0, pages)] if pages else ways:
         # JACK doesn't bear the last one for long
-        m = measure(seconds if rings else min(seconds, 8), period, rings, held, display)
+        m = measure(seconds if rings else min(seconds, 8), period, rings, held, display, opened)
         equal = f"{m.equal_for:.2f} of {m.seconds} s"
         print(f"{m.way:10}{m.held:7} ms{m.underruns:12}{m.late:8}{equal:>18}{m.equal_with_late:14.2f} s", end="")
         print(f"{m.gaps:15}{m.lost:9.1f} ms", flush=True)
