@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from osc_client import free_port
 from pd_host import ROOT, Result
 from window import PATIENCE, TABS, Window, opened
 
@@ -321,6 +322,25 @@ def test_a_window_that_was_saved_with_a_panel_open_is_opened_with_that_panel(hom
         w.tab = tab  # nothing is clicked in the list of panels
         w.click("gain", 0.25)
         w.wait(r"gain 0\.0")
+
+
+def test_the_button_page_opens_the_page_in_a_browser(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser, asked = tmp_path / "browser", tmp_path / "asked"
+    browser.write_text(f'#!/bin/sh\necho "$1" >"{asked}"\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{browser} %s")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    port = free_port()
+    with virtual_screen() as display, opened(display, tmp_path, own_instrument()) as w:
+        w.send(f"samplernn web {port}")
+        url = w.wait(rf"web http://127\.0\.0\.1:{port}/").split()[-1]
+        w.click("page")
+        end = time.monotonic() + PATIENCE
+        while not (asked.exists() and asked.read_text()) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert asked.read_text() == f"{url}\n"
 
 
 def test_ctrl_s_in_the_repositorys_own_patch_asks_where_to_and_what_is_saved_there_plays_without_flags(
