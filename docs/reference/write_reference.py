@@ -258,7 +258,7 @@ def signature(name: str, thing: Any) -> str:
     given = made.return_annotation
     gives = "" if given in (inspect.Signature.empty, None, "None") else f" -> {given}"
     line = f"{name}({', '.join(parameters)}){gives}"
-    return line if len(line) <= 100 else f"{name}(\n    " + ",\n    ".join(parameters) + f",\n){gives}"
+    return line if len(line) <= 76 else f"{name}(\n    " + ",\n    ".join(parameters) + f",\n){gives}"
 
 
 def members(made: type) -> Iterator[tuple[str, Any, bool]]:
