@@ -50,7 +50,8 @@ struct Vectors {
     const float *x;
     int stride;
     const int8_t *q; // [voices][q_stride], zeros after the last column
-    const int32_t *offset; // [voices][q_stride / kChunk + 1]: -128 * sum of q, then -8 * sum of each chunk
+    const int32_t
+        *offset; // [voices][q_stride / kChunk + 1]: -128 * sum of q, then for each chunk what the set begins with
     const float *scale; // [voices]
     int q_stride;
 };

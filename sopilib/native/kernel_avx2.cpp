@@ -93,11 +93,11 @@ template <typename T> inline void opaque(T &x) { asm volatile("" : "+x"(x.a), "+
 
 #ifdef SOPI_AVX_VNNI
 constexpr bool kUnsignedDot = true;
+inline Bytes weights(const uint8_t *p) { return bytes(p); }
 inline Ints dot(Ints sum, Bytes w, const int8_t *x)
 {
     return {_mm256_dpbusd_avx_epi32(sum.a, w.a, four(x)), _mm256_dpbusd_avx_epi32(sum.b, w.b, four(x))};
 }
-inline Ints dot_low(Ints sum, Bytes w, const int8_t *x) { return dot(sum, w, x); }
 inline Ints peak_i8(Ints sum, Bytes x)
 {
     return {_mm256_dpbusd_avx_epi32(sum.a, x.a, x.a), _mm256_dpbusd_avx_epi32(sum.b, x.b, x.b)};
@@ -109,16 +109,46 @@ inline __m256i add_pairs(__m256i sum, __m256i unsigned_, __m256i signed_)
 {
     return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(unsigned_, signed_), _mm256_set1_epi16(1)));
 }
+inline Bytes weights(const uint8_t *p)
+{
+    const __m256i flip = _mm256_set1_epi8(static_cast<char>(0x80));
+    const Bytes w = bytes(p);
+    return {_mm256_xor_si256(w.a, flip), _mm256_xor_si256(w.b, flip)};
+}
 inline Ints dot(Ints sum, Bytes w, const int8_t *x)
 {
-    const __m256i xs = four(x), size = _mm256_abs_epi8(xs), flip = _mm256_set1_epi8(static_cast<char>(0x80));
-    return {add_pairs(sum.a, size, _mm256_sign_epi8(_mm256_xor_si256(w.a, flip), xs)),
-            add_pairs(sum.b, size, _mm256_sign_epi8(_mm256_xor_si256(w.b, flip), xs))};
+    const __m256i xs = four(x), size = _mm256_abs_epi8(xs);
+    return {add_pairs(sum.a, size, _mm256_sign_epi8(w.a, xs)), add_pairs(sum.b, size, _mm256_sign_epi8(w.b, xs))};
 }
-inline Ints dot_low(Ints sum, Bytes w, const int8_t *x)
+
+// The parts of i4 are sums of pairs in 16 bits, which widen once a chunk: of a chunk's 16 pairs a lane gets eight, each
+// from -16 * 127 to 16 * 127 when w means -8 to 7, so at most 16256. On the way, where w is still 0 to 15, it may wrap.
+#define SOPI_OWN_PARTS
+using Part = Ints;
+constexpr int blocks_of_parts(int voices) { return 4 / voices; }
+inline int32_t part_offset(Ints x, Ints y)
+{
+    const __m256i eight = _mm256_add_epi32(_mm256_add_epi32(x.a, x.b), _mm256_add_epi32(y.a, y.b));
+    const __m128i columns = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+    const __m128i pairs = _mm_add_epi32(columns, _mm_shuffle_epi32(columns, 0xb1));
+    const uint32_t first = -8u * static_cast<uint32_t>(_mm_cvtsi128_si32(pairs)),
+                   second = -8u * static_cast<uint32_t>(_mm_extract_epi32(pairs, 2));
+    return static_cast<int32_t>((first & 0xffff) | second << 16);
+}
+inline Part part_from(int32_t offset) { return all_ints(offset); }
+inline Part part_add(Part part, Bytes w, const int8_t *x)
 {
     const __m256i xs = four(x);
-    return {add_pairs(sum.a, w.a, xs), add_pairs(sum.b, w.b, xs)};
+    return {_mm256_add_epi16(part.a, _mm256_maddubs_epi16(w.a, xs)),
+            _mm256_add_epi16(part.b, _mm256_maddubs_epi16(w.b, xs))};
+}
+inline Ints part_end(Ints sum, Part part, const int8_t *s)
+{
+    const __m128i sixteen = _mm_loadu_si128(reinterpret_cast<const __m128i *>(s));
+    const __m256i a = _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(sixteen, sixteen)),
+                  b = _mm256_cvtepi8_epi16(_mm_unpackhi_epi8(sixteen, sixteen));
+    return {_mm256_add_epi32(sum.a, _mm256_madd_epi16(part.a, a)),
+            _mm256_add_epi32(sum.b, _mm256_madd_epi16(part.b, b))};
 }
 inline Ints peak_i8(Ints sum, Bytes x) // bytes that were widened before
 {

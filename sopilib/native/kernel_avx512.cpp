@@ -52,13 +52,13 @@ inline Bytes bytes(const uint8_t *p)
 }
 inline Bytes low(Bytes x) { return _mm512_and_si512(x, _mm512_set1_epi8(15)); }
 inline Bytes high(Bytes x) { return _mm512_and_si512(_mm512_srli_epi16(x, 4), _mm512_set1_epi8(15)); }
+inline Bytes weights(const uint8_t *p) { return bytes(p); }
 inline Ints dot(Ints sum, Bytes w, const int8_t *x)
 {
     int32_t four;
     std::memcpy(&four, x, 4);
     return _mm512_dpbusd_epi32(sum, w, _mm512_set1_epi32(four));
 }
-inline Ints dot_low(Ints sum, Bytes w, const int8_t *x) { return dot(sum, w, x); }
 
 template <typename T> inline void opaque(T &x) { asm volatile("" : "+v"(x)); }
 inline Ints peak_i8(Ints sum, Bytes x) { return _mm512_dpbusd_epi32(sum, x, x); }

@@ -120,16 +120,16 @@ inline Bytes high(Bytes x)
 {
     return each<Bytes>([&](int i) { return vshrq_n_u8(x.p[i], 4); });
 }
-inline Ints dot_low(Ints sum, Bytes w, const int8_t *x)
+inline Bytes weights(const uint8_t *p)
+{
+    return each<Bytes>([&](int i) { return veorq_u8(vld1q_u8(p + 16 * i), vdupq_n_u8(0x80)); });
+}
+inline Ints dot(Ints sum, Bytes w, const int8_t *x)
 {
     int32_t four;
     std::memcpy(&four, x, 4);
     const int8x16_t xs = vreinterpretq_s8_s32(vdupq_n_s32(four));
     return each<Ints>([&](int i) { return vdotq_s32(sum.p[i], vreinterpretq_s8_u8(w.p[i]), xs); });
-}
-inline Ints dot(Ints sum, Bytes w, const int8_t *x)
-{
-    return dot_low(sum, each<Bytes>([&](int i) { return veorq_u8(w.p[i], vdupq_n_u8(0x80)); }), x);
 }
 
 template <typename T> inline void opaque(T &x)

@@ -120,6 +120,7 @@ inline Bytes high(const Bytes &x)
 {
     return each<Bytes>([&](size_t i) { return static_cast<uint8_t>(x.lane[i] >> 4); });
 }
+inline Bytes weights(const uint8_t *p) { return bytes(p); }
 inline Ints dot(const Ints &sum, const Bytes &w, const int8_t *x)
 {
     return each<Ints>([&](size_t i) {
@@ -127,7 +128,6 @@ inline Ints dot(const Ints &sum, const Bytes &w, const int8_t *x)
         return sum.lane[i] + (ws[0] * x[0] + ws[1] * x[1] + ws[2] * x[2] + ws[3] * x[3]);
     });
 }
-inline Ints dot_low(const Ints &sum, const Bytes &w, const int8_t *x) { return dot(sum, w, x); }
 
 template <typename T> inline void opaque(T &x) { asm volatile("" : "+m"(x)); }
 inline Ints peak_i8(const Ints &sum, const Bytes &x)
