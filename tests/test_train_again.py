@@ -137,7 +137,7 @@ def test_the_number_of_steps_is_part_of_the_run(
     assert "-" not in capsys.readouterr().out.split(" for 0 steps")[0].split("about ")[-1]
 
 
-@pytest.mark.parametrize("name", ["cosine", "linear", "constant"])
+@pytest.mark.parametrize("name", ["steady", "cosine", "linear", "constant"])
 def test_the_learning_rate_bends_and_never_jumps(name: str) -> None:
     whole = Settings(steps=6000, schedule=name, lr=1e-3)
     for at_step, steps in ((3000, 3100), (3000, 12000), (6000, 9000), (150, 300), (5999, 6000)):

@@ -15,7 +15,7 @@ from sopilib.model import Config
 
 CHOICES = {
     "optimiser": ("adam", "adamw", "sgd", "rmsprop"),
-    "schedule": ("cosine", "linear", "constant"),
+    "schedule": ("steady", "cosine", "linear", "constant"),
     "clip_by": ("norm", "value"),
     "precision": ("auto", "float32", "bfloat16", "float16"),
     "monitor": ("held_out_bits", "train_bits", "held_out_accuracy", "train_accuracy"),
@@ -46,7 +46,11 @@ class Settings:
     excerpt: float = option(8.0, "seconds that a lane plays, its memory carried on, before it jumps elsewhere")
     optimiser: str = option("adam", "adam, adamw, sgd or rmsprop")
     lr: float = option(2e-3, "learning rate at its highest")
-    schedule: str = option("cosine", "of the learning rate, to zero at the last step: cosine or linear; or constant")
+    schedule: str = option(
+        "steady",
+        "of the learning rate: steady until two thirds are done, then in a straight line to zero at the last step; "
+        "cosine or linear, to zero from the beginning; or constant",
+    )
     warm_up: int = option(100, "steps in which the learning rate rises from zero")
     decay_after: int = option(0, "steps after which the learning rate shrinks, by a tenth each time; 0: never")
     decay_every: int = option(1000, "steps from one such time to the next")
@@ -111,13 +115,15 @@ class Settings:
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step, from 0, in a run that always had so many steps. It rises in a straight line
-        while it warms up, then falls to zero at the last step, or stays."""
+        while it warms up, then falls to zero at the last step, stays, or stays and then falls."""
         if step < self.warm_up:
             return self.lr * (step + 1) / self.warm_up
         done = min(1.0, (step - self.warm_up) / max(1, self.steps - self.warm_up))
         lr = self.lr
         if self.decay_after and step >= self.decay_after:  # as PRiSM's reduce_learning_rate_after
             lr *= math.exp(-0.1 * (1 + (step - self.decay_after) // self.decay_every))
+        if self.schedule == "steady":
+            return lr * min(1.0, 3 * (1 - done))
         if self.schedule == "cosine":
             return lr * 0.5 * (1 + math.cos(math.pi * done))
         return lr * (1 - done) if self.schedule == "linear" else lr
