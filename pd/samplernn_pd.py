@@ -57,6 +57,7 @@ from sopilib.live import KEPT, MOST_VOICES, Performer
 from sopilib.live.messages import LARGEST_FLOAT, LARGEST_SHOWN, is_cut_off, number_text
 from sopilib.live.performer import is_part
 from sopilib.osc import Instance, Instances, PageServer, Server, kept_token
+from sopilib.threads import thread_count
 
 if "SERVERS" not in globals():  # a `reload` runs this file again in the same namespace: open ports stay open
     INSTANCES = Instances()
@@ -105,7 +106,7 @@ class samplernn(pyext._class):
             outputs=max(1, self.signal_outlets),
             sample_rate=pyext._samplerate(),
             freewheel=pd_is_batch(),
-            threads=int(os.environ.get("SOPI_THREADS", "1")),
+            threads=wanted_threads(),
             status=self.tell,
             arrays=read_array,
             write_array=write_array,
@@ -313,6 +314,16 @@ class samplernn(pyext._class):
         for vector, channel in zip(outgoing, sound):
             vector[:] = channel
         self.flush()
+
+
+def wanted_threads() -> int | None:
+    """How many threads the environment asks for; None: as many as a model needs."""
+    asked = os.environ.get("SOPI_THREADS", "auto")
+    try:
+        return thread_count(asked)
+    except ValueError:
+        print_error(f"samplernn: SOPI_THREADS is {asked!r}, expected auto or 1 to 64: it is auto now")
+        return None
 
 
 def as_text(value: Any, largest: int) -> Any:

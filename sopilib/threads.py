@@ -1,4 +1,4 @@
-"""The priorities of Python's own threads. The native threads set theirs themselves."""
+"""How many threads the engine may have, and the priorities of Python's own. Native threads set theirs themselves."""
 
 from __future__ import annotations
 
@@ -6,10 +6,21 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["ordinary_priority", "real_time_priority"]
+__all__ = ["ordinary_priority", "real_time_priority", "thread_count"]
 
 PRIORITY = 60
 """Of the real-time scheduler, from 1 to 99: below JACK, above what is ordinary."""
+
+
+def thread_count(text: str) -> int | None:
+    """How many threads of the engine a text asks for, 1 to 64; None for "auto", as many as a model needs. Raises
+    ValueError for anything else."""
+    if text == "auto":
+        return None
+    count = int(text)
+    if not 1 <= count <= 64:
+        raise ValueError(text)
+    return count
 
 
 def ordinary_priority() -> None:

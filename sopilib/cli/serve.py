@@ -17,7 +17,15 @@ from sopilib.hosts import CardHost, ClockHost, FileHost
 from sopilib.live import Performer
 from sopilib.osc import Instances, Invitation, Server, kept_token
 from sopilib.osc.port import LOOPBACKS
-from sopilib.threads import real_time_priority
+from sopilib.threads import real_time_priority, thread_count
+
+
+def threads_option(text: str) -> int | None:
+    """The value of --threads."""
+    try:
+        return thread_count(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected auto or 1 to 64") from None
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -62,7 +70,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--channels", type=int, default=2, help="of the output; default %(default)s")
     parser.add_argument("--block", type=int, default=0, help="frames at once; default: what the sound card likes")
     parser.add_argument("--latency", type=float, default=20, help="ms from a message to its sound; default %(default)s")
-    parser.add_argument("--threads", type=int, default=1, help="of each instance; default %(default)s")
+    parser.add_argument(
+        "--threads",
+        type=threads_option,
+        default=1,
+        metavar="N|auto",
+        help="of each instance; auto: more than one only where that is too slow; default %(default)s",
+    )
     parser.add_argument("--generate", action="store_true", help="start the sound at once")
     parser.set_defaults(run=run)
 

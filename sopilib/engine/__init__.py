@@ -58,6 +58,8 @@ class Engine:
             expected = ", ".join(PRECISIONS[backend])
             raise SopiError(f"precision is {precision!r}, expected with the {backend} backend one of {expected}")
         self.model, self.config, self.voices, self.backend = model, model.config, voices, backend
+        self.origin: object = None
+        """What has to live as long as this engine or a clone of it, if something has."""
         self.source: Any
         if backend == "native":
             from sopilib.native import _native
@@ -87,13 +89,14 @@ class Engine:
             return {**said, "device": str(self.source.device).partition(":")[0]}
         return {**said, "instruction_set": self.source.instruction_set} if self.precision == "f32" else said
 
-    def clone(self, voices: int | None = None) -> Engine:
-        """A second engine with the same weights, shared and not copied, and a fresh state. `voices` None means as many
-        as this one has."""
+    def clone(self, voices: int | None = None, threads: int | None = None) -> Engine:
+        """A second engine with the same weights, shared and not copied, and a fresh state. `voices` or `threads` None
+        means as many as this one has."""
         twin = object.__new__(Engine)
         twin.__dict__.update(self.__dict__)
         twin.voices = self.voices if voices is None else voices
-        twin.source = self.source.clone(twin.voices)
+        more = () if threads is None or self.backend != "native" else (threads,)
+        twin.source = self.source.clone(twin.voices, *more)
         return twin
 
     def reset(self, seed: int | Sequence[int] = 0) -> None:

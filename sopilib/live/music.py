@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
-from sopilib import checkpoint
+from sopilib import checkpoint, library
 from sopilib.engine import Engine
 from sopilib.errors import SopiError
 from sopilib.live.commands import COMMANDS
@@ -24,6 +27,8 @@ __all__ = ["Music", "Opened", "open_model", "primed"]
 
 WARM_UP = 0.05  # seconds of sound: touches every weight before the stream does
 CROSSFADE = 20.0  # ms from one model to the next
+ENOUGH = 3.0  # times real time: what one thread must reach, or more are tried
+MOST_THREADS = 4  # that are then taken
 SLOW = 1.2  # times real time: below it the sound has gaps
 
 
@@ -38,23 +43,79 @@ class Opened:
     """What its file does not say and had to be assumed, a line each."""
 
 
+class Packed:
+    """A model's weights as the engine has them: shared by all objects that play the file, for as long as one does.
+
+    engine   whose clones play
+    assumed  what its file does not say, a line each
+    speeds   how many threads each number of voices takes where nobody says, or was told to take, and how fast it is
+    """
+
+    def __init__(self, engine: Engine, assumed: list[str]) -> None:
+        self.engine, self.assumed = engine, assumed
+        self.speeds: dict[tuple[int, int | None], tuple[int, float]] = {}
+
+    def speed(self, voices: int, threads: int | None) -> tuple[int, float]:
+        """How many threads play so many voices, and how fast: all weights are touched, too. `threads` None means one
+        if that is fast enough, else as many as help."""
+        if (voices, threads) not in self.speeds:
+            best = threads or 1, self._measure(voices, threads or 1)
+            more = min(usable_cores(), MOST_THREADS)
+            if threads is None and best[1] < ENOUGH and more > 1 and self.engine.backend == "native":
+                best = max(best, (more, self._measure(voices, more)), key=lambda found: found[1])
+            self.speeds[voices, threads] = best
+        return self.speeds[voices, threads]
+
+    def _measure(self, voices: int, threads: int) -> float:
+        scratch, n = self.engine.clone(voices, threads), max(1, int(WARM_UP * self.engine.config.sample_rate))
+        scratch.reset(0)
+        scratch.generate(max(1, n // 10))
+        begin = time.perf_counter()
+        scratch.generate(n)
+        return n / self.engine.config.sample_rate / max(1e-9, time.perf_counter() - begin)
+
+
+_PACKED: WeakValueDictionary[tuple[object, ...], Packed] = WeakValueDictionary()
+_PACKING: WeakValueDictionary[tuple[object, ...], Lock] = WeakValueDictionary()
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def open_model(
-    path: str | Path, voices: int, backend: str, precision: str, threads: int, stale: Callable[[], bool]
+    path: str | Path, voices: int, backend: str, precision: str, threads: int | None, stale: Callable[[], bool]
 ) -> Opened | None:
-    """Does everything about a model that takes time: reads the file, makes an engine, touches all its weights. None as
-    soon as it is `stale`. Raises SopiError, OSError or MemoryError."""
-    assumed: list[str] = []
-    model = checkpoint.load(path, warn=assumed.append)
-    if stale():
-        return None
-    engine = Engine(model, voices, backend, precision, threads)
-    scratch, n = engine.clone(), max(1, int(WARM_UP * engine.config.sample_rate))
-    scratch.reset(0)
-    scratch.generate(max(1, n // 10))
-    begin = time.perf_counter()
-    scratch.generate(n)
-    speed = n / engine.config.sample_rate / max(1e-9, time.perf_counter() - begin)
-    return Opened(engine, speed, assumed)
+    """Does everything about a model that takes time: reads the file, makes an engine, touches all its weights. What
+    another object of this process plays from the same file is shared. `threads` None means as many as it needs. None
+    as soon as it is `stale`. Raises SopiError, OSError or MemoryError."""
+    key = (*_identity(path), backend, precision)
+    with _PACKING.setdefault(key, Lock()):
+        packed = _PACKED.get(key)
+        if packed is None:
+            assumed: list[str] = []
+            model = checkpoint.load(path, warn=assumed.append)
+            if stale():
+                return None
+            packed = Packed(Engine(model, 1, backend, precision), assumed)
+            _PACKED[key] = packed
+        chosen, speed = packed.speed(voices, threads)
+    engine = packed.engine.clone(voices, chosen)
+    engine.origin = packed
+    return Opened(engine, speed, packed.assumed)
+
+
+def _identity(path: str | Path) -> tuple[object, ...]:
+    """What is another as soon as the file is."""
+    try:
+        found = library.find(path)
+        state = found.stat()
+    except (SopiError, OSError, ValueError):  # `load` says what is wrong
+        return (object(),)
+    if not found.is_file():
+        return (object(),)
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, str(found)
 
 
 def primed(engine: Engine, seed: int, codes: np.ndarray) -> Engine:

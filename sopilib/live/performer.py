@@ -69,7 +69,9 @@ class Performer:
     freewheel    the callback waits for the sound, and `load` and priming are done when `handle` returns
     voices       how many play at once
     outputs      channels of the stream; None: one for each voice
-    threads, precision, backend  as `Engine` has them; with "torch" the stream's thread calls Python for each 2 ms
+    threads      cores that the engine may use; None: one if a model plays on it at three times real time, else as many
+                 as help, at most four, found out when it is loaded
+    precision, backend  as `Engine` has them; with "torch" the stream's thread calls Python for each 2 ms
     status       called with a kind of `commands.STATUS` and its values, from several threads, one at a time. It may
                  send messages, but what these load is ready only later, in freewheel too
     arrays       gives the host's array of a name as float samples at the host's rate, or None if there is none
@@ -87,7 +89,7 @@ class Performer:
         latency: float = 0.020,
         freewheel: bool = False,
         voices: int = 1,
-        threads: int = 1,
+        threads: int | None = 1,
         precision: str = "auto",
         backend: str = "native",
         status: Status | None = None,

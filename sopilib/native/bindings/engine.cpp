@@ -520,8 +520,9 @@ void bind_engine(nb::module_ &m)
             "voices is 1 to 1024. threads is 1 to 64: that many cores are used by one call, or fewer where the system "
             "gives\n"
             "fewer threads; their number changes no bit of the result. instruction_set is 'auto' or a name.")
-        .def("clone", &NativeEngine::clone, "voices"_a, nb::call_guard<nb::gil_scoped_release>(),
-             "An engine with the same weights, shared, and a fresh state for that many voices (1 to 1024).")
+        .def("clone", &NativeEngine::clone, "voices"_a, "threads"_a = 0, nb::call_guard<nb::gil_scoped_release>(),
+             "An engine with the same weights, shared, and a fresh state for that many voices (1 to 1024), on that many "
+             "threads (1 to 64; 0: as many as this one).")
         .def("reset", &NativeEngine::reset, "seed"_a,
              "Starts anew: the history is silence, RNN states are the initial ones, and each voice has its own random "
              "stream of\n"

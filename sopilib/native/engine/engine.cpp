@@ -63,9 +63,9 @@ NativeEngine::NativeEngine(std::shared_ptr<const Weights> weights, int voices, i
 
 NativeEngine::~NativeEngine() = default;
 
-std::shared_ptr<NativeEngine> NativeEngine::clone(int voices) const
+std::shared_ptr<NativeEngine> NativeEngine::clone(int voices, int threads) const
 {
-    return std::make_shared<NativeEngine>(w_, voices, threads(), k_);
+    return std::make_shared<NativeEngine>(w_, voices, threads ? threads : this->threads(), k_);
 }
 
 int NativeEngine::threads() const noexcept { return team_->size(); }

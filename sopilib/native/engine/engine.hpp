@@ -52,7 +52,7 @@ public:
     NativeEngine(std::shared_ptr<const Weights> weights, int voices, int threads, const Kernels *kernels);
     ~NativeEngine() override;
     // The same weights with a state of its own, fresh.
-    std::shared_ptr<NativeEngine> clone(int voices) const;
+    std::shared_ptr<NativeEngine> clone(int voices, int threads = 0) const;
 
     int voices() const noexcept override { return voices_; }
     int sample_rate() const noexcept override { return w_->sample_rate; }
