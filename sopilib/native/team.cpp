@@ -16,17 +16,19 @@ static inline void pause() {}
 
 namespace sopi {
 
-// A wait of the caller's that is longer says that a member isn't run: several times what it takes to wake one, and less
-// than the system gives a core to another process for.
-constexpr int64_t kLate = 500000; // ns
-// So many times what it waited the caller then goes alone: no more than one part of that is ever lost.
-constexpr int64_t kTimesLost = 100;
+// Of the time that they work together a quarter is credit, as they get further in it; what is lost in waiting is taken
+// from it, and where nothing is left the caller goes alone, which pays back a hundredth of its time.
+constexpr int64_t kTogether = 4, kAlone = 100;
+constexpr int64_t kMostCredit = 10000000; // ns
 
 // Within a job: 20 us or so of spinning, then a millisecond of offering the core to whoever wants it, then sleep, which
 // must be rare: it lasts so long that the others would go to sleep over it, and then this one over them.
 constexpr int kSpins = 1000, kOffers = 2000;
-// Between jobs: 60 us or so, then sleep.
-constexpr int kIdleSpins = 3000;
+constexpr int64_t kSpinning = 20000; // ns
+// Between jobs: 60 us or so, then sleep. After being called to be there: a millisecond or so, in which whoever wants the
+// core has it, the caller too.
+constexpr int kIdleSpins = 3000, kCalledOffers = 2000;
+constexpr int64_t kRest = 100000; // ns: a caller that rests so long between jobs needs nobody
 constexpr int64_t kWindow = 100000000; // ns
 constexpr double kMostBusy = 0.9; // of that
 constexpr int64_t kNap = 20000; // ns
@@ -87,12 +89,29 @@ bool Team::choose() noexcept
 {
     if (size_ == 1) return false;
     const int before = active_;
-    if (lost_) {
-        alone_until_ = platform::now_ns() + kTimesLost * lost_;
-        lost_ = 0;
-        active_ = 1;
-    } else if (active_ == 1 && platform::now_ns() >= alone_until_) active_ = size_;
+    const int64_t now = platform::now_ns();
+    credit_ += (now - chosen_) / (active_ == 1 ? kAlone : kTogether);
+    credit_ = std::min(credit_, kMostCredit) - lost_;
+    chosen_ = now;
+    lost_ = 0;
+    leave_.store(false, std::memory_order_relaxed);
+    if (credit_ < 0) active_ = 1;
+    else if (fresh_ || !asleep_.load()) active_ = size_;
+    else {
+        active_ = 1; // nobody waits for them to wake
+        if (now - ended_ < kRest) {
+            calls_.fetch_add(1);
+            wake();
+        }
+    }
+    fresh_ = false;
     return active_ != before;
+}
+
+void Team::wake() noexcept
+{
+    const std::lock_guard<std::mutex> lock(idle_->mutex);
+    idle_->changed.notify_all();
 }
 
 void Team::run(const void *work, Call call) noexcept
@@ -101,15 +120,12 @@ void Team::run(const void *work, Call call) noexcept
     take_priority();
     work_ = work;
     call_ = call;
-    leave_.store(false, std::memory_order_relaxed);
     job_.fetch_add(1); // sequentially consistent, as are those of asleep_: one of the two sides sees the other
-    if (asleep_.load()) {
-        std::lock_guard<std::mutex> lock(idle_->mutex);
-        idle_->changed.notify_all();
-    }
+    if (asleep_.load()) wake();
     call(work, 0);
     meet(0);
-    note_work(began, platform::now_ns());
+    ended_ = platform::now_ns();
+    note_work(began, ended_);
 }
 
 void Team::wait_for(int other, uint32_t count, int member) noexcept
@@ -122,26 +138,35 @@ void Team::wait_for(int other, uint32_t count, int member) noexcept
         // a real-time member that only yields would keep an ordinary one from its core for ever
         else platform::sleep_ns(kNap);
     }
-    if (!since || member != 0) return;
-    const int64_t waited = platform::now_ns() - since;
-    if (waited > kLate) lost_ += waited;
+    if (since && member == 0) lost_ += kSpinning + platform::now_ns() - since;
 }
 
 void Team::member(int index)
 {
     const DenormalsFlushed flushed;
-    for (uint32_t done = 0;; done++) {
-        const auto called = [&] { return job_.load() != done || quit_; };
-        for (int spins = 0; !called() && spins < kIdleSpins; spins++) pause();
-        if (!called()) {
+    uint32_t heard = 0; // of the calls
+    bool called = false;
+    for (uint32_t done = 0;;) {
+        const auto wanted = [&] { return job_.load() != done || quit_; };
+        if (called)
+            for (int offers = 0; !wanted() && offers < kCalledOffers; offers++) std::this_thread::yield();
+        called = false;
+        for (int spins = 0; !wanted() && spins < kIdleSpins; spins++) pause();
+        if (!wanted()) {
             std::unique_lock<std::mutex> lock(idle_->mutex);
             asleep_.fetch_add(1);
-            idle_->changed.wait(lock, called);
+            idle_->changed.wait(lock, [&] { return wanted() || calls_.load() != heard; });
             asleep_.fetch_sub(1);
         }
         if (quit_) return;
+        if (calls_.load() != heard) {
+            heard = calls_.load();
+            called = true;
+        }
+        if (job_.load() == done) continue;
         call_(work_, index);
         arrive(index);
+        done++;
     }
 }
 

@@ -30,7 +30,7 @@ public:
     // who have waited for it know whether to leave off there, so that the others can be chosen anew.
     void settle() noexcept
     {
-        if (lost_) leave_.store(true, std::memory_order_relaxed);
+        if (lost_ > credit_) leave_.store(true, std::memory_order_relaxed);
     }
     bool leaves_off() const noexcept { return leave_.load(std::memory_order_relaxed); }
     // False in a child that fork() made: the threads stayed with its parent, and run() would wait for them for ever.
@@ -39,7 +39,11 @@ public:
     // work(member) on each, member 0 here; returns when all are done. One caller at a time.
     template <typename Work> void run(Work &&work) noexcept
     {
-        if (active_ == 1) return work(0);
+        if (active_ == 1) {
+            work(0);
+            ended_ = platform::now_ns();
+            return;
+        }
         using Type = std::remove_reference_t<Work>;
         run(&work, [](const void *w, int member) { (*static_cast<const Type *>(w))(member); });
     }
@@ -71,13 +75,18 @@ private:
         std::atomic<uint32_t> count{0};
     };
     void run(const void *work, Call call) noexcept;
+    void wake() noexcept;
     void take_priority() noexcept;
     void note_work(int64_t began, int64_t ended) noexcept;
     void wait_for(int other, uint32_t count, int member) noexcept;
     void member(int index);
 
     int size_ = 1, active_ = 1;
-    int64_t lost_ = 0, alone_until_ = 0; // ns that the caller has waited for members that weren't run
+    bool fresh_ = true; // the first time they work together whether they are awake or not
+    int64_t lost_ = 0; // ns that the caller has waited for members that weren't run
+    int64_t credit_ = 0, chosen_ = platform::now_ns(); // ns: see choose()
+    int64_t ended_ = 0; // ns, the last run()
+    std::atomic<uint32_t> calls_{0}; // for members to be there
     std::atomic<bool> leave_{false};
     const int64_t process_ = platform::process();
     std::unique_ptr<Count[]> here_;
