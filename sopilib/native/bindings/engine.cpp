@@ -3,6 +3,7 @@
 #include "bandwidth.hpp"
 #include "bindings/new_array.hpp"
 #include "engine/blend.hpp"
+#include "engine/read.hpp"
 #include "platform/platform.hpp"
 
 #include <nanobind/nanobind.h>
@@ -15,7 +16,6 @@
 #include <algorithm>
 #include <optional>
 #include <stdexcept>
-#include <unordered_map>
 #include <utility>
 
 namespace nb = nanobind;
@@ -27,21 +27,6 @@ namespace {
 using Floats = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
 using Codes = nb::ndarray<const int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
-std::string shape_of(const std::vector<int64_t> &shape)
-{
-    std::string out = "(";
-    for (size_t i = 0; i < shape.size(); i++) out += (i ? ", " : "") + (shape[i] < 0 ? "n" : std::to_string(shape[i]));
-    return out + (shape.size() == 1 ? ",)" : ")");
-}
-
-// One sentence if an array has not the shape that is expected; -1: any size.
-void check_shape(const std::string &name, const std::vector<int64_t> &given, const std::vector<int64_t> &expected)
-{
-    bool fits = given.size() == expected.size();
-    for (size_t i = 0; fits && i < given.size(); i++) fits = expected[i] < 0 || given[i] == expected[i];
-    if (!fits) throw std::invalid_argument(name + " has shape " + shape_of(given) + ", expected " + shape_of(expected));
-}
-
 template <typename Array> void check_array(const std::string &name, const Array &array,
                                            const std::vector<int64_t> &expected)
 {
@@ -50,190 +35,38 @@ template <typename Array> void check_array(const std::string &name, const Array 
     check_shape(name, shape, expected);
 }
 
-void check_range(const std::string &name, int64_t given, int64_t least, int64_t most)
-{
-    if (given < least || given > most)
-        throw std::invalid_argument(name + " is " + std::to_string(given) + ", expected " + std::to_string(least) +
-                                    " to " + std::to_string(most));
-}
-
 void check_codes(const NativeEngine &e, const int32_t *codes, size_t n)
 {
     for (size_t i = 0; i < n; i++) check_range("a code", codes[i], 0, e.weights().levels - 1);
 }
 
-// The weights as sopilib.engine.pack gives them: row-major, named and shaped as docs/model.md says.
-class Reader {
-public:
-    explicit Reader(const nb::dict &weights)
-    {
-        for (auto [key, value] : weights) {
-            const Floats a = nb::cast<Floats>(value);
-            Array array{a.data(), {}};
-            for (size_t i = 0; i < a.ndim(); i++) array.shape.push_back(static_cast<int64_t>(a.shape(i)));
-            arrays_.emplace(nb::cast<std::string>(key), std::move(array));
-        }
-    }
-    bool has(const std::string &name) const { return arrays_.count(name) > 0; }
-    // std::invalid_argument if it is not there or has another shape.
-    const float *data(const std::string &name, const std::vector<int64_t> &shape) const
-    {
-        check_shape(name, of(name).shape, shape);
-        return of(name).data;
-    }
-    int size(const std::string &name, size_t axis) const
-    {
-        const Array &array = of(name);
-        if (axis >= array.shape.size()) throw std::invalid_argument(name + " has shape " + shape_of(array.shape));
-        return static_cast<int>(array.shape[axis]);
-    }
-    // The next ones are empty if there is none of that name. Vectors are padded, the units of each gate for themselves.
-    Vec<float> vector(const std::string &name, int gates, int units) const
-    {
-        if (!has(name)) return {};
-        return pack_units(data(name, {static_cast<int64_t>(gates) * units}), gates, units);
-    }
-    Vec<float> columns(const std::string &name, int gates, int units, int columns) const
-    {
-        if (!has(name)) return {};
-        return pack_columns(data(name, {static_cast<int64_t>(gates) * units, columns}), gates, units, columns);
-    }
-    Matrix matrix(Arena &arena, const std::string &name, int gates, int units, int columns, Form form) const
-    {
-        if (!has(name)) return {};
-        return pack(arena, data(name, {static_cast<int64_t>(gates) * units, columns}), gates, units, columns, form);
-    }
-
-private:
-    struct Array {
-        const float *data;
-        std::vector<int64_t> shape;
-    };
-    const Array &of(const std::string &name) const
-    {
-        const auto found = arrays_.find(name);
-        if (found == arrays_.end()) throw std::invalid_argument("the weights lack " + name);
-        return found->second;
-    }
-    std::unordered_map<std::string, Array> arrays_;
-};
-
-Layer read_layer(Weights &w, const Reader &read, const std::string &name, int inputs, Form form)
-{
-    const int d = w.dim;
-    const bool reset_before = !w.lstm && !w.reset_after;
-    Layer layer;
-    layer.frame = read.columns(name + ".frame", w.gates, d, inputs);
-    layer.condition = read.matrix(w.arena, name + ".condition", w.gates, d, d, form);
-    layer.below = read.matrix(w.arena, name + ".below", w.gates, d, d, form);
-    const float *u = read.data(name + ".recurrent", {static_cast<int64_t>(w.gates) * d, d});
-    layer.recurrent = pack(w.arena, u, reset_before ? 2 : w.gates, d, d, form);
-    if (reset_before) layer.reset = pack(w.arena, u + static_cast<size_t>(2) * d * d, 1, d, d, form);
-    layer.output = read.matrix(w.arena, name + ".output", 1, d, d, form);
-    layer.bias = read.vector(name + ".bias", w.gates, d);
-    layer.candidate = read.vector(name + ".candidate", 1, d);
-    const float *initial = read.data(name + ".initial", {w.state_size()});
-    layer.initial = Vec<float>(initial, initial + w.state_size());
-    return layer;
-}
-
-// Tier i hands down `parts` parts of a frame, each `width` wide.
-Tier read_tier(Weights &w, const Reader &read, int i, const std::vector<int> &frames, int layers, Form form)
-{
-    const std::string name = "tier" + std::to_string(i);
-    const int parts = i ? frames[i] / frames[i - 1] : frames[0], width = i ? w.dim : w.width;
-    Tier t;
-    t.frame = frames[i];
-    for (int l = 0; l < layers; l++)
-        t.layers.push_back(
-            read_layer(w, read, name + ".rnn" + std::to_string(l), t.frame + (i ? 0 : w.features), form));
-    t.output_bias = read.vector(name + ".output_bias", 1, w.dim);
-    const float *up = read.data(name + ".up.weight", {parts, width, w.dim}),
-                *bias = read.data(name + ".up.bias", {parts, width});
-    for (int k = 0; k < parts; k++) {
-        t.up.push_back(pack(w.arena, up + static_cast<size_t>(k) * width * w.dim, 1, width, w.dim, form));
-        t.up_bias.push_back(pack_units(bias + static_cast<size_t>(k) * width, 1, width));
-    }
-    return t;
-}
-
-// The shape of a model, checked as far as memory depends on it; sopilib.Config has checked the rest.
-struct Given {
-    std::vector<int> frames;
-    std::vector<bool> relu;
-    int layers = 0;
-};
-
-Given read_config(const nb::dict &config, Weights &w)
-{
-    const auto number = [&config](const char *name, int least, int most) {
-        const int value = nb::cast<int>(config[name]);
-        check_range(name, value, least, most);
-        return value;
-    };
-    w.dim = number("dim", 1, 1 << 14);
-    w.width = number("mlp_dim", 1, 1 << 14);
-    w.levels = number("q_levels", 2, kLevels);
-    w.silence = number("q_zero", 0, w.levels - 1);
-    w.sample_rate = number("sample_rate", 1, 1 << 20);
-    w.features = number("features", 0, 1 << 12);
-    w.lstm = nb::cast<std::string>(config["rnn_type"]) == "lstm";
-    w.gates = w.lstm ? 4 : 3;
-    w.skip = nb::cast<bool>(config["skip_conn"]);
-    w.reset_after = nb::cast<bool>(config["gru_reset_after"]);
-    Given given{nb::cast<std::vector<int>>(config["frame_sizes"]), nb::cast<std::vector<bool>>(config["sample_relu"]),
-                number("num_rnn_layers", 1, 64)};
-    if (given.frames.empty()) throw std::invalid_argument("frame_sizes is empty, expected at least one frame tier");
-    if (given.relu.empty()) throw std::invalid_argument("sample_relu is empty, expected at least one layer");
-    int below = 1;
-    for (int size : given.frames) {
-        check_range("a frame size", size, below, 1 << 16);
-        if (size % below) throw std::invalid_argument("frame_sizes must each be a multiple of the one before");
-        below = size;
-    }
-    w.coding.level = nb::cast<float>(config["level"]);
-    w.coding.poles = nb::cast<std::vector<float>>(config["emphasis"]);
-    check_range("the number of emphasis poles", static_cast<int64_t>(w.coding.poles.size()), 0, kMostPoles);
-    return given;
-}
-
 std::shared_ptr<Weights> make_weights(const nb::dict &config, const nb::dict &weights, const std::string &precision)
 {
-    if (precision != "f32" && precision != "int8" && precision != "int4")
-        throw std::invalid_argument("precision is '" + precision + "', expected f32, int8 or int4");
-    auto out = std::make_shared<Weights>();
-    Weights &w = *out;
-    const Given given = read_config(config, w);
-    w.quantised = precision != "f32";
-    const Form samples = w.quantised ? Form::i8 : Form::f32, frames = precision == "int4" ? Form::i4 : samples;
-    const Reader read(weights);
-
-    nb::gil_scoped_release released; // a second, for the largest models
-    for (size_t i = 0; i < given.frames.size(); i++)
-        w.tiers.push_back(read_tier(w, read, static_cast<int>(i), given.frames, given.layers, frames));
-    const float *tables = read.data("sample.tables", {given.frames[0], w.levels, w.width});
-    w.tables = pack_tables(w.arena, tables, given.frames[0], w.levels, w.width, w.quantised);
-    w.sum_relu = given.relu[0];
-    int width = w.width;
-    for (size_t k = 0; k + 1 < given.relu.size(); k++) {
-        const std::string name = "sample.layer" + std::to_string(k);
-        const int out_width = read.size(name + ".weight", 0);
-        check_range(name + ".weight's rows", out_width, 1, std::max(w.width, w.levels));
-        SampleLayer layer;
-        layer.weight = pack(w.arena, read.data(name + ".weight", {out_width, width}), 1, out_width, width, samples);
-        layer.bias = pack_units(read.data(name + ".bias", {out_width}), 1, out_width);
-        layer.relu = given.relu[k + 1];
-        w.sample.push_back(std::move(layer));
-        width = out_width;
+    const auto number = [&config](const char *name) { return nb::cast<int>(config[name]); };
+    Shape shape;
+    shape.dim = number("dim");
+    shape.mlp_dim = number("mlp_dim");
+    shape.q_levels = number("q_levels");
+    shape.q_zero = number("q_zero");
+    shape.sample_rate = number("sample_rate");
+    shape.features = number("features");
+    shape.num_rnn_layers = number("num_rnn_layers");
+    shape.lstm = nb::cast<std::string>(config["rnn_type"]) == "lstm";
+    shape.skip_conn = nb::cast<bool>(config["skip_conn"]);
+    shape.gru_reset_after = nb::cast<bool>(config["gru_reset_after"]);
+    shape.frame_sizes = nb::cast<std::vector<int>>(config["frame_sizes"]);
+    shape.sample_relu = nb::cast<std::vector<bool>>(config["sample_relu"]);
+    shape.level = nb::cast<float>(config["level"]);
+    shape.emphasis = nb::cast<std::vector<float>>(config["emphasis"]);
+    Arrays arrays;
+    for (auto [key, value] : weights) {
+        const Floats a = nb::cast<Floats>(value);
+        std::vector<int64_t> sizes;
+        for (size_t i = 0; i < a.ndim(); i++) sizes.push_back(static_cast<int64_t>(a.shape(i)));
+        arrays.add(nb::cast<std::string>(key), a.data(), std::move(sizes));
     }
-    if (width != w.levels)
-        throw std::invalid_argument("the sample level gives " + std::to_string(width) + " logits, expected " +
-                                    std::to_string(w.levels));
-    const float *seen = read.data("seen", {w.levels}), *decode = read.data("decode", {w.levels});
-    w.seen = pack_units(seen, 1, w.levels);
-    w.coding.values.assign(decode, decode + w.levels);
-    w.note_size();
-    return out;
+    nb::gil_scoped_release released; // a second, for the largest models
+    return read_weights(shape, arrays, precision);
 }
 
 // ---------------------------------------------------------------- what it does
@@ -520,9 +353,10 @@ void bind_engine(nb::module_ &m)
             "voices is 1 to 1024. threads is 1 to 64: that many cores are used by one call, or fewer where the system "
             "gives\n"
             "fewer threads; their number changes no bit of the result. instruction_set is 'auto' or a name.")
-        .def("clone", &NativeEngine::clone, "voices"_a, "threads"_a = 0, nb::call_guard<nb::gil_scoped_release>(),
-             "An engine with the same weights, shared, and a fresh state for that many voices (1 to 1024), on that many "
-             "threads (1 to 64; 0: as many as this one).")
+        .def(
+            "clone", &NativeEngine::clone, "voices"_a, "threads"_a = 0, nb::call_guard<nb::gil_scoped_release>(),
+            "An engine with the same weights, shared, and a fresh state for that many voices (1 to 1024), on that many "
+            "threads (1 to 64; 0: as many as this one).")
         .def("reset", &NativeEngine::reset, "seed"_a,
              "Starts anew: the history is silence, RNN states are the initial ones, and each voice has its own random "
              "stream of\n"
