@@ -21,6 +21,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import hypothesis
 import pytest
 import stream_host
 from filelock import FileLock
@@ -31,6 +32,9 @@ from sopilib import checkpoint
 from sopilib.live import Performer
 
 pytest_plugins = ["pyext_host", "local_ray"]
+
+hypothesis.settings.register_profile("any machine", deadline=None)  # however slow it is
+hypothesis.settings.load_profile("any machine")
 
 SMALL: dict[str, Any] = {"frame_sizes": [4, 16], "dim": 32, "mlp_dim": 32}
 BY_IMPORT = {"pd_host": ("pd",), "pd_example": ("pd",), "pyext_host": ("pd",), "realtime": ("pd", "jack", "alone")}

@@ -126,7 +126,7 @@ def test_a_full_disk_loses_nothing(file: Path) -> None:
     assert file.read_bytes() == before
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_mutated_file_loads_or_is_a_clear_error(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "fuzz.safetensors"

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import pytest
@@ -50,6 +51,7 @@ class Gate:
             return load(path, **options)
 
         monkeypatch.setattr(live_music.checkpoint, "load", held)
+        monkeypatch.setattr(live_music, "_PACKED", WeakValueDictionary())  # nothing is shared with what plays already
 
 
 # ---------------------------------------------------------------- what goes with another moves with it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import weakref
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_objects_share_the_weights_of_one_file_and_the_last_one_lets_them_go(file: Path) -> None:
     first, second = playing(file), playing(file, voices=2)
+    packed = weakref.ref(engine(first).origin)
     assert engine(first).model is engine(second).model
     assert engine(second).voices == 2
     first.close()
@@ -43,7 +45,7 @@ def test_objects_share_the_weights_of_one_file_and_the_last_one_lets_them_go(fil
     third.close()
     del first, second, third
     gc.collect()
-    assert not music._PACKED
+    assert packed() is None
 
 
 def test_a_file_that_is_another_now_is_loaded_anew_while_the_old_one_plays_on(file: Path) -> None:

@@ -168,7 +168,7 @@ def test_a_file_costs_no_more_than_its_size(content: bytes) -> None:
     assert time.process_time() - begin < 5
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_any_program_of_opcodes_ends(data: st.DataObject) -> None:
     names = [

@@ -84,7 +84,7 @@ def test_a_sample_is_never_heard_before_its_time(model_rate, host_rate):
         assert begins <= first <= begins + 2  # the filter's very first coefficients may round to nothing
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=5), st.sampled_from(RATES))
 def test_the_split_into_blocks_changes_nothing(pieces, rates):
     noise = in_band_noise(3000, rates[0], rates[0] / 2)
@@ -92,7 +92,7 @@ def test_the_split_into_blocks_changes_nothing(pieces, rates):
     assert np.array_equal(whole[: len(split)], split)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=5))
 def test_a_rate_that_moves_is_the_same_for_any_split(pieces):
     noise = in_band_noise(9000, 16000, 7000)

@@ -58,7 +58,7 @@ def test_frequencies_among_the_codes_that_are_left(how: dict[str, float]) -> Non
     check_frequencies(codes, probabilities(torch.from_numpy(logits), 1.3, **how).numpy())  # type: ignore[arg-type]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     q=st.sampled_from([2, 15, 16, 33, 256, 700]),
     spread=st.sampled_from([0.0, 0.5, 5.0, 300.0]),
