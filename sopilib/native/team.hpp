@@ -42,6 +42,7 @@ public:
         if (active_ == 1) {
             work(0);
             ended_ = platform::now_ns();
+            if (size_ > 1) note_work(chosen_, ended_);
             return;
         }
         using Type = std::remove_reference_t<Work>;
