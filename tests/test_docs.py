@@ -72,6 +72,16 @@ def test_the_pictures_of_how_it_works_are_made_from_the_shipped_models(tmp_path:
 
 
 @pytest.mark.long
+def test_the_pictures_of_the_page_are_made_from_it(tmp_path: Path) -> None:
+    script = ROOT / "docs" / "page" / "draw.py"
+    subprocess.run([sys.executable, script, "--into", tmp_path], check=True, timeout=300)
+    made = {path.name for path in tmp_path.glob("*.png") if path.stat().st_size > 1000}
+    assert made == {path.name for path in script.parent.glob("*.png")}
+    shown = (ROOT / "docs" / "web.md").read_text()
+    assert [name for name in made if f"](page/{name})" not in shown] == []
+
+
+@pytest.mark.long
 @pytest.mark.pd
 def test_the_pictures_of_the_panels_are_made_from_the_instrument(tmp_path: Path) -> None:
     script = ROOT / "docs" / "panels" / "draw.py"
