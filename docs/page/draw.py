@@ -2,8 +2,8 @@
 
     python docs/page/draw.py [--into FOLDER]
 
-It needs Chromium. Each picture is what the page shows while the tabla plays. Close what else computes: the page says how
-fast the model is.
+It needs Chromium. Each picture is what the page shows while the tabla plays. Close what else computes, as the
+page says how fast the model is.
 """
 
 from __future__ import annotations
