@@ -47,12 +47,6 @@ inline Ints load_ints(const int32_t *p) { return {half(p), half(p + 8)}; }
 inline Ints all_ints(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
 inline Ints add(Ints x, Ints y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
 inline Floats to_floats(Ints x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
-inline Ints scale_by(Ints x, const int8_t *s)
-{
-    const __m128i sixteen = _mm_loadu_si128(reinterpret_cast<const __m128i *>(s));
-    return {_mm256_mullo_epi32(x.a, _mm256_cvtepi8_epi32(sixteen)),
-            _mm256_mullo_epi32(x.b, _mm256_cvtepi8_epi32(_mm_srli_si128(sixteen, 8)))};
-}
 inline Ints nearest(Floats x) { return {_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)}; }
 inline Floats two_to_the(Ints x)
 {
@@ -92,6 +86,12 @@ inline __m256i four(const int8_t *x)
 template <typename T> inline void opaque(T &x) { asm volatile("" : "+x"(x.a), "+x"(x.b)); }
 
 #ifdef SOPI_AVX_VNNI
+inline Ints scale_by(Ints x, const int8_t *s)
+{
+    const __m128i sixteen = _mm_loadu_si128(reinterpret_cast<const __m128i *>(s));
+    return {_mm256_mullo_epi32(x.a, _mm256_cvtepi8_epi32(sixteen)),
+            _mm256_mullo_epi32(x.b, _mm256_cvtepi8_epi32(_mm_srli_si128(sixteen, 8)))};
+}
 constexpr bool kUnsignedDot = true;
 inline Bytes weights(const uint8_t *p) { return bytes(p); }
 inline Ints dot(Ints sum, Bytes w, const int8_t *x)
