@@ -638,7 +638,8 @@ def test_a_guard_tells_of_a_trap_and_does_as_it_is_told(make, models, how):
     assert not lines(nothing, "trap")
     assert set(traps) == {(1, "silence")}
     assert np.array_equal(guarded, take(how)[0]), "at the same moment each time"
-    assert bool(lines(told, "warning")) == (how == "warn")
+    of_the_guard = [line for line in lines(told, "warning") if "real time here" not in line]  # not of a busy machine
+    assert bool(of_the_guard) == (how == "warn")
     if how == "nudge":
         assert guarded.std() > 2 * plain.std()
     else:
