@@ -80,6 +80,8 @@ PIECES = set("0123456789.e+-[]()")
 REST_OF_ENVELOPE = 0.5  # s
 SEEDS = {"seed": 0, "voice": 1, "generated": 3}
 """The events that tell a seed, and at which place: above 2^24 Pd gets it as text."""
+COMMAND_LINE = Path("/proc/self/cmdline")
+"""How this Pd was started, where the system has such a file."""
 MOST_INPUTS = 2  # signals that a performer takes: sound to listen to, and a temperature
 
 
@@ -420,10 +422,11 @@ def write_array(name: str, samples: np.ndarray) -> bool:
 
 
 def pd_is_batch() -> bool:
-    """Whether this Pd runs with -batch, that is, faster or slower than real time."""
-    try:
-        words = Path("/proc/self/cmdline").read_bytes().split(b"\0")
-    except OSError:  # no /proc on this system
+    """Whether this Pd runs with -batch, that is, not in real time; False where the system does not say how it was
+    started."""
+    with suppress(OSError):
+        return b"-batch" in COMMAND_LINE.read_bytes().split(b"\0")
+    with suppress(OSError):  # no /proc on this system
         ps = ["ps", "-o", "args=", "-p", str(os.getpid())]
-        words = subprocess.run(ps, capture_output=True, check=False).stdout.split()
-    return b"-batch" in words
+        return b"-batch" in subprocess.run(ps, capture_output=True, check=False).stdout.split()
+    return False

@@ -57,6 +57,15 @@ class OtherPyext(ModuleType):
         return BLOCK
 
 
+def read_class() -> ModuleType:
+    """The module of the class, read anew; it imports the `pyext` of this moment."""
+    spec = importlib.util.spec_from_file_location("samplernn_pd", CLASS)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture
 def objects(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Makes a samplernn of so many signal inlets and outlets: -> the object, the module pyext, its own module."""
@@ -65,10 +74,7 @@ def objects(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     def make(inlets: int, outlets: int, *arguments: Any, batch: bool = True) -> tuple[Any, OtherPyext, ModuleType]:
         other = OtherPyext(inlets, outlets)
         monkeypatch.setitem(sys.modules, "pyext", other)
-        spec = importlib.util.spec_from_file_location("samplernn_pd", CLASS)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        module = read_class()
         monkeypatch.setattr(module, "pd_is_batch", lambda: batch)
         made.append(module.samplernn(*arguments))
         return made[-1], other, module
@@ -225,3 +231,17 @@ def test_a_knob_that_moves_does_not_send_all_settings_again(objects: Any, monkey
     assert len(asked) == 1
     kept = dict(zip(other.sent[-1][1][::2], other.sent[-1][1][1::2]))
     assert kept["temperature"] == pytest.approx(0.99) and kept["model"] == "small"
+
+
+def test_pd_plays_in_real_time_where_the_system_does_not_say_how_it_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyext", OtherPyext(1, 1))
+    module = read_class()
+    monkeypatch.setattr(module, "COMMAND_LINE", tmp_path / "cmdline", raising=False)
+    (tmp_path / "cmdline").write_bytes(b"pd\0-batch\0")
+    assert module.pd_is_batch() is True
+    (tmp_path / "cmdline").unlink()
+    assert module.pd_is_batch() is False  # ps tells of this process, which is none
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert module.pd_is_batch() is False
