@@ -6,10 +6,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["ordinary_priority", "real_time_priority", "thread_count"]
+__all__ = ["cores", "ordinary_priority", "real_time_priority", "thread_count"]
 
 PRIORITY = 60
 """Of the real-time scheduler, from 1 to 99: below JACK, above what is ordinary."""
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def thread_count(text: str) -> int | None:

@@ -13,7 +13,7 @@ import pytest
 from sopilib import library
 from sopilib.engine import Engine
 from sopilib.live import Performer, music
-from sopilib.threads import thread_count
+from sopilib.threads import cores, thread_count
 
 
 def playing(path: Path, **options: object) -> Performer:
@@ -57,7 +57,7 @@ def test_a_file_that_is_another_now_is_loaded_anew_while_the_old_one_plays_on(fi
     second.close()
 
 
-@pytest.mark.skipif(music.usable_cores() < 2, reason="there is one core")
+@pytest.mark.skipif(cores() < 2, reason="there is one core")
 @pytest.mark.parametrize(("enough", "several"), [(0.0, False), (1e9, True)])
 def test_more_threads_are_tried_only_where_one_is_too_slow(
     file: Path, enough: float, several: bool, monkeypatch: pytest.MonkeyPatch
@@ -85,5 +85,5 @@ def test_how_many_threads_is_auto_or_a_number() -> None:
             thread_count(wrong)
 
 
-def test_usable_cores_are_those_of_this_process() -> None:
-    assert 1 <= music.usable_cores() <= (os.cpu_count() or 1)
+def test_cores_are_those_of_this_process() -> None:
+    assert 1 <= cores() <= (os.cpu_count() or 1)

@@ -31,10 +31,11 @@ from sopilib.model import Model
 from sopilib.render import plan as plans
 from sopilib.render import run as running
 from sopilib.render.device import engine_on
-from sopilib.render.means import Means, cores
+from sopilib.render.means import Means
 from sopilib.render.order import Order, listed, order, to_hear
 from sopilib.render.place import File, Place
 from sopilib.render.plan import BITS, SAMPLING, Heard, Plan, Sound, Take
+from sopilib.threads import cores
 
 MUCH = 10e9
 """Bytes that are asked about before they are written."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from sopilib.live.state import State
 from sopilib.live.teller import Teller
 from sopilib.model.weights import PLAY
 from sopilib.native import _native
+from sopilib.threads import cores
 
 __all__ = ["Music", "Opened", "open_model", "primed"]
 
@@ -60,7 +60,7 @@ class Packed:
         if that is fast enough, else as many as help."""
         if (voices, threads) not in self.speeds:
             best = threads or 1, self._measure(voices, threads or 1)
-            more = min(usable_cores(), MOST_THREADS)
+            more = min(cores(), MOST_THREADS)
             if threads is None and best[1] < ENOUGH and more > 1 and self.engine.backend == "native":
                 best = max(best, (more, self._measure(voices, more)), key=lambda found: found[1])
             self.speeds[voices, threads] = best
@@ -77,11 +77,6 @@ class Packed:
 
 _PACKED: WeakValueDictionary[tuple[object, ...], Packed] = WeakValueDictionary()
 _PACKING: WeakValueDictionary[tuple[object, ...], Lock] = WeakValueDictionary()
-
-
-def usable_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def open_model(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -12,8 +11,9 @@ from sopilib.engine import Engine
 from sopilib.errors import SopiError
 from sopilib.render.device import GPU_VOICES, voices_on
 from sopilib.render.plan import Plan, Take
+from sopilib.threads import cores
 
-__all__ = ["Means", "best", "cores", "speed"]
+__all__ = ["Means", "best", "speed"]
 
 TRIAL = 0.2
 """s of work for each way that is tried."""
@@ -22,11 +22,6 @@ WORTH = 10.0
 USUAL_VOICES = 8
 MOST_VOICES = 64
 """Of one engine in the trial: more are hardly faster, and what is broken off in between is more."""
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, order=True)
