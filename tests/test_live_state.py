@@ -163,14 +163,18 @@ def test_knobs_that_are_turned_all_the_time_while_dsp_is_off_fill_nothing_and_th
         performer, told = make(rate=RATE if known else None)
         performer.handle("load", "one")
         performer.handle("generate")
+
+        def turn_to(*message: Any) -> None:  # far faster than a hand: where the machine is busy there may be no room yet
+            wait_for(lambda: performer.handle(*message), 10)
+
         for turn in range(turns, 0, -1):
             for knob, value in (("temperature", 0.5), ("gain", 0.3), ("pan", 0.2)):
-                assert performer.handle(knob, value + 0.01 * (turn - 1) % 0.5)
-            performer.handle("voice", 1, "gain", 0.7, turn % 2)  # with a ramp, which begins at the value before
+                turn_to(knob, value + 0.01 * (turn - 1) % 0.5)
+            turn_to("voice", 1, "gain", 0.7, turn % 2)  # with a ramp, which begins at the value before
         performer.handle("gain", 0.9, 100)
         performer.host(RATE, 64)
         sound = performer.read(RATE)
-        assert not lines(told, "error")
+        assert not [error for error in lines(told, "error") if "too many commands" not in error]
         return sound
 
     np.testing.assert_array_equal(played(3000), played(2))
