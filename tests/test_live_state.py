@@ -164,7 +164,7 @@ def test_knobs_that_are_turned_all_the_time_while_dsp_is_off_fill_nothing_and_th
         performer.handle("load", "one")
         performer.handle("generate")
 
-        def turn_to(*message: Any) -> None:  # far faster than a hand: where the machine is busy there may be no room yet
+        def turn_to(*message: Any) -> None:  # far faster than a hand: a busy machine may have no room yet
             wait_for(lambda: performer.handle(*message), 10)
 
         for turn in range(turns, 0, -1):
