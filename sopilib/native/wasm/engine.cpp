@@ -4,7 +4,9 @@
 // (sopi_make). Where something is wrong, the module ends with the sentence in sopi_fault.
 #include "engine/engine.hpp"
 #include "engine/read.hpp"
+#include "resample.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -39,6 +41,19 @@ void give_pages(void *pages) noexcept { std::free(pages); }
 namespace {
 Arrays arrays;
 std::unique_ptr<NativeEngine> engine;
+
+// From the model's rate to the page's, and room for the samples that a block of frames needs.
+struct Host {
+    Host(int rate, int most)
+        : resampler(Filter::design(engine->sample_rate(), rate), 1, most), codes(resampler.most_samples()),
+          audio(codes.size()), temperatures(codes.size())
+    {
+    }
+    Resampler resampler;
+    std::vector<int32_t> codes;
+    std::vector<float> audio, temperatures;
+};
+std::unique_ptr<Host> host;
 } // namespace
 } // namespace sopi
 
@@ -73,7 +88,19 @@ PAGE(sopi_make) void sopi_make(const int32_t *numbers, const float *coding, int 
     arrays = Arrays();
 }
 
-PAGE(sopi_seed) void sopi_seed(uint64_t seed) { engine->reset(seed); }
+// The rate of what sopi_play gives, in Hz, and the most frames it is asked for at once.
+PAGE(sopi_host) void sopi_host(int rate, int most)
+{
+    check_range("the host's rate", rate, 1000, 1 << 20);
+    host = std::make_unique<Host>(rate, most);
+}
+
+// The music of a seed from its beginning.
+PAGE(sopi_seed) void sopi_seed(uint64_t seed)
+{
+    engine->reset(seed);
+    if (host) host->resampler.restart();
+}
 
 // codes [n] appended to the past
 PAGE(sopi_prime) void sopi_prime(const int32_t *codes, int n)
@@ -88,6 +115,16 @@ void sopi_generate(int32_t *codes, float *audio, int n, const float *temperature
 {
     const Sampling sampling{top_k, top_p, min_p};
     engine->generate(codes, audio, n, {temperature, &sampling});
+}
+
+// frames [n] at the host's rate
+PAGE(sopi_play) void sopi_play(float *frames, int n, float temperature, int top_k, float top_p, float min_p)
+{
+    const int samples = host->resampler.plan(n);
+    std::fill_n(host->temperatures.begin(), samples, temperature);
+    const Sampling sampling{top_k, top_p, min_p};
+    engine->generate(host->codes.data(), host->audio.data(), samples, {host->temperatures.data(), &sampling});
+    host->resampler.process(host->audio.data(), samples, &frames);
 }
 
 // [q_levels] of the code that was drawn last
