@@ -3,8 +3,8 @@
 A piece is a command: all tests of one file that are marked `long`, some thousands of broken checkpoints, a sanitizer,
 or a bench with so little to do that it only shows that it still runs. Of each it is known how long it takes on two
 quiet cores; how much longer it takes on this machine is learnt from the pieces that have run. A piece that would end
-after the budget is not begun, and is listed in the end as not run. Fuzzers share the time that is left. What runs and
-fails, fails.
+after the budget is not begun, and is listed in the end as not run; so is, as not judged, a test that lacks something
+here. Fuzzers share the time that is left. What runs and fails, fails.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import os
 import subprocess
 import sys
 import time
+import xml.etree.ElementTree
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +28,10 @@ BENCH = "tests/bench"
 FUZZED = 600  # s for which each target is fuzzed
 SHORTEST = 20  # s for which it is worth it
 AROUND = 15  # s that it takes beside that
+LONGER = {"tests/test_installed.py": 400}
+"""s of the files with long tests that take more than a minute."""
 SECONDS = "{seconds}"  # in a command: how long it shall last
+REPORT = ROOT / "build" / "long.xml"  # what pytest writes of a piece
 
 
 @dataclass
@@ -43,7 +48,9 @@ def python(name: str, seconds: float, *words: str) -> Piece:
 
 def pieces() -> list[Piece]:
     """In the order in which they run: what finds faults first, benches last."""
-    found = [python(f"tests: {file}", 60, "-m", "pytest", "-m", "long", file) for file in files_with_long_tests()]
+    tests = [(file, LONGER.get(file, 60)) for file in files_with_long_tests()]
+    words = ["-m", "pytest", "-m", "long", f"--junitxml={REPORT}"]
+    found = [python(f"tests: {file}", seconds, *words, file) for file, seconds in tests]
     for sanitizer in ("address,undefined", "thread"):
         native = ["make", "--no-print-directory", f"-j{os.cpu_count()}", "-C", "tests/native", "run"]
         found.append(Piece(f"sanitizers: {sanitizer}", 90, [*native, f"SANITIZE={sanitizer}"]))
@@ -90,6 +97,15 @@ def run(piece: Piece, limit: float) -> tuple[bool, float]:
     return well, time.monotonic() - began
 
 
+def not_judged(piece: Piece) -> Iterator[str]:
+    """What the tests of a piece say that could not be judged here."""
+    if f"--junitxml={REPORT}" in piece.command and REPORT.is_file():
+        for case in xml.etree.ElementTree.parse(REPORT).iter("testcase"):
+            for skipped in case.iter("skipped"):
+                yield f"NOT JUDGED {case.get('name')}: {skipped.get('message')}"
+        REPORT.unlink()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--budget", type=float, default=float("inf"), help="seconds for all of it; default: no limit")
@@ -109,6 +125,7 @@ def main() -> int:
         well, took = run(piece, 600 + 10 * piece.seconds)
         failed |= not well
         told.append(f"{'passed' if well else 'FAILED':9} {piece.name}: {took:.0f} s")
+        told += not_judged(piece)
         expected, spent = expected + piece.seconds, spent + took
         slowness = spent / expected
     lasting = [piece for piece in fuzzers() if args.only in piece.name]

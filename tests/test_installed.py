@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import soundfile
+from bare_debian import Debian
 from conftest import made_once
 from pd_host import ROOT, Patch
 
@@ -58,6 +60,14 @@ def pythons() -> list[str]:
     return found or [sys.executable]
 
 
+def one_box() -> Patch:
+    """Somebody's patch with our object, which prints what it tells and ends."""
+    patch = Patch()
+    patch.print(patch.obj("samplernn~ tabla"), 1, "status")
+    patch.quit(300)
+    return patch
+
+
 def files(folder: Path) -> dict[Path, str]:
     return {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file()}
 
@@ -81,12 +91,54 @@ def test_the_wheel_plays_in_a_bare_venv_and_pd_without_flags_finds_it(
     assert not (tmp_path / ".local" / "lib").exists()
     assert "made by sopilib" in run(sopi, "play", "--render", "b.wav", "--seconds", "1")
     assert soundfile.info(tmp_path / "b.wav").duration == pytest.approx(1, abs=0.1)
-    patch = Patch()
-    patch.print(patch.obj("samplernn~ tabla"), 1, "status")
-    patch.quit(300)
-    said = run("pd", "-nogui", "-noaudio", "-batch", "-stderr", "-open", str(patch.write(tmp_path / "mine.pd")))
+    said = run("pd", "-nogui", "-noaudio", "-batch", "-stderr", "-open", str(one_box().write(tmp_path / "mine.pd")))
     assert "status: loaded tabla" in said
     assert str(tmp_path / "bare venv") in said  # that Python, and no other
     assert "drums" in run(sopi, "models")
     run(sopi, "generate", "tabla", "--seconds", "0.5", "-o", "takes")
     assert files(tmp_path / "bare venv") == before
+
+
+READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && ! touch "$0/new" 2>/dev/null && exec "$@"'
+
+
+def test_it_plays_where_nobody_may_write_to_what_is_installed(wheel: Path, tmp_path: Path, pd_program: str) -> None:
+    venv = tmp_path / "venv"
+    sopi = installed(wheel, sys.executable, venv)
+    before = files(venv)
+    guarded: list[str | Path] = []
+    if os.geteuid() == 0:  # who may write whatever the permissions say
+        guarded = ["unshare", "--mount", "sh", "-c", READ_ONLY, venv]
+    else:
+        subprocess.run(["chmod", "-R", "a-w", venv], check=True)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "SOPI_", "XDG"))}
+    environment["HOME"] = str(tmp_path)
+    for words in ("play --render a.wav --seconds 1", "generate tabla --seconds 0.5 -o takes"):
+        command = [*guarded, sopi, *words.split()]
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+    assert soundfile.info(tmp_path / "a.wav").duration == pytest.approx(1, abs=0.1)
+    subprocess.run(["chmod", "-R", "u+w", venv], check=True)
+    assert files(venv) == before
+
+
+@pytest.mark.parametrize("debian", [Debian("bookworm", "3.11"), Debian("trixie", "3.13")], ids=lambda d: d.suite)
+def test_in_a_bare_debian_the_wheel_plays_and_without_libpython_one_line_names_it(wheel: Path, debian: Debian) -> None:
+    if lacking := debian.lacks():
+        pytest.skip(f"the wheel in a bare Debian: {lacking}")
+    debian.make()
+    home = debian.root / "root"
+    shutil.rmtree(home)
+    home.mkdir()
+    download = [sys.executable, "-m", "pip", "download", "-q", "--only-binary=:all:", "--python-version", debian.python]
+    subprocess.run([*download, "-d", home / "wheels", wheel], check=True)
+    debian.run("python3 -m venv venv && venv/bin/pip install -q --no-index --find-links wheels sopilib")
+    render = "venv/bin/sopi play --render {}.wav --seconds 1"
+    debian.run(render.format("a"))
+    assert soundfile.read(home / "a.wav")[0].std() > 1e-4
+    one_box().write(home / "mine.pd")
+    assert "status: loaded tabla" in debian.run("pd -nogui -noaudio -batch -stderr -open mine.pd")
+    without = "for f in /usr/lib/*/libpython3*.so.1.0; do mv $f $f.away; done; {}; mv $f.away $f"
+    said = debian.run(f"rm -rf .cache; {without.format(render.format('b') + ' || true')}")
+    assert f"apt install libpython{debian.python}" in said
+    assert not (home / "b.wav").exists()
