@@ -8,7 +8,10 @@ from pathlib import Path
 from sopilib import shipped
 from sopilib.errors import SopiError
 
-__all__ = ["available", "exists", "find", "models_folders", "own_folders"]
+__all__ = ["available", "exists", "find", "missing", "models_folders", "own_folders"]
+
+COME_ALONG = ("drums", "piano", "tabla", "voice")
+"""The models of a checkout and of the wheel. A package for Pd's menu has only one of them."""
 
 
 def models_folders() -> list[Path]:
@@ -35,6 +38,13 @@ def available() -> dict[str, Path]:
     return found
 
 
+def missing() -> dict[str, str]:
+    """Of the models that come along, those that are not here -> how to get them, in words."""
+    there = available()
+    how = "comes with sopilib's wheel and not with this package: put its folder models/{} into {}"
+    return {name: how.format(name, shipped.ROOT / "models") for name in COME_ALONG if name not in there}
+
+
 def exists(path: Path) -> bool:
     """Whether `path` is a file, a folder, or what the names of a TensorFlow checkpoint's files begin with."""
     return os.path.exists(path) or os.path.isfile(f"{path}.index")
@@ -54,5 +64,7 @@ def find(path_or_name: str | Path) -> Path:
     models = available()
     if str(path_or_name) in models:
         return models[str(path_or_name)]
+    if how := missing().get(str(path_or_name)):
+        raise SopiError(f"{path_or_name}: {how}")
     known = ", ".join(models) or "none"
     raise SopiError(f"{path_or_name}: no such model file, and no model of that name (there is: {known})")

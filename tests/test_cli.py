@@ -14,10 +14,27 @@ import pytest
 import soundfile
 
 import sopilib
-from sopilib import Config, Model, checkpoint
+from sopilib import Config, Model, checkpoint, library, shipped
 from sopilib.cli import main
 
 ROOT = Path(__file__).parents[1]
+
+
+def test_a_package_without_all_models_says_which_are_missing_and_how_to_get_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert {path.name for path in (ROOT / "models").iterdir()} == set(library.COME_ALONG)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "tabla").symlink_to(ROOT / "models" / "tabla")
+    monkeypatch.setattr(shipped, "ROOT", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert main(["models"]) == 0
+    said = capsys.readouterr().out
+    how = f"comes with sopilib's wheel and not with this package: put its folder models/drums into {tmp_path}/models\n"
+    assert f"\ndrums            missing: {how}" in said
+    assert "tabla            missing" not in said
+    assert main(["info", "drums"]) == 1
+    assert capsys.readouterr().err == f"sopi info: drums: {how}"
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,7 @@ def without_flags(home: Path, patch: Path, venv: Path | None = None, also: Path 
     words += ["-open", str(patch)] if also else ["-batch"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "SOPI_", "XDG"))}
     environment |= {"HOME": str(home), "SOPI_PYTHON": str(venv or sys.prefix)}
-    return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60).stderr
+    return subprocess.run(words, env=environment, cwd=home, capture_output=True, text=True, timeout=60).stderr
 
 
 def test_pd_finds_the_object_without_any_flag(folder: Path, tmp_path: Path) -> None:
@@ -121,7 +121,9 @@ def test_unpacked_among_the_externals_it_plays_without_flags_and_can_be_taken_aw
     binaries = [path.name for path in extra.rglob("*") if re.search(r"\.([lmd]_|pd_|so$|dll$)", path.name)]
     assert binaries and not [name for name in binaries if name.startswith("samplernn")]
     patch = Patch()
-    patch.print(patch.obj("samplernn~ tabla"), 1, "status")
+    box = patch.obj("samplernn~ tabla")
+    patch.print(box, 1, "status")
+    patch.at(200, "load drums", box)
     patch.quit(300)
     mine = patch.write(tmp_path / "mine.pd")
     bare = tmp_path / "bare"  # a Python with what is needed of others, and no sopilib
@@ -136,6 +138,11 @@ def test_unpacked_among_the_externals_it_plays_without_flags_and_can_be_taken_aw
             (site / there.name).symlink_to(there)
     said = without_flags(tmp_path, mine, bare)
     assert "status: loaded tabla" in said, said
+    models = extra / pd_folder.NAME / "models"
+    assert (
+        f"drums: comes with sopilib's wheel and not with this package: put its folder models/drums into {models}"
+        in said
+    )
     shutil.rmtree(extra / pd_folder.NAME)
     assert "couldn't create" in without_flags(tmp_path, mine, bare)
 

@@ -144,6 +144,8 @@ def _models(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
             size = f"{path.stat().st_size / 1e6:.1f} MB, " if path.is_file() else ""
             print(f"{'':16} {size}{opened.speed:.2g} times real time here, one voice on one core")
             print(f"{'':16} licence: {one_line(summary(model).get('licence', 'the file says none'))}")
+        for name, how in library.missing().items():
+            print(f"{name:16} missing: {how}")
 
     parser = commands.add_parser("models", help="the models that load by name: size, speed here, licence")
     parser.add_argument("--get", metavar="HTTPS", help="fetch one: https://.../NAME.safetensors#sha256=HEX")
