@@ -2,7 +2,7 @@
 
 Python itself finds a venv by where it is started from. What pip has written with whole paths is changed here: the
 programs in .venv/bin start the python beside them, the sources are found by a path relative to site-packages, and the
-engine lies beside its sources. `sopi` starts Python with -E, so that variables of another Python do no harm.
+engine lies beside its sources. `sopi` is a program of ours that has no path in it: sopilib/cli/sopi.sh.
 It is run by .venv/bin/python -S: a whole path with an accent is enough to keep Python from starting otherwise.
 """
 
@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 NATIVE = ROOT / "sopilib" / "native"
 HEADS = (rb"#!/bin/sh\n'''exec' .*\n' '''\n", rb"#!.*python[0-9.]*\n")  # pip's, for paths with and without spaces
-HEAD = """#!/bin/sh
-'''exec' "$(dirname -- "$(realpath -- "$0")")/python"{options} "$0" "$@"
+HEAD = b"""#!/bin/sh
+'''exec' "$(dirname -- "$(realpath -- "$0")")/python" "$0" "$@"
 ' '''
 """
 
@@ -30,8 +30,7 @@ def programs() -> None:
     for path in (VENV / "bin").iterdir():
         if path.is_symlink() or not path.is_file() or path.read_bytes()[:2] != b"#!":
             continue
-        head = HEAD.format(options=" -E" if path.name == "sopi" else "").encode()
-        text = re.sub(rb"\A(%s|%s)" % HEADS, lambda _: head, path.read_bytes())  # noqa: B023
+        text = re.sub(rb"\A(%s|%s)" % HEADS, lambda _: HEAD, path.read_bytes())
         if text != path.read_bytes():
             path.write_bytes(text)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -99,6 +100,19 @@ def test_the_wheel_plays_in_a_bare_venv_and_pd_without_flags_finds_it(
     assert files(tmp_path / "bare venv") == before
 
 
+def test_variables_of_another_python_do_not_keep_it_from_starting(wheel: Path, tmp_path: Path) -> None:
+    sopi = installed(wheel, sys.executable, tmp_path / "ein Ümlaut")
+    (tmp_path / "numpy.py").write_text("raise ImportError('compiled for Python 3.8')")
+    (tmp_path / "link").symlink_to(sopi)
+    for variables in ({"PYTHONHOME": "/nonexistent"}, {"PYTHONPATH": str(tmp_path)}):
+        words = [str(tmp_path / "link"), "doctor"]
+        done = subprocess.run(words, env={**os.environ, **variables}, cwd=tmp_path, capture_output=True, text=True)
+        assert not done.stderr
+        name, value = next(iter(variables.items()))
+        assert f"ok       {name}: is {value}: passed over by sopi" in done.stdout
+        assert f"ok       Python from 3.11 on: {platform.python_version()} at {sopi.parent}/python" in done.stdout
+
+
 READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && ! touch "$0/new" 2>/dev/null && exec "$@"'
 
 
@@ -138,6 +152,11 @@ def test_in_a_bare_debian_the_wheel_plays_and_without_libpython_one_line_names_i
     assert soundfile.read(home / "a.wav")[0].std() > 1e-4
     one_box().write(home / "mine.pd")
     assert "status: loaded tabla" in debian.run("pd -nogui -noaudio -batch -stderr -open mine.pd")
+    # for a user of the system's own Python, which has no python beside sopi
+    debian.run(
+        "venv/bin/pip --python /usr/bin/python3 install --user --break-system-packages -q --no-index -f wheels sopilib"
+    )
+    assert "drums" in debian.run("PYTHONHOME=/nonexistent .local/bin/sopi models")
     without = "for f in /usr/lib/*/libpython3*.so.1.0; do mv $f $f.away; done; {}; mv $f.away $f"
     said = debian.run(f"rm -rf .cache; {without.format(render.format('b') + ' || true')}")
     assert f"apt install libpython{debian.python}" in said

@@ -37,9 +37,12 @@ def checkout(tmp_path: Path, external: Path) -> Path:
     (site / "others.pth").write_text(SITE + "\n")
     (site / "_editable_skbc_sopilib.pth").write_text(f"import _editable_skbc_sopilib\n{root}\n", encoding="utf-8")
     (site / "_editable_skbc_sopilib.py").write_text(f"root = {str(root)!r}\n")
-    program = f"#!/bin/sh\n'''exec' \"{venv}/bin/python\" \"$0\" \"$@\"\n' '''\nimport sys\n"
-    (venv / "bin" / "sopi").write_text(program + "from sopilib.cli import main\nsys.exit(main())\n", encoding="utf-8")
-    (venv / "bin" / "sopi").chmod(0o755)
+    (venv / "bin" / "where").write_text(
+        f"#!/bin/sh\n'''exec' \"{venv}/bin/python\" \"$0\" \"$@\"\n' '''\nimport sys\nprint(sys.prefix)\n",
+        encoding="utf-8",
+    )
+    shutil.copy(ROOT / "sopilib" / "cli" / "sopi.sh", venv / "bin" / "sopi")
+    (venv / "bin" / "where").chmod(0o755)
     subprocess.run([venv / "bin" / "python", "-S", root / ".ci" / "relative.py"], check=True, env=C_LOCALE)
     return root
 
@@ -68,6 +71,8 @@ def plays(root: Path, folder: Path) -> None:
     out = folder / f"{root.name}.wav"
     says(root, "play", "--render", str(out), "--seconds", "0.5")
     assert soundfile.info(out).duration == pytest.approx(0.5, abs=0.1)
+    where = subprocess.run([root / ".venv" / "bin" / "where"], env=OUTSIDE, capture_output=True, text=True)
+    assert where.stdout.strip() == str(root / ".venv")
     python = f"with Python {sys.version.split()[0]} of {root}/"
     batch = ["-nogui", "-noaudio", "-batch", "-stderr"]
     said = says(root, "pd", *batch, str(box(folder)))
