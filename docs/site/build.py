@@ -30,10 +30,18 @@ SHOWN = (
     "models/*/*.png",
     "models/*/*.flac",
 )
+# the page that plays, as it lies in the repository
+PLAYS = (
+    "docs/play/*",
+    "sopilib/native/wasm/*.mjs",
+    *(f"sopilib/osc/page/{name}" for name in ("page.css", "controls.js", "picture.js", "icon.svg")),
+    "models/*/*.safetensors",
+)
 OTHERS = ("docs/notebooks/*", "pd/**/*.pd", "tests/fixtures/*.flac")
 MENU = {
     "Start": {"Overview": "README.md", "By reader": "docs/README.md"},
     "Play": {
+        "Here, in your browser": "docs/play/index.html",
         "Playing": "docs/playing.md",
         "OSC": "docs/osc.md",
         "From a phone": "docs/web.md",
@@ -84,7 +92,7 @@ def with_players(text: str, folder: Path) -> str:
 
 def copy(into: Path) -> None:
     """All pages and what they show, where they are in the repository."""
-    for pattern in (*PAGES, *SHOWN, *OTHERS):
+    for pattern in (*PAGES, *SHOWN, *PLAYS, *OTHERS):
         for file in ROOT.glob(pattern):
             if file.is_file() and not {".venv", "build"} & set(file.relative_to(ROOT).parts):
                 to = into / file.relative_to(ROOT)

@@ -1,0 +1,168 @@
+// The page: its controls, and what it says.
+
+import { numberText, slider, toggle } from '../../sopilib/osc/page/controls.js';
+import { draw } from './picture.mjs';
+import { Sound } from './sound.mjs';
+import { wav } from './wav.mjs';
+
+const MOST = 2n ** 64n - 1n; // of seeds
+const DICE = 65536;
+const STANDS = 8000; // ms that a line stays
+const KNOBS = { // as in sopilib.live.commands
+  temperature: { least: 0.2, most: 2, usual: 1 },
+  'top-k': { kind: 'int', least: 0, most: 256, usual: 0 },
+  'min-p': { least: 0, most: 0.2, usual: 0 },
+  gain: { least: 0, most: 1, usual: 1 },
+  latency: { kind: 'int', least: 20, most: 500, usual: 100, unit: 'ms' }, // longer than there: a browser stops for longer
+};
+
+const $ = (id) => document.getElementById(id);
+const asked = new URLSearchParams(location.search);
+const about = { gaps: 0, realTime: null, model: null, name: '' };
+
+// ---------------------------------------------------------------- controls
+
+const sound = new Sound({
+  progress: showProgress,
+  loaded: showModel,
+  failed,
+  realTime(x) {
+    about.realTime = x;
+    showFigures();
+  },
+  gaps(count) {
+    about.gaps = count;
+    showFigures();
+  },
+  recorded,
+});
+
+const TURNS = {
+  temperature: (temperature) => sound.turn({ temperature }),
+  'top-k': (topK) => sound.turn({ topK }),
+  'min-p': (minP) => sound.turn({ minP }),
+  gain: (gain) => sound.setGain(gain),
+  latency: (ms) => sound.setLatency(ms / 1000),
+};
+
+const knobs = {};
+for (const [name, argument] of Object.entries(KNOBS)) {
+  const command = { name, arguments: [{ kind: 'float', unit: '', ...argument }] };
+  const fader = slider($(name), command, (_, value) => set(name, value), $(`${name}-shown`));
+  knobs[name] = { fader, ...argument };
+}
+
+function set(name, value) {
+  knobs[name].fader.show([value]);
+  TURNS[name](value);
+}
+
+const play = toggle($('play'), start);
+async function start(on) {
+  play.show(on);
+  $('play').textContent = on ? 'Stop' : 'Play';
+  try {
+    await sound.play(on);
+  } catch (failure) {
+    line(`no sound: ${failure.message}`);
+  }
+}
+
+const record = toggle($('record'), (on) => {
+  record.show(on);
+  $('record').textContent = on ? 'Stop recording' : 'Record';
+  sound.record(on);
+});
+
+$('dice').addEventListener('click', () => seed(String(Math.floor(Math.random() * DICE))));
+$('again').addEventListener('click', () => sound.begin(sound.seed));
+$('seed').addEventListener('change', () => seed($('seed').value.trim()));
+$('model').addEventListener('change', () => load($('model').value));
+$('own').addEventListener('change', () => $('own').files[0] && load($('own').files[0].name, $('own').files[0]));
+
+function seed(text) {
+  const whole = /^[0-9]+$/.test(text) && BigInt(text) <= MOST;
+  line(whole ? '' : `the seed is ${text || 'empty'}, expected a whole number from 0 to ${MOST}`);
+  if (whole) sound.begin(BigInt(text));
+  $('seed').value = sound.seed;
+}
+
+function load(name, file) {
+  about.coming = name;
+  showProgress(null);
+  const url = new URL(`../../models/${name}/${name}.safetensors`, document.baseURI).href;
+  sound.load(file ? { file } : { url });
+}
+
+// ---------------------------------------------------------------- what is shown
+
+function showProgress(share) {
+  $('progress').hidden = false;
+  if (share === null) $('progress').removeAttribute('value');
+  else $('progress').value = share;
+}
+
+function showModel(model) {
+  $('progress').hidden = true;
+  Object.assign(about, { model, name: about.coming, realTime: null });
+  const best = model.about.play ?? {}; // how it is best played, as its file says
+  for (const name of ['temperature', 'min-p']) if (best[name] !== undefined && !asked.has(name)) set(name, best[name]);
+  $('about').textContent = [model.about.data, model.about.licence].filter(Boolean).join(' ');
+  showFigures();
+}
+
+function failed(sentence) {
+  $('progress').hidden = true;
+  line(`${about.coming}: ${sentence}`);
+}
+
+function showFigures() {
+  const { model, name, realTime, gaps } = about;
+  if (!model) return;
+  const slow = realTime !== null && realTime < 1 ? ', too slow to play without gaps here' : '';
+  $('figures').textContent = [
+    `${name} at ${model.sampleRate} Hz, ${model.precision}, ${model.build} SIMD`,
+    ...(realTime === null ? [] : [`${numberText(Number(realTime.toPrecision(2)))} × real time${slow}`]),
+    `${gaps} ${gaps === 1 ? 'gap' : 'gaps'}`,
+  ].join(' · ');
+}
+
+let standing = 0;
+function line(text) {
+  $('line').textContent = text;
+  clearTimeout(standing);
+  standing = setTimeout(() => ($('line').textContent = ''), STANDS);
+}
+
+let parts = [], takes = 0;
+function recorded(frames, isLast) {
+  parts.push(frames);
+  if (!isLast) return;
+  const rate = sound.context.sampleRate, seconds = parts.reduce((sum, part) => sum + part.length, 0) / rate;
+  const url = URL.createObjectURL(wav(parts, rate)), name = `take-${String(++takes).padStart(3, '0')}.wav`;
+  parts = [];
+  const link = Object.assign(document.createElement('a'), { href: url, download: name, textContent: `${name}, ${seconds.toFixed(1)} s` });
+  const player = Object.assign(document.createElement('audio'), { src: url, controls: true });
+  player.setAttribute('aria-label', name);
+  const row = document.createElement('li');
+  row.append(link, player);
+  $('takes').append(row);
+}
+
+// ---------------------------------------------------------------- from here on it plays
+
+if (isSecureContext) {
+  for (const [name, { least, most, usual }] of Object.entries(knobs)) {
+    const given = Number(asked.get(name) ?? usual);
+    set(name, Math.min(most, Math.max(least, Number.isFinite(given) ? given : usual)));
+  }
+  seed(asked.get('seed') ?? '0');
+  const wanted = [...$('model').options].some(({ value }) => value === asked.get('model')) ? asked.get('model') : 'tabla';
+  $('model').value = wanted;
+  load(wanted);
+  draw(sound);
+} else {
+  $('line').textContent = `A browser lets a page sound like this only where its address begins with https or is localhost; this one is ${location.origin}.`;
+  for (const control of document.querySelectorAll('button, input, select')) control.disabled = true;
+  $('progress').hidden = true;
+}

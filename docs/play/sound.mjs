@@ -1,0 +1,119 @@
+// What plays: a worker with the model, and the worklet that sounds. It knows no control of the page.
+
+import { Ring } from './ring.mjs';
+
+const SMOOTH = 0.02; // s in which the gain goes over
+
+export class Sound {
+  // hears: { progress(share or null), loaded(what), failed(sentence), realTime(x), gaps(count), recorded(frames, isLast) }
+  constructor(hears) {
+    this.hears = hears;
+    this.context = this.node = this.worker = this.coming = null;
+    this.knobs = { temperature: 1, topK: 0, minP: 0 };
+    this.seed = 0n;
+    this.gain = 1;
+    this.latency = 0.1;
+    this.playing = false;
+  }
+
+  // A model by its address, or a File; what plays goes on until it is there.
+  load(wanted) {
+    this.coming?.terminate();
+    const worker = new Worker(new URL('worker.mjs', import.meta.url), { type: 'module' });
+    this.coming = worker;
+    worker.onmessage = ({ data }) => this.hear(worker, data);
+    worker.onerror = (event) => this.hear(worker, { failed: event.message ?? 'this browser has no workers that are modules' });
+    worker.postMessage({ load: wanted });
+  }
+
+  hear(worker, { progress, loaded, failed, realTime, retired }) {
+    if (progress !== undefined) this.hears.progress(progress);
+    if (realTime !== undefined) this.hears.realTime(realTime);
+    if (failed !== undefined) {
+      worker.terminate();
+      if (worker === this.coming) this.coming = null;
+      this.hears.failed(failed);
+    }
+    if (loaded) {
+      if (this.worker) this.worker.postMessage({ retire: true });
+      else this.change(0);
+      this.hears.loaded(loaded);
+    }
+    if (retired !== undefined) {
+      worker.terminate();
+      this.change(retired);
+    }
+  }
+
+  // The model that was loaded takes the place of the one before, whose last frame was `after`.
+  change(after) {
+    this.worker = this.coming;
+    this.coming = null;
+    if (this.node) this.connect(after);
+  }
+
+  connect(after) {
+    const { buffer, context, latency, knobs, seed, worker } = this;
+    const { port1, port2 } = new MessageChannel();
+    if (!buffer) this.node.port.postMessage({ worker: port1 }, [port1]);
+    const host = { rate: context.sampleRate, after, ...(buffer ? { buffer } : { port: port2 }) };
+    worker.postMessage({ host, latency, knobs, seed, play: this.playing }, buffer ? [] : [port2]);
+  }
+
+  // The audio thread, when the first button is pressed: a browser lets nothing sound before.
+  async open() {
+    if (this.node) return;
+    this.context = new AudioContext({ latencyHint: 'interactive' });
+    await this.context.audioWorklet.addModule(new URL('worklet.mjs', import.meta.url));
+    this.buffer = globalThis.crossOriginIsolated ? new SharedArrayBuffer(Ring.bytes) : null;
+    const processorOptions = { buffer: this.buffer, enough: this.enough };
+    this.node = new AudioWorkletNode(this.context, 'player', { numberOfInputs: 0, outputChannelCount: [1], processorOptions });
+    this.node.port.onmessage = ({ data: { gaps, recorded, last } }) => {
+      if (gaps !== undefined) this.hears.gaps(gaps);
+      if (recorded) this.hears.recorded(recorded, last);
+    };
+    this.node.parameters.get('gain').value = this.gain;
+    this.analyser = new AnalyserNode(this.context, { fftSize: 2048, minDecibels: -90, maxDecibels: -12, smoothingTimeConstant: 0 });
+    this.node.connect(this.analyser).connect(this.context.destination);
+    if (this.worker) this.connect(0);
+  }
+
+  get enough() {
+    return Math.round(this.context.sampleRate * this.latency * 0.8);
+  }
+
+  async play(on) {
+    this.playing = on;
+    if (on) await this.open();
+    if (on) await this.context.resume();
+    this.node?.port.postMessage({ play: this.playing });
+    if (this.node) this.worker?.postMessage({ play: this.playing });
+  }
+
+  turn(knobs) {
+    this.knobs = { ...this.knobs, ...knobs };
+    this.worker?.postMessage({ knobs: this.knobs });
+  }
+
+  // The music of a seed from its beginning; a BigInt.
+  begin(seed) {
+    this.seed = seed;
+    this.worker?.postMessage({ seed });
+  }
+
+  setGain(gain) {
+    this.gain = gain;
+    this.node?.parameters.get('gain').setTargetAtTime(gain, this.context.currentTime, SMOOTH / 3);
+  }
+
+  setLatency(seconds) {
+    this.latency = seconds;
+    this.worker?.postMessage({ latency: seconds });
+    this.node?.port.postMessage({ enough: this.enough });
+  }
+
+  async record(on) {
+    if (on) await this.open();
+    this.node?.port.postMessage({ record: on });
+  }
+}

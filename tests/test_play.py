@@ -1,0 +1,321 @@
+"""The page of the docs on which a model plays in the reader's own browser, in a real Chromium: it plays what a desk
+plays, its knobs do what they say, and nothing leaves it."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from chromium import chromium, desk, phone, until
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.select import Select
+
+from sopilib import Engine, load
+from sopilib.live import COMMANDS
+from sopilib.native import _native
+
+ROOT = Path(__file__).resolve().parents[1]
+MODELS = sorted(path.stem for path in (ROOT / "models").glob("*/*.safetensors"))
+ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
+LATENCY = 0.5  # s of sound that are there before it begins
+
+
+class Files(http.server.SimpleHTTPRequestHandler):
+    """A plain static host, or one with more headers."""
+
+    more: dict[str, str] = {}
+
+    def end_headers(self) -> None:
+        for name, value in self.more.items():
+            self.send_header(name, value)
+        super().end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def served(more: dict[str, str], address: str = "127.0.0.1") -> Iterator[int]:
+    """This checkout at a port."""
+    handler = type("Handler", (Files,), {"more": more})
+    with http.server.ThreadingHTTPServer((address, 0), partial(handler, directory=str(ROOT))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[str]:
+    with served({}) as port:
+        yield f"http://localhost:{port}"
+
+
+@pytest.fixture(scope="module")
+def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture(scope="module")
+def browser(downloads: Path) -> Iterator[Chrome]:
+    with chromium(downloads) as made:
+        made.set_script_timeout(120)
+        yield made
+
+
+def by_id(browser: Chrome, name: str) -> Any:
+    return browser.find_element(By.ID, name)
+
+
+def figures(browser: Chrome) -> str:
+    return str(by_id(browser, "figures").text)
+
+
+def opened(browser: Chrome, host: str, own: Path | None, **settings: object) -> None:
+    """The page, with a model of one's own."""
+    browser.get_log("browser")
+    browser.get(f"{host}/docs/play/?" + "&".join(f"{name.replace('_', '-')}={x}" for name, x in settings.items()))
+    if own is not None:
+        by_id(browser, "own").send_keys(str(own))
+        until(browser, lambda: own.name in figures(browser), "the model is there")
+
+
+@pytest.fixture
+def small(pd_models_folder: Path) -> Path:
+    return pd_models_folder / "small" / "small.safetensors"
+
+
+@pytest.fixture
+def page(browser: Chrome, host: str, small: Path) -> Iterator[Chrome]:
+    """The page with a small model, which plays in time on any machine."""
+    opened(browser, host, small, latency=500)
+    yield browser
+    assert [line for line in browser.get_log("browser") if line["level"] == "SEVERE"] == []
+    names = browser.execute_script("return performance.getEntriesByType('resource').map((e) => e.name)")
+    assert [name for name in names if not name.startswith((host, f"blob:{host}"))] == []
+
+
+# ---------------------------------------------------------------- the same music as on a desk
+
+CODES = """const [files, build, options, n, done] = given;
+const { Engine, hasRelaxed } = await import('/sopilib/native/wasm/engine.mjs');
+const bytes = async (path) => new Uint8Array(await (await fetch(path)).arrayBuffer());
+const name = build ?? (hasRelaxed() ? 'relaxed' : 'plain');
+const module = await WebAssembly.compile(await bytes(`/docs/play/${name}.wasm`)), played = [];
+for (const file of files) {
+  const engine = await Engine.make(module, await bytes(file));
+  engine.seed(2n ** 64n - 3n);
+  played.push([...engine.generate(n, options).codes]);
+}
+done([name, played])"""
+
+
+def in_the_browser(browser: Chrome, names: list[str], build: str | None, n: int) -> tuple[str, list[list[int]]]:
+    """Which build it chose, and the codes of each model."""
+    files = [f"/models/{name}/{name}.safetensors" for name in names]
+    options = {"temperature": 0.9, "topK": 40, "minP": 0.001}
+    script = f"(async (...given) => {{ {CODES} }})(...arguments).catch((e) => arguments[4]([e.message, []]))"
+    chosen, played = browser.execute_async_script(script, files, build, options, n)
+    assert chosen in ("plain", "relaxed"), chosen
+    return chosen, played
+
+
+def on_a_desk(name: str, n: int) -> list[int]:
+    engine = Engine(load(ROOT / "models" / name / f"{name}.safetensors"))
+    engine.reset(2**64 - 3)
+    codes: list[int] = engine.generate(n, temperature=0.9, top_k=40, min_p=0.001)[0].tolist()
+    return codes
+
+
+def test_every_shipped_model_gives_the_codes_of_a_desk_in_a_browser(browser: Chrome, host: str) -> None:
+    browser.get(f"{host}/docs/play/play.css")
+    want = [on_a_desk(name, 500) for name in MODELS]
+    assert in_the_browser(browser, MODELS, None, 500)[1] == want
+    assert in_the_browser(browser, MODELS[-1:], "plain", 500)[1] == want[-1:]
+
+
+def recorded(browser: Chrome, downloads: Path) -> tuple[np.ndarray, int]:
+    """What the page's newest take has, and its rate."""
+    links = "#takes a"
+    until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, links), "there is a take")
+    link = browser.find_elements(By.CSS_SELECTOR, links)[-1]
+    path = downloads / str(link.get_attribute("download"))
+    path.unlink(missing_ok=True)
+    link.click()
+    until(browser, path.exists, "the take is downloaded")
+    audio, rate = soundfile.read(path, dtype="float32")
+    return audio, rate
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_the_page_sounds_as_a_desk_does_with_the_same_seed_and_knobs(
+    browser: Chrome, small: Path, downloads: Path, isolated: bool
+) -> None:
+    with served(ISOLATED if isolated else {}) as port:
+        settings = {"temperature": 0.7, "top_k": 20, "min_p": 0.02, "gain": 0.5, "seed": 2**64 - 1, "latency": 500}
+        opened(browser, f"http://localhost:{port}", small, **settings)
+        assert browser.execute_script("return crossOriginIsolated") == isolated
+        by_id(browser, "record").click()
+        by_id(browser, "play").click()
+        until(browser, lambda: float(by_id(browser, "level").get_attribute("value")) > -60, "it sounds")
+        until(browser, lambda: "real time" in figures(browser), "it says how fast it is")
+        by_id(browser, "record").click()
+        heard, rate = recorded(browser, downloads)
+        browser.get("about:blank")
+    model = load(small)
+    engine, resampler = Engine(model), _native.Resampler(model.config.sample_rate, rate)
+    engine.reset(2**64 - 1)
+    blocks = []
+    for _ in range(round(LATENCY / 2 * rate / 1000)):
+        codes = engine.generate(resampler.needed(1000), temperature=0.7, top_k=20, min_p=0.02)[0]
+        blocks.append(resampler.process(model.decode(codes), 1000))
+    want = 0.5 * np.concatenate(blocks)
+    n = len(want)
+    begins = int(np.flatnonzero(heard)[0])
+    after = slice(3000, n)  # what was faded in
+    gaps = [np.abs(heard[begins + shift : begins + shift + n][after] - want[after]).max() for shift in range(-3, 3)]
+    assert min(gaps) < 1e-5
+    assert np.abs(want[after]).max() > 1e-3
+
+
+# ---------------------------------------------------------------- its controls
+
+
+def test_play_stop_gain_dice_and_again(page: Chrome) -> None:
+    level = partial(lambda: float(by_id(page, "level").get_attribute("value")))
+    play = by_id(page, "play")
+    play.click()
+    assert play.get_attribute("aria-pressed") == "true"
+    until(page, lambda: level() > -60, "it sounds")
+    by_id(page, "gain").send_keys(*[Keys.PAGE_DOWN] * 10)
+    until(page, lambda: level() == -60, "it is silent")
+    by_id(page, "gain").send_keys(*[Keys.PAGE_UP] * 10)
+    until(page, lambda: level() > -60, "it sounds again")
+    before = by_id(page, "seed").get_attribute("value")
+    by_id(page, "dice").click()
+    assert by_id(page, "seed").get_attribute("value") != before
+    by_id(page, "again").click()
+    until(page, lambda: level() > -60, "it goes on")
+    play.click()
+    assert play.text == "Play"
+    until(page, lambda: level() == -60, "it ends")
+
+
+def test_a_seed_that_is_none_is_said_and_the_old_one_stays(page: Chrome) -> None:
+    seed = by_id(page, "seed")
+    for text, stays in ((str(2**64 - 1), True), (str(2**64), False), ("-1", False), ("x", False)):
+        seed.send_keys(Keys.CONTROL, "a", Keys.NULL, text, Keys.ENTER)
+        assert seed.get_attribute("value") == str(2**64 - 1)
+        assert ("expected a whole number from 0 to 18446744073709551615" in by_id(page, "line").text) != stays
+
+
+def test_what_is_no_model_is_said_and_the_old_one_plays_on(page: Chrome, tmp_path: Path, small: Path) -> None:
+    by_id(page, "play").click()
+    short = tmp_path / "short.safetensors"
+    short.write_bytes(small.read_bytes()[:-100])
+    by_id(page, "own").send_keys(str(short))
+    until(page, lambda: "short.safetensors: cut short" in by_id(page, "line").text, "it says what is wrong")
+    assert "small.safetensors at 16000 Hz" in figures(page)
+    until(page, lambda: float(by_id(page, "level").get_attribute("value")) > -60, "the old one plays")
+
+
+def test_another_model_takes_over_while_one_plays(page: Chrome, pd_models_folder: Path) -> None:
+    by_id(page, "play").click()
+    until(page, lambda: "real time" in figures(page), "it plays")
+    by_id(page, "own").send_keys(str(pd_models_folder / "other" / "other.safetensors"))
+    until(page, lambda: "other.safetensors" in figures(page) and "real time" in figures(page), "the other one plays")
+    until(page, lambda: float(by_id(page, "level").get_attribute("value")) > -60, "it sounds")
+    assert by_id(page, "play").text == "Stop"
+
+
+def test_the_picture_shows_what_sounds(page: Chrome) -> None:
+    bright = """const c = document.getElementById('picture'), context = c.getContext('2d');
+        const red = context.getImageData(c.width - 8, 0, 8, c.height).data.filter((_, i) => i % 4 === 0);
+        return Math.max(...red)"""
+    assert page.execute_script(bright) < 40
+    by_id(page, "play").click()
+    until(page, lambda: page.execute_script(bright) > 100, "it shows the sound")
+
+
+def test_a_model_that_is_too_slow_is_heard_with_gaps_which_are_counted(
+    browser: Chrome, host: str, pd_models_folder: Path
+) -> None:
+    opened(browser, host, pd_models_folder / "large" / "large.safetensors", latency=20)
+    by_id(browser, "play").click()
+    until(browser, lambda: re.search(r"[1-9]\d* gaps?$", figures(browser)), "gaps are counted")
+    browser.get("about:blank")
+
+
+def test_its_knobs_have_the_ranges_of_the_messages(page: Chrome) -> None:
+    for name in ("temperature", "top-k", "min-p", "gain"):
+        argument, knob = COMMANDS[name].arguments[0], by_id(page, name)
+        least, most = argument.knob or (argument.least, argument.most)
+        shown = [float(knob.get_attribute(x)) for x in ("min", "max", "value")]
+        assert shown == [least, most, argument.usual], name
+
+
+def test_the_menu_has_every_shipped_model_and_its_link_opens_it(browser: Chrome, host: str) -> None:
+    opened(browser, host, None, model="piano")
+    menu = Select(by_id(browser, "model"))
+    assert sorted(option.text for option in menu.options) == MODELS
+    until(browser, lambda: "piano at 16000 Hz" in figures(browser), "the piano is there")
+    assert "Schoenberg" in by_id(browser, "about").text
+
+
+# ---------------------------------------------------------------- where it is
+
+
+def test_without_a_secure_context_the_page_says_what_it_needs(browser: Chrome) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, served({}, "0.0.0.0") as port:
+        probe.connect(("192.0.2.1", 9))  # sends nothing
+        browser.get(f"http://{probe.getsockname()[0]}:{port}/docs/play/")
+        until(browser, lambda: "https or is localhost" in by_id(browser, "line").text, "it says so")
+        assert not by_id(browser, "play").is_enabled()
+
+
+def test_no_file_of_the_page_names_another_host() -> None:
+    files = [*(ROOT / "docs" / "play").iterdir(), *(ROOT / "sopilib" / "native" / "wasm").glob("*.mjs")]
+    texts = {file.name: file.read_text() for file in files if file.suffix != ".wasm"}
+    assert len(texts) > 9
+    assert [name for name, text in texts.items() if re.search(r"\w+://|['\"]//", text)] == []
+    policy = re.search(r'Policy" content="([^"]+)"', texts["index.html"])
+    assert policy and policy[1].startswith("default-src 'none'; ") and "unsafe-inline" not in policy[1]
+
+
+def test_the_page_fits_a_phone(page: Chrome) -> None:
+    try:
+        phone(page)
+        until(page, lambda: page.execute_script("return innerWidth") == 390, "it is a phone")
+        assert page.execute_script("return document.documentElement.scrollWidth") <= 390
+        names = "[...document.querySelectorAll('button, select, input')].filter((e) => e.offsetParent)"
+        sizes = page.execute_script(f"return {names}.map((e) => [e.id, e.offsetWidth, e.offsetHeight])")
+        assert [size for size in sizes if size[2] < 40 or size[1] < 34] == []
+    finally:
+        desk(page)
+
+
+@pytest.mark.long
+def test_axe_finds_nothing_that_keeps_people_out(page: Chrome) -> None:
+    axe = ROOT / "build" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
+    assert axe.exists(), "there is no axe-core here: make setup-long installs it"
+    page.execute_script(axe.read_text())
+    try:
+        for screen in (desk, phone):
+            screen(page)
+            found = page.execute_async_script("axe.run().then(arguments[0])")
+            assert len(found["passes"]) > 15
+            assert json.dumps([(v["id"], [n["html"] for n in v["nodes"]]) for v in found["violations"]]) == "[]"
+    finally:
+        desk(page)
