@@ -20,6 +20,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+STYLE = Path(__file__).with_name("print.css")
 PAGES = ("*.md", "LICENSE", "docs/**/*.md", "models/*/*.md", "pd/**/*.md")
 SHOWN = (
     "docs/**/*.png",
@@ -86,7 +87,7 @@ MENU = {
 
 def with_players(text: str, folder: Path) -> str:
     """A page in which each sound that it links to, or that a card names beside which it lies, can be played."""
-    text = re.sub(r"`(\w+\.flac)`", lambda m: f"[{m[1]}]({m[1]})" if (folder / m[1]).is_file() else m[0], text)
+    text = re.sub(r"`(\w+\.flac)`", lambda m: f"[{m[0]}]({m[1]})" if (folder / m[1]).is_file() else m[0], text)
     return re.sub(r"(\[[^\]]+\]\(([^)]+\.flac)\))", r'\1 <audio controls preload="none" src="\2"></audio>', text)
 
 
@@ -129,6 +130,7 @@ def configuration() -> dict[str, object]:
         "nav": menu,
         "theme": {"name": "material", "font": False, "features": features, "palette": palette},
         "plugins": ["search"],
+        "extra_css": [STYLE.name],
     }
 
 
@@ -138,6 +140,7 @@ def build(site: Path) -> None:
         pages = Path(folder, "pages")
         copy(pages)
         list_folders(pages)
+        shutil.copy(STYLE, pages)
         Path(folder, "mkdocs.yml").write_text(json.dumps(configuration()))  # which is YAML, too
         subprocess.run([sys.executable, "-m", "zensical", "build", "--strict"], check=True, cwd=folder)
         shutil.rmtree(site, ignore_errors=True)
