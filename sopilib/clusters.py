@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from sopilib import needed
 from sopilib.errors import SopiError, one_line
 
 __all__ = ["joined"]
@@ -27,7 +28,7 @@ def joined(address: str, room: Mapping[str, Any] | None = None) -> Iterator[Any]
     try:
         import ray
     except ImportError:
-        raise SopiError("a cluster needs Ray: pip install 'sopilib[cluster]'") from None
+        raise SopiError(f"a cluster needs Ray: {needed.pip('sopilib[cluster]')}") from None
     try:
         ray.init(address=address, **(room or {}), log_to_driver=False, logging_level=logging.ERROR)
     except Exception as e:  # it raises bare ones, too

@@ -8,7 +8,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ["check"]
+__all__ = ["check", "pip"]
 
 PACKAGES = {
     "numpy": "numpy",
@@ -38,13 +38,19 @@ def check() -> None:
         raise ImportError(f"sopilib finds no numpy that it can use ({e}); {how}") from None
 
 
+def pip(*what: str) -> str:
+    """What to type to install packages, or sopilib with an extra ("sopilib[train]"), for the Python that runs: another
+    one's pip may be the first on the PATH."""
+    return _words(sys.executable or "python", "-m", "pip", "install", *what)
+
+
 def _command(missing: list[str], everything: list[str]) -> str:
     if sys.prefix != sys.base_prefix:
-        return _words(sys.executable, "-m", "pip", "install", *missing)
+        return pip(*missing)
     # the system's own Python is left as it is: a venv where the external looks for one
     venv = HERE.parent / ".venv"
-    pip = venv / ("Scripts" if os.name == "nt" else "bin") / "pip"
-    return f"{_words(sys.executable, '-m', 'venv', str(venv))} && {_words(str(pip), 'install', *everything)}"
+    its = venv / ("Scripts" if os.name == "nt" else "bin") / "pip"
+    return f"{_words(sys.executable, '-m', 'venv', str(venv))} && {_words(str(its), 'install', *everything)}"
 
 
 def _words(*words: str) -> str:

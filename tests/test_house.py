@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import sopilib
+from sopilib import needed
 
 ROOT = Path(__file__).parents[1]
 LONGEST = 60
@@ -70,8 +72,14 @@ def test_without_crc32c_only_a_tensorflow_checkpoint_is_refused_and_in_one_sente
     )
     done = in_a_fresh_process(script)
     assert done.stderr == ""
-    assert "crc32c: pip install crc32c" in done.stdout
+    assert f"crc32c: {shlex.join([sys.executable, '-m', 'pip', 'install', 'crc32c'])}" in done.stdout
     assert done.stdout.count("\n") == 1
+
+
+def test_what_is_missing_is_installed_by_the_pip_of_the_python_that_runs() -> None:
+    assert needed.pip("sopilib[train]") == shlex.join([sys.executable, "-m", "pip", "install", "sopilib[train]"])
+    elsewhere = [path.name for path in sources("sopilib") if "pip install 'sopilib" in path.read_text()]
+    assert elsewhere == []
 
 
 def test_the_version_stands_in_one_place() -> None:

@@ -20,6 +20,7 @@ from osc_client import Controller
 from osc_stage import Stage, wait_for
 from pythonosc.osc_message import OscMessage
 
+from sopilib import needed
 from sopilib.live import Performer
 from sopilib.osc import Instances, Server, connections, port
 from sopilib.osc.origin import is_own_name, is_same_origin
@@ -387,7 +388,8 @@ def test_osc_goes_on_without_the_extra_and_one_sentence_says_so(stage, monkeypat
     server = Server(stage.instances, 0, report=lines.append)
     controller = Controller(server.port)
     try:
-        assert lines == [f"osc {server.port}: there is no OSCQuery without the extra web: pip install 'sopilib[web]'"]
+        how = needed.pip("sopilib[web]")
+        assert lines == [f"osc {server.port}: there is no OSCQuery without the extra web: {how}"]
         assert server.query_port == 0
         assert controller.ask("/samplernn/1/gain") == (1.0,)
     finally:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from sopilib import Config, Model, library, load, pd_folder, shipped
+from sopilib import Config, Model, library, load, needed, pd_folder, shipped
 from sopilib.errors import SopiError
 from sopilib.names import shown
 
@@ -71,7 +71,7 @@ def findings() -> Iterator[Finding]:
         ("zeroconf", "zeroconf", "controllers that find the OSC port by themselves"),
     ):
         have = importlib.util.find_spec(module) is not None
-        yield Finding(module, "installed" if have else None, f"pip install 'sopilib[{extra}]'", use)
+        yield Finding(module, "installed" if have else None, needed.pip(f"sopilib[{extra}]"), use)
 
 
 def _portaudio() -> str | None:
@@ -172,7 +172,7 @@ def _gpu(device: str, name: str | None) -> int:
         from sopilib.engine.batch import best_device
         from sopilib.engine.check import checks
     except ImportError as e:
-        raise SopiError(f"a GPU needs PyTorch ({e}): pip install 'sopilib[train]'") from None
+        raise SopiError(f"a GPU needs PyTorch ({e}): {needed.pip('sopilib[train]')}") from None
     device = device or best_device()
     if not device:
         raise SopiError("torch sees no GPU here: takes are made by the processor, and --gpu cpu checks the rest")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from sopilib import needed
 from sopilib.errors import SopiError
 from sopilib.model.weights import PLAY
 
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> None:
     try:
         from sopilib.train.publish import Words, publish
     except ImportError as e:
-        raise SopiError(f"publishing needs what training needs ({e}): pip install 'sopilib[train]'") from None
+        raise SopiError(f"publishing needs what training needs ({e}): {needed.pip('sopilib[train]')}") from None
     given = {name: getattr(args, name.replace("-", "_")) for name in PLAY}
     play = {name: value for name, value in given.items() if value is not None}
     words = Words(args.licence, args.about, args.retrain, args.others, args.precision, play)

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sopilib import needed
 from sopilib.cli import options
 from sopilib.cli.words import NoEqual, refuse_no_equal
 from sopilib.errors import SopiError
@@ -131,7 +132,7 @@ def run(args: argparse.Namespace) -> int:
         from sopilib.train import checkpoints, machine, run_folder
         from sopilib.train.parallel import Group
     except ImportError as e:
-        raise SopiError(f"training needs PyTorch ({e}): pip install 'sopilib[train]'") from None
+        raise SopiError(f"training needs PyTorch ({e}): {needed.pip('sopilib[train]')}") from None
 
     _from_old(args)
     folder = _folder(args)

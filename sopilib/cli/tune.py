@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sopilib import needed
 from sopilib.cli.train import MONITOR
 from sopilib.cli.words import NoEqual, refuse_no_equal
 from sopilib.errors import SopiError
@@ -112,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         from sopilib.train.tune import refuse_others
     except ImportError as e:
-        raise SopiError(f"tuning needs PyTorch and Optuna ({e}): pip install 'sopilib[train,tune]'") from None
+        raise SopiError(f"tuning needs PyTorch and Optuna ({e}): {needed.pip('sopilib[train,tune]')}") from None
     refuse_others(args.output)
     with one_process(args.output, "sopi tune"):
         search = _search(args)

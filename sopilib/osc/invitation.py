@@ -11,6 +11,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
+from sopilib import needed
 from sopilib.errors import SopiError
 from sopilib.osc.port import LOOPBACKS
 
@@ -74,7 +75,7 @@ class Invitation:
         try:
             import segno
         except ImportError:
-            raise SopiError("there is no QR code without segno: pip install 'sopilib[web]'") from None
+            raise SopiError(f"there is no QR code without segno: {needed.pip('sopilib[web]')}") from None
         out = io.BytesIO()
         segno.make(self.there, error="l").save(out, kind="svg", scale=4, border=2, light="white", xmldecl=False)
         return out.getvalue()

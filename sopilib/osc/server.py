@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sopilib import needed
 from sopilib.errors import SopiError, sentence
 from sopilib.live import COMMANDS
 from sopilib.osc.announce import Announcement
@@ -426,7 +427,7 @@ def _open_web(
     try:
         from sopilib.osc.web import Web
     except ImportError:
-        raise SopiError(f"there is no {what} without the extra web: pip install 'sopilib[web]'") from None
+        raise SopiError(f"there is no {what} without the extra web: {needed.pip('sopilib[web]')}") from None
     return Web(instances, osc_port, addresses, port, troubles)
 
 

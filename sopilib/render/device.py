@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+from sopilib import needed
 from sopilib.engine import Engine
 from sopilib.errors import SopiError, SopiWarning
 from sopilib.model import Model
@@ -27,7 +28,7 @@ def engine_on(device: str, model: Model, precision: str) -> Engine:
     try:
         return Engine(model, backend="batch", precision=precision, device=device)
     except ImportError as e:
-        raise SopiError(f"a GPU needs PyTorch ({e}): pip install 'sopilib[train]'") from None
+        raise SopiError(f"a GPU needs PyTorch ({e}): {needed.pip('sopilib[train]')}") from None
 
 
 def _best() -> str:
@@ -36,7 +37,7 @@ def _best() -> str:
 
         found, why = best_device(), "torch sees no GPU here"
     except ImportError:
-        found, why = "", "a GPU needs PyTorch: pip install 'sopilib[train]'"
+        found, why = "", f"a GPU needs PyTorch: {needed.pip('sopilib[train]')}"
     if not found:
         warnings.warn(SopiWarning(f"{why}, so the takes are made on the processor"), stacklevel=2)
     return found or "cpu"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sopilib import needed
 from sopilib.errors import SopiError
 from sopilib.files import whole_file
 
@@ -16,7 +17,7 @@ def _figure(rows: int, height: float, share_x: bool) -> tuple[Any, Any, Any]:
     try:
         import matplotlib
     except ImportError:
-        raise SopiError("pictures need matplotlib: pip install 'sopilib[train]'") from None
+        raise SopiError(f"pictures need matplotlib: {needed.pip('sopilib[train]')}") from None
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sopilib import needed
 from sopilib.clusters import joined
 from sopilib.errors import SopiError
 from sopilib.files import holds_others, write_whole
@@ -78,7 +79,7 @@ class Search:
         try:
             import optuna
         except ImportError:
-            raise SopiError("tuning needs Optuna: pip install 'sopilib[tune]'") from None
+            raise SopiError(f"tuning needs Optuna: {needed.pip('sopilib[tune]')}") from None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.optuna = optuna
         self.folder, self.dataset, self.base, self.samples = folder, dataset, dict(base), samples

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sopilib import needed
 from sopilib.errors import SopiError
 
 __all__ = ["Bundle", "Entry", "crc32c_masked"]
@@ -111,7 +112,7 @@ def crc32c_masked(data: bytes | np.ndarray) -> int:
     try:
         import crc32c
     except ImportError:
-        raise SopiError("a TensorFlow checkpoint can't be read without crc32c: pip install crc32c") from None
+        raise SopiError(f"a TensorFlow checkpoint can't be read without crc32c: {needed.pip('crc32c')}") from None
     crc = crc32c.crc32c(np.frombuffer(data, np.uint8).data)
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
