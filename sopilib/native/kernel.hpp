@@ -51,7 +51,7 @@ struct Vectors {
     int stride;
     const int8_t *q; // [voices][q_stride], zeros after the last column
     const int32_t
-        *offset; // [voices][q_stride / kChunk + 1]: -128 * sum of q, then for each chunk what the set begins with
+        *offset; // [voices][q_stride / kChunk + 1]: what the set begins with for i8, then for each chunk of i4
     const float *scale; // [voices]
     int q_stride;
 };

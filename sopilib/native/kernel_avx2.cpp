@@ -1,6 +1,6 @@
 // AVX2: two vectors of eight for the 16 lanes. With AVX-VNNI (kernel_avx_vnni.cpp) one instruction does a product of
-// four columns; without it the signed product goes through |x| * sign(w, x), whose pairs stay below 2 * 127 * 128 < 2^15:
-// exact. (x is never -128.)
+// four columns; without it pairs of |x| * w, or of |x| * (-1 - w) where x < 0, stay below 2 * 127 * 128 < 2^15: exact, and
+// what the -1 take away is the same for all rows. (x is never -128.)
 #include "kernel.hpp"
 
 #include <cstddef>
@@ -21,7 +21,7 @@ struct Ints {
     __m256i a, b;
 };
 using Bytes = Ints;
-constexpr int kSums = 6;
+constexpr int kSums = 6, kVoicesOfBytes = 2;
 
 inline Floats load(const float *p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
 inline Floats all(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
@@ -70,6 +70,7 @@ inline int32_t total(Ints x)
 }
 
 inline Bytes bytes(const uint8_t *p) { return {half(p), half(p + 32)}; }
+inline Bytes weights(const uint8_t *p) { return bytes(p); }
 inline Bytes low(Bytes x)
 {
     const __m256i mask = _mm256_set1_epi8(15);
@@ -84,6 +85,12 @@ inline __m256i four(const int8_t *x)
 }
 
 template <typename T> inline void opaque(T &x) { asm volatile("" : "+x"(x.a), "+x"(x.b)); }
+// A sum stays where it is: left to itself GCC moves each to another register at every step, and some to memory.
+inline __m256i staying(__m256i sum)
+{
+    asm("" : "+x"(sum));
+    return sum;
+}
 
 #ifdef SOPI_AVX_VNNI
 inline Ints scale_by(Ints x, const int8_t *s)
@@ -92,33 +99,34 @@ inline Ints scale_by(Ints x, const int8_t *s)
     return {_mm256_mullo_epi32(x.a, _mm256_cvtepi8_epi32(sixteen)),
             _mm256_mullo_epi32(x.b, _mm256_cvtepi8_epi32(_mm_srli_si128(sixteen, 8)))};
 }
-constexpr bool kUnsignedDot = true;
-inline Bytes weights(const uint8_t *p) { return bytes(p); }
+inline __m256i products(__m256i sum, __m256i w, __m256i x) { return staying(_mm256_dpbusd_avx_epi32(sum, w, x)); }
 inline Ints dot(Ints sum, Bytes w, const int8_t *x)
 {
-    return {_mm256_dpbusd_avx_epi32(sum.a, w.a, four(x)), _mm256_dpbusd_avx_epi32(sum.b, w.b, four(x))};
+    return {products(sum.a, w.a, four(x)), products(sum.b, w.b, four(x))};
 }
-inline Ints peak_i8(Ints sum, Bytes x)
+inline Ints dot_offset(Ints x)
 {
-    return {_mm256_dpbusd_avx_epi32(sum.a, x.a, x.a), _mm256_dpbusd_avx_epi32(sum.b, x.b, x.b)};
+    const __m256i middle = _mm256_set1_epi32(-128);
+    return {_mm256_mullo_epi32(x.a, middle), _mm256_mullo_epi32(x.b, middle)};
 }
+inline Ints peak_i8(Ints sum, Bytes x) { return {products(sum.a, x.a, x.a), products(sum.b, x.b, x.b)}; }
 inline Ints peak_i4(Ints sum, Bytes x) { return peak_i8(sum, x); }
 #else
-constexpr bool kUnsignedDot = false;
 inline __m256i add_pairs(__m256i sum, __m256i unsigned_, __m256i signed_)
 {
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(unsigned_, signed_), _mm256_set1_epi16(1)));
-}
-inline Bytes weights(const uint8_t *p)
-{
-    const __m256i flip = _mm256_set1_epi8(static_cast<char>(0x80));
-    const Bytes w = bytes(p);
-    return {_mm256_xor_si256(w.a, flip), _mm256_xor_si256(w.b, flip)};
+    const __m256i pairs = _mm256_maddubs_epi16(unsigned_, signed_);
+    return staying(_mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))));
 }
 inline Ints dot(Ints sum, Bytes w, const int8_t *x)
 {
-    const __m256i xs = four(x), size = _mm256_abs_epi8(xs);
-    return {add_pairs(sum.a, size, _mm256_sign_epi8(w.a, xs)), add_pairs(sum.b, size, _mm256_sign_epi8(w.b, xs))};
+    const __m256i xs = four(x), size = _mm256_abs_epi8(xs), negative = _mm256_cmpgt_epi8(_mm256_setzero_si256(), xs);
+    const __m256i flip = _mm256_add_epi8(_mm256_set1_epi8(-128), negative); // w - 128, or -1 - (w - 128)
+    return {add_pairs(sum.a, size, _mm256_xor_si256(w.a, flip)), add_pairs(sum.b, size, _mm256_xor_si256(w.b, flip))};
+}
+inline Ints dot_offset(Ints x) // |x| where x < 0
+{
+    const __m256i none = _mm256_setzero_si256();
+    return {_mm256_sub_epi32(none, _mm256_min_epi32(x.a, none)), _mm256_sub_epi32(none, _mm256_min_epi32(x.b, none))};
 }
 
 // The parts of i4 are sums of pairs in 16 bits, which widen once a chunk: of a chunk's 16 pairs a lane gets eight, each
@@ -136,11 +144,13 @@ inline int32_t part_offset(Ints x, Ints y)
     return static_cast<int32_t>((first & 0xffff) | second << 16);
 }
 inline Part part_from(int32_t offset) { return all_ints(offset); }
+inline __m256i pairs(__m256i sum, __m256i w, __m256i x)
+{
+    return staying(_mm256_add_epi16(sum, _mm256_maddubs_epi16(w, x)));
+}
 inline Part part_add(Part part, Bytes w, const int8_t *x)
 {
-    const __m256i xs = four(x);
-    return {_mm256_add_epi16(part.a, _mm256_maddubs_epi16(w.a, xs)),
-            _mm256_add_epi16(part.b, _mm256_maddubs_epi16(w.b, xs))};
+    return {pairs(part.a, w.a, four(x)), pairs(part.b, w.b, four(x))};
 }
 inline Ints part_end(Ints sum, Part part, const int8_t *s)
 {
@@ -154,16 +164,12 @@ inline Ints peak_i8(Ints sum, Bytes x) // bytes that were widened before
 {
     for (int half = 0; half < 2; half++) {
         opaque(x);
-        sum.a = _mm256_add_epi32(sum.a, _mm256_madd_epi16(x.a, x.a));
-        sum.b = _mm256_add_epi32(sum.b, _mm256_madd_epi16(x.b, x.b));
+        sum.a = staying(_mm256_add_epi32(sum.a, _mm256_madd_epi16(x.a, x.a)));
+        sum.b = staying(_mm256_add_epi32(sum.b, _mm256_madd_epi16(x.b, x.b)));
     }
     return sum;
 }
-inline Ints peak_i4(Ints sum, Bytes x) // sums of 16 bits
-{
-    return {_mm256_add_epi16(sum.a, _mm256_maddubs_epi16(x.a, x.a)),
-            _mm256_add_epi16(sum.b, _mm256_maddubs_epi16(x.b, x.b))};
-}
+inline Ints peak_i4(Ints sum, Bytes x) { return {pairs(sum.a, x.a, x.a), pairs(sum.b, x.b, x.b)}; } // sums of 16 bits
 #endif
 
 #include "kernel.inc"

@@ -11,8 +11,7 @@ namespace {
 using Floats = __m512;
 using Ints = __m512i;
 using Bytes = __m512i;
-constexpr bool kUnsignedDot = true;
-constexpr int kSums = 24;
+constexpr int kSums = 24, kVoicesOfBytes = 8;
 
 inline Floats load(const float *p) { return _mm512_loadu_ps(p); }
 inline Floats all(float x) { return _mm512_set1_ps(x); }
@@ -59,6 +58,7 @@ inline Ints dot(Ints sum, Bytes w, const int8_t *x)
     std::memcpy(&four, x, 4);
     return _mm512_dpbusd_epi32(sum, w, _mm512_set1_epi32(four));
 }
+inline Ints dot_offset(Ints x) { return _mm512_mullo_epi32(x, _mm512_set1_epi32(-128)); }
 
 template <typename T> inline void opaque(T &x) { asm volatile("" : "+v"(x)); }
 inline Ints peak_i8(Ints sum, Bytes x) { return _mm512_dpbusd_epi32(sum, x, x); }

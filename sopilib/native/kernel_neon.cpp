@@ -17,8 +17,7 @@ struct Ints {
 struct Bytes {
     uint8x16_t p[4];
 };
-constexpr bool kUnsignedDot = false;
-constexpr int kSums = 4;
+constexpr int kSums = 4, kVoicesOfBytes = 8;
 
 template <typename To, typename Part> inline To each(Part &&part)
 {
@@ -131,6 +130,7 @@ inline Ints dot(Ints sum, Bytes w, const int8_t *x)
     const int8x16_t xs = vreinterpretq_s8_s32(vdupq_n_s32(four));
     return each<Ints>([&](int i) { return vdotq_s32(sum.p[i], vreinterpretq_s8_u8(w.p[i]), xs); });
 }
+inline Ints dot_offset(Ints) { return all_ints(0); } // of weights(p), which are w - 128
 
 template <typename T> inline void opaque(T &x)
 {

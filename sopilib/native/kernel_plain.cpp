@@ -17,8 +17,7 @@ struct Ints {
 struct Bytes {
     uint8_t lane[4 * kRows];
 };
-constexpr bool kUnsignedDot = true;
-constexpr int kSums = 4;
+constexpr int kSums = 4, kVoicesOfBytes = 8;
 
 template <typename To, typename Lane> inline To each(Lane &&lane)
 {
@@ -127,6 +126,10 @@ inline Ints dot(const Ints &sum, const Bytes &w, const int8_t *x)
         const uint8_t *ws = w.lane + 4 * i;
         return sum.lane[i] + (ws[0] * x[0] + ws[1] * x[1] + ws[2] * x[2] + ws[3] * x[3]);
     });
+}
+inline Ints dot_offset(const Ints &x)
+{
+    return each<Ints>([&](size_t i) { return -128 * x.lane[i]; });
 }
 
 template <typename T> inline void opaque(T &x) { asm volatile("" : "+m"(x)); }

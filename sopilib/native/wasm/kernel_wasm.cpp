@@ -18,7 +18,7 @@ struct Ints {
 struct Bytes {
     v128_t p[4];
 };
-constexpr int kSums = 4;
+constexpr int kSums = 4, kVoicesOfBytes = 8;
 
 template <typename To, typename Part> inline To each(Part &&part) { return {{part(0), part(1), part(2), part(3)}}; }
 
@@ -125,7 +125,6 @@ inline v128_t four(const int8_t *x) { return wasm_v128_load32_splat(x); }
 
 #ifdef SOPI_RELAXED
 // The second operand is of 7 bits, so that every engine means the same by it: the weights, as two halves of four bits.
-constexpr bool kUnsignedDot = true;
 inline v128_t dot_low(v128_t sum, v128_t w, v128_t x) { return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(x, w, sum); }
 inline Bytes weights(const uint8_t *p) { return bytes(p); }
 inline Ints dot(Ints sum, Bytes w, const int8_t *x)
@@ -137,13 +136,16 @@ inline Ints dot(Ints sum, Bytes w, const int8_t *x)
         return wasm_i32x4_add(dot_low(sum.p[i], l.p[i], xs), sixteens);
     });
 }
+inline Ints dot_offset(Ints x)
+{
+    return each<Ints>([&](int i) { return wasm_i32x4_mul(x.p[i], wasm_i32x4_splat(-128)); });
+}
 inline Ints part_dot(Ints sum, Bytes w, const int8_t *x)
 {
     const v128_t xs = four(x);
     return each<Ints>([&](int i) { return dot_low(sum.p[i], w.p[i], xs); });
 }
 #else
-constexpr bool kUnsignedDot = false;
 inline Bytes weights(const uint8_t *p)
 {
     return each<Bytes>([&](int i) { return wasm_v128_xor(wasm_v128_load(p + 16 * i), wasm_i8x16_splat(-128)); });
@@ -159,6 +161,7 @@ inline Ints dot(Ints sum, Bytes w, const int8_t *x)
             sum.p[i], wasm_i32x4_add(wasm_i32x4_shuffle(a, b, 0, 2, 4, 6), wasm_i32x4_shuffle(a, b, 1, 3, 5, 7)));
     });
 }
+inline Ints dot_offset(Ints) { return all_ints(0); } // of weights(p), which are w - 128
 inline Ints part_dot(Ints sum, Bytes w, const int8_t *x) { return dot(sum, w, x); }
 #endif
 
