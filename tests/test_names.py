@@ -235,6 +235,12 @@ def test_output_to_a_full_disk_is_one_line() -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_recordings_may_be_named_after_the_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (f"{tmp_path}/no.wav", f"--from 1 {tmp_path}/no.wav", f"--precision f32 --from 1 {tmp_path}/no.wav"):
+        assert cli.main(["score", "tabla", *words.split()]) == 1
+        assert f"{tmp_path}/no.wav" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -22,8 +22,10 @@ class Parser(argparse.ArgumentParser):
         place of -, as older systems write theirs."""
         args = [_dashed(word) for word in (sys.argv[1:] if args is None else args)]
         found, unknown = self.parse_known_args(args, namespace)
-        if unknown:
-            of = self._named(found)
+        of = self._named(found)
+        if unknown and not any(word.startswith("-") for word in unknown) and (many := of._takes_many()):
+            setattr(found, many, [*(getattr(found, many) or ()), *unknown])  # named after options
+        elif unknown:
             word = unknown[0].partition("=")[0]
             if word.startswith("-") and len(word) > 1:
                 of.error(f"no option {word}{meant(word, of.options())}")
@@ -59,6 +61,10 @@ class Parser(argparse.ArgumentParser):
         line = " ".join(message.removeprefix("argument ").split())
         print(f"{self.prog}: {line}; {self.prog} --help says more", file=sys.stderr)
         raise SystemExit(2)
+
+    def _takes_many(self) -> str:
+        """What a command calls the words that it takes any number of, such as recordings; empty if it takes none."""
+        return next((a.dest for a in self._actions if not a.option_strings and a.nargs == "*" and a.type is None), "")
 
     def _named(self, found: argparse.Namespace) -> Parser:
         """The parser of the command that was given."""

@@ -13,8 +13,8 @@ With --window there is only the first row, while samplernn.pd is open in the sam
 and before it the cost of that window: the processor time of Pd and its wish together, less that of a Pd with a bare
 [samplernn~] and no window, in a second of real time; at rest, and while it plays and its strip moves.
 
-With --pages there is the first row twice: without, and while so many pages of a Chromium without a window are open that
-show what Pd plays.
+With --pages there is the first row three times: with nobody at Pd's web server; with so many phones, whose own
+processors draw what they are sent (here a process that only takes it); and with so many pages of a Chromium here.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ ROUNDING = 7e-5  # of 16 bits, which is what jack_rec can write
 @dataclass
 class Measurement:
     way: str
-    """Through rings or `_signal`, or through rings with the window or pages open."""
+    """Through rings or `_signal`, or through rings with the window, phones or pages open."""
     held: int
     """ms for which the GIL is kept each second."""
     seconds: float
@@ -229,15 +229,15 @@ def measure(
     rings: bool = True,
     held: int = 200,
     display: str | None = None,
-    pages: int = 0,
+    guests: Guests | None = None,
 ) -> Measurement:
-    """display: on which the window is open. pages: how many are open."""
-    web = free_port() if pages else 0
+    """display: on which the window is open. guests: who is at Pd's web server."""
+    web = free_port() if guests else 0
     channel = 1 if display is None else 3
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         played = patch(seconds, folder, held, channel, web)
-        opened = open_pages(web, pages) if pages else None
+        opened = guests.come(web, guests.number) if guests else None
         printed = live(*played, seconds + START / 1000, period, rings, channel, display=display, opened=opened)
         if not (folder / "pd.wav").exists():
             raise RuntimeError(f"Pd left no recording: {printed}")
@@ -250,7 +250,13 @@ def measure(
     last = last_status(printed)
     gaps, lost = compare(own, at_jack)
     return Measurement(
-        f"{pages} pages" if pages else "window" if display is not None else "rings" if rings else "_signal",
+        f"{guests.number} {guests.kind}"
+        if guests
+        else "window"
+        if display is not None
+        else "rings"
+        if rings
+        else "_signal",
         held,
         seconds,
         int(last["underruns"]),
@@ -260,6 +266,45 @@ def measure(
         gaps,
         lost,
     )
+
+
+@dataclass
+class Guests:
+    """Those at Pd's web server."""
+
+    number: int
+    kind: str
+    come: Callable[[int, int], AbstractContextManager[None]]
+    """Brings so many of them to that port."""
+
+
+PHONES = """
+import asyncio, sys, aiohttp
+async def phone(session, url):
+    async with session.ws_connect(url) as ws:
+        await ws.receive()
+        print(end=".", flush=True)
+        async for _ in ws:
+            pass
+async def all_of_them(url, number):
+    async with aiohttp.ClientSession() as session:
+        await asyncio.gather(*(phone(session, url) for _ in range(number)))
+asyncio.run(all_of_them(sys.argv[1], int(sys.argv[2])))
+"""
+
+
+@contextmanager
+def call_phones(port: int, number: int) -> Iterator[None]:
+    """So many connections as the page has, in one process, that take what they are sent."""
+    url = f"http://127.0.0.1:{port}/{kept_token()}/control"
+    with subprocess.Popen([sys.executable, "-c", PHONES, url, str(number)], stdout=subprocess.PIPE) as phones:
+        assert phones.stdout is not None
+        try:
+            if len(phones.stdout.read(number)) < number:  # each is told how things are
+                raise RuntimeError("the phones could not connect")
+            yield
+        finally:
+            phones.terminate()
 
 
 @contextmanager
@@ -429,7 +474,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--period", type=int, default=128)
     parser.add_argument("--window", action="store_true", help="with samplernn.pd open, and what that costs")
-    parser.add_argument("--pages", type=int, default=0, help="open in a browser, beside none")
+    parser.add_argument("--pages", type=int, default=0, help="so many phones, and pages in a browser, beside none")
     args = parser.parse_args()
     with virtual_screen() if args.window else nullcontext() as display:
         if display is not None:
@@ -447,10 +492,14 @@ def main() -> None:
 def print_table(seconds: float, period: int, display: str | None, pages: int) -> None:
     print(f"{'way':10}{'GIL held':>10}{'underruns':>12}{'late':>8}", end="")
     print(f"{'= freewheel for':>18}{'late as heard':>16}{'gaps at JACK':>15}{'lost':>12}")
-    ways = [(True, 0, 0), (True, 200, 0), (False, 200, 0)] if display is None else [(True, 0, 0)]
-    for rings, held, opened in [(True, 0, 0), (True, 0, pages)] if pages else ways:
+    ways: list[tuple[bool, int, Guests | None]] = [(True, 0, None)]
+    if pages:
+        ways += [(True, 0, Guests(pages, "phones", call_phones)), (True, 0, Guests(pages, "pages", open_pages))]
+    elif display is None:
+        ways += [(True, 200, None), (False, 200, None)]
+    for rings, held, guests in ways:
         # JACK doesn't bear the last one for long
-        m = measure(seconds if rings else min(seconds, 8), period, rings, held, display, opened)
+        m = measure(seconds if rings else min(seconds, 8), period, rings, held, display, guests)
         equal = f"{m.equal_for:.2f} of {m.seconds} s"
         print(f"{m.way:10}{m.held:7} ms{m.underruns:12}{m.late:8}{equal:>18}{m.equal_with_late:14.2f} s", end="")
         print(f"{m.gaps:15}{m.lost:9.1f} ms", flush=True)
