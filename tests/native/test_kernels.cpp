@@ -15,6 +15,12 @@
 
 using namespace sopi;
 
+#ifdef SOPI_X86
+namespace sopi {
+extern const Kernels kernels_avx_vnni_exact; // exact_avx_vnni.cpp
+}
+#endif
+
 namespace {
 
 std::mt19937 numbers(1);
@@ -422,23 +428,28 @@ void check_same_bits(const Kernels &a, const Kernels &b)
     CHECK(std::memcmp(ours.data(), theirs.data(), ours.size() * sizeof(float)) == 0);
 }
 
+void check(const Kernels &k)
+{
+    std::printf("  %s\n", k.name);
+    numbers.seed(1);
+    check_quantise(k);
+    check_products(k);
+    check_largest(k);
+    check_accumulate(k);
+    check_tables(k);
+    check_gates(k);
+    check_drawing(k);
+    check_same_bits(k, kernels_plain);
+    for (const Form form : {Form::f32, Form::i8, Form::i4}) CHECK(k.peak(form, 5) % (5 * kRows) == 0);
+}
+
 } // namespace
 
 int main()
 {
-    for (const char *set : {"plain", "avx2", "avx_vnni", "avx512", "neon"}) {
-        const Kernels *k = find_kernels(set);
-        if (!k) continue;
-        std::printf("  %s\n", set);
-        numbers.seed(1);
-        check_quantise(*k);
-        check_products(*k);
-        check_largest(*k);
-        check_accumulate(*k);
-        check_tables(*k);
-        check_gates(*k);
-        check_drawing(*k);
-        check_same_bits(*k, kernels_plain);
-        for (const Form form : {Form::f32, Form::i8, Form::i4}) CHECK(k->peak(form, 5) % (5 * kRows) == 0);
-    }
+    for (const char *set : {"plain", "avx2", "avx_vnni", "avx512", "neon"})
+        if (const Kernels *k = find_kernels(set)) check(*k);
+#ifdef SOPI_X86
+    if (find_kernels("avx2")) check(kernels_avx_vnni_exact);
+#endif
 }
