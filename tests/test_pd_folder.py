@@ -108,6 +108,14 @@ def test_the_package_for_pds_menu_has_the_systems_name_a_checksum_and_the_object
     assert "samplernn~\t" in (deken / f"{package}.txt").read_text()
 
 
+def test_a_folder_without_a_movable_python_is_no_full_package(
+    tmp_path: Path, external: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["deken", "-o", str(tmp_path / "out"), "--full", str(tmp_path)]) == 1
+    assert f"{tmp_path}: expected a folder with bin/python3, the modules in lib/" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def pd_folder_processor() -> str:
     return {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
 
