@@ -71,22 +71,28 @@ def test_the_pictures_of_how_it_works_are_made_from_the_shipped_models(tmp_path:
     assert made == {path.name for path in script.parent.glob("*.png")}
 
 
-def pictures_are_made_and_shown(folder: str, page: str, into: Path) -> None:
-    """The script of a folder makes the pictures in it, and a page shows them all."""
+def pictures_are_made_and_shown(folder: str, into: Path) -> None:
+    """The script of a folder makes the pictures in it, and pages show them all."""
     script = ROOT / "docs" / folder / "draw.py"
     subprocess.run([sys.executable, script, "--into", into], check=True, timeout=300)
     made = {path.name for path in into.glob("*.png") if path.stat().st_size > 1000}
     assert made == {path.name for path in script.parent.glob("*.png")}
-    shown = (ROOT / "docs" / page).read_text()
-    assert [name for name in made if f"]({folder}/{name})" not in shown] == []
+    shown = "".join(page.read_text() for page in PAGES)
+    assert [name for name in made if f"{folder}/{name})" not in shown] == []
 
 
 @pytest.mark.long
 def test_the_pictures_of_the_page_are_made_from_it(tmp_path: Path) -> None:
-    pictures_are_made_and_shown("page", "web.md", tmp_path)
+    pictures_are_made_and_shown("page", tmp_path)
 
 
 @pytest.mark.long
 @pytest.mark.pd
 def test_the_pictures_of_the_panels_are_made_from_the_instrument(tmp_path: Path) -> None:
-    pictures_are_made_and_shown("panels", "playing.md", tmp_path)
+    pictures_are_made_and_shown("panels", tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.pd
+def test_the_pictures_of_windows_are_made_from_the_patches(tmp_path: Path) -> None:
+    pictures_are_made_and_shown("windows", tmp_path)

@@ -142,6 +142,18 @@ class Window:
             time.sleep(0.05)
 
 
+@contextmanager
+def screen() -> Iterator[str]:
+    """A virtual screen, for pictures."""
+    command = ["Xvfb", "-displayfd", "1", "-screen", "0", "1400x900x24", "-nolisten", "tcp"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        try:
+            assert server.stdout is not None
+            yield f":{server.stdout.readline().strip()}"
+        finally:
+            server.terminate()
+
+
 HEIGHT = pd_lint.read(ROOT / "samplernn.pd").height
 
 

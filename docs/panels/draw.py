@@ -13,26 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 import window  # noqa: E402
-
-
-@contextmanager
-def screen() -> Iterator[str]:
-    """A virtual screen, as the tests have one."""
-    command = ["Xvfb", "-displayfd", "1", "-screen", "0", "1400x900x24", "-nolisten", "tcp"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
-        try:
-            assert server.stdout is not None
-            yield f":{server.stdout.readline().strip()}"
-        finally:
-            server.terminate()
 
 
 def take(of: window.Window, into: Path) -> None:
@@ -46,7 +32,7 @@ def take(of: window.Window, into: Path) -> None:
 
 def panels(into: Path, only: list[str]) -> None:
     """A picture of each tab while the tabla plays."""
-    with screen() as display, tempfile.TemporaryDirectory() as folder:
+    with window.screen() as display, tempfile.TemporaryDirectory() as folder:
         patch = Path(folder, "samplernn.pd")
         shutil.copy(ROOT / "samplernn.pd", patch)
         with window.opened(display, Path(folder), patch) as of:
