@@ -13,11 +13,13 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from osc_stage import Stage
 
 import sopilib
 from sopilib import Config, Model, checkpoint, cli, hosts, live, osc, score
 from sopilib.live import COMMANDS, STATUS
 from sopilib.model.weights import shapes
+from sopilib.osc import query
 
 REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
 
@@ -40,6 +42,30 @@ def test_every_message_and_every_status_event_has_its_place() -> None:
     messages, told = (REFERENCE / "messages.md").read_text().split("# What comes out of the status outlet")
     assert [name for name in COMMANDS if f"\n| `{name}" not in messages] == []
     assert [kind for kind in STATUS if f"\n| `{kind}` | " not in told] == []
+
+
+def test_every_osc_address_has_its_place(pd_models: Path) -> None:
+    page = (REFERENCE / "messages.md").read_text()
+    of_osc = page.partition("# In OSC")[2].partition("\n# ")[0]
+    verbs = re.findall(r"^\| `/samplernn/(\w+)", of_osc, re.MULTILINE)
+    stage = Stage()
+    try:
+        served = query.tree(stage.instances)["CONTENTS"]["samplernn"]["CONTENTS"]["left"]["CONTENTS"]
+        assert [name for name in served if f"\n| `{name}" not in page] == []
+        stage.controller.send("/samplernn/left/temperature", "hot")
+        stage.controller.send("/samplernn/nonsense")
+        wrong, refusal = stage.controller.heard(until="/samplernn/error")
+        assert f"`{wrong[0].replace('left', '<name or number>')}`" in of_osc and f"`{refusal[0]}`" in of_osc
+        assert [verb for verb in re.findall(r"subscribe|\bun\w+|refresh", refusal[1][0]) if verb not in verbs] == []
+        for verb in [*verbs, "subscribe"]:
+            if verb != "error":
+                stage.controller.send(f"/samplernn/{verb}", *([1234] if verb == "confirm" else []))
+        stage.left.handle("gain", 0.25)
+        said = stage.controller.heard(until=lambda said: ("/samplernn/left/gain", (0.25,)) in said)
+        assert [address for address, _ in said if address.endswith("/error")] == []
+        assert [address for address, _ in said if f"\n| `{address.split('/')[-1]}" not in page] == []
+    finally:
+        stage.close()
 
 
 def test_every_option_of_every_command_has_its_place() -> None:

@@ -17,10 +17,16 @@ OF_PD = {
     "name <word>": "What this object is called in OSC, where it has a number too.",
 }
 OF_OSC = {
-    "/samplernn/subscribe [port]": "Sends everything now, and from now on what changes, to this port of who asks.",
-    "/samplernn/confirm <number>": "Says that who subscribed from another machine is there: with the number that came.",
-    "/samplernn/unsubscribe [port]": "Ends that.",
+    "/samplernn/subscribe [port]": "Sends everything now and every change from now on, to this port of the computer "
+    "that asks, or to the one that it asks from.",
+    "/samplernn/confirm <number>": "Confirms a subscription from another computer, with the number that came at this "
+    "address.",
+    "/samplernn/unsubscribe [port]": "Ends the subscription.",
     "/samplernn/refresh": "Sends everything once.",
+    "/samplernn/<name or number>/<event>": "Comes to subscribers when something has changed: each event of the status "
+    "outlet, below, and each setting at the address of its message.",
+    "/samplernn/<name or number>/error": "Comes to whoever sent a wrong message: one line.",
+    "/samplernn/error": "Comes to whoever sent what is no message for anybody: one line.",
 }
 
 
