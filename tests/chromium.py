@@ -20,13 +20,13 @@ FLAGS = (
 
 
 @contextmanager
-def chromium(downloads: Path) -> Iterator[webdriver.Chrome]:
-    """A Chromium whose window is 1280 pixels wide, and what it downloads lies in `downloads`."""
+def chromium(downloads: Path, *flags: str) -> Iterator[webdriver.Chrome]:
+    """A Chromium with these flags too, whose window is 1280 pixels wide. What it downloads lies in `downloads`."""
     program, driver = shutil.which("chromium"), shutil.which("chromedriver")
     assert program and driver, "there is no Chromium here: make setup-test installs it"
     options = webdriver.ChromeOptions()
     options.binary_location = program
-    for flag in (*FLAGS, "--window-size=1280,900"):
+    for flag in (*FLAGS, "--window-size=1280,900", *flags):
         options.add_argument(flag)
     options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})

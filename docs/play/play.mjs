@@ -1,12 +1,15 @@
 // The page: its controls, and what it says.
 
 import { numberText, slider, toggle } from '../../sopilib/osc/page/controls.js';
+import { Bars } from './bars.mjs';
+import { ears } from './ears.mjs';
 import { draw } from './picture.mjs';
 import { Sound } from './sound.mjs';
 import { wav } from './wav.mjs';
 
 const MOST = 2n ** 64n - 1n; // of seeds
 const DICE = 65536;
+const LONGEST_TAKE = 600; // s
 const STANDS = 8000; // ms that a line stays
 const KNOBS = { // as in sopilib.live.commands
   temperature: { least: 0.2, most: 2, usual: 1 },
@@ -22,13 +25,19 @@ const about = { gaps: 0, realTime: null, model: null, name: '' };
 
 // ---------------------------------------------------------------- controls
 
+const bars = new Bars();
 const sound = new Sound({
   progress: showProgress,
   loaded: showModel,
   failed,
-  realTime(x) {
-    about.realTime = x;
+  realTime(x, logits) {
+    about.realTime = about.realTime === null ? x : 0.9 * about.realTime + 0.1 * x;
+    bars.show(logits);
     showFigures();
+  },
+  primed(seconds) {
+    showPlay(true);
+    line(`it heard ${seconds.toFixed(1)} s, and plays on`);
   },
   gaps(count) {
     about.gaps = count;
@@ -55,12 +64,17 @@ for (const [name, argument] of Object.entries(KNOBS)) {
 function set(name, value) {
   knobs[name].fader.show([value]);
   TURNS[name](value);
+  bars.turn(sound.knobs);
 }
 
 const play = toggle($('play'), start);
-async function start(on) {
+function showPlay(on) {
   play.show(on);
   $('play').textContent = on ? 'Stop' : 'Play';
+}
+
+async function start(on) {
+  showPlay(on);
   try {
     await sound.play(on);
   } catch (failure) {
@@ -68,11 +82,22 @@ async function start(on) {
   }
 }
 
-const record = toggle($('record'), (on) => {
+const record = toggle($('record'), keep);
+function keep(on) {
   record.show(on);
   $('record').textContent = on ? 'Stop recording' : 'Record';
   sound.record(on);
-});
+}
+
+async function hear(name, file) {
+  line(`it hears ${name}`);
+  try {
+    await sound.prime(await file.arrayBuffer());
+  } catch (failure) {
+    line(`it can't hear ${name}: ${failure.message}`);
+  }
+}
+ears({ hear, quiet: () => start(false), line });
 
 $('dice').addEventListener('click', () => seed(String(Math.floor(Math.random() * DICE))));
 $('again').addEventListener('click', () => sound.begin(sound.seed));
@@ -137,8 +162,12 @@ function line(text) {
 let parts = [], takes = 0;
 function recorded(frames, isLast) {
   parts.push(frames);
-  if (!isLast) return;
   const rate = sound.context.sampleRate, seconds = parts.reduce((sum, part) => sum + part.length, 0) / rate;
+  if (!isLast) {
+    if ($('record').getAttribute('aria-pressed') === 'true') $('record').textContent = `Stop recording, ${seconds.toFixed(1)} s`;
+    if (seconds > LONGEST_TAKE) keep(false);
+    return;
+  }
   const url = URL.createObjectURL(wav(parts, rate)), name = `take-${String(++takes).padStart(3, '0')}.wav`;
   parts = [];
   const link = Object.assign(document.createElement('a'), { href: url, download: name, textContent: `${name}, ${seconds.toFixed(1)} s` });

@@ -3,9 +3,11 @@
 import { Ring } from './ring.mjs';
 
 const SMOOTH = 0.02; // s in which the gain goes over
+const LONGEST = 20; // s that a model hears
 
 export class Sound {
-  // hears: { progress(share or null), loaded(what), failed(sentence), realTime(x), gaps(count), recorded(frames, isLast) }
+  // hears: { progress(share or null), loaded(what), failed(sentence), realTime(x, logits), primed(seconds),
+  // gaps(count), recorded(frames, isLast) }
   constructor(hears) {
     this.hears = hears;
     this.context = this.node = this.worker = this.coming = null;
@@ -26,15 +28,18 @@ export class Sound {
     worker.postMessage({ load: wanted });
   }
 
-  hear(worker, { progress, loaded, failed, realTime, retired }) {
+  hear(worker, { progress, loaded, failed, realTime, logits, primed, retired }) {
     if (progress !== undefined) this.hears.progress(progress);
-    if (realTime !== undefined) this.hears.realTime(realTime);
+    if (realTime !== undefined) this.hears.realTime(realTime, logits);
     if (failed !== undefined) {
       worker.terminate();
       if (worker === this.coming) this.coming = null;
       this.hears.failed(failed);
     }
+    if (primed !== undefined) this.node.port.postMessage({ play: this.playing });
+    if (primed !== undefined) this.hears.primed(primed);
     if (loaded) {
+      this.rate = loaded.sampleRate;
       if (this.worker) this.worker.postMessage({ retire: true });
       else this.change(0);
       this.hears.loaded(loaded);
@@ -85,7 +90,7 @@ export class Sound {
   async play(on) {
     this.playing = on;
     if (on) await this.open();
-    if (on) await this.context.resume();
+    if (on) this.context.resume(); // which waits for a press, where there was none
     this.node?.port.postMessage({ play: this.playing });
     if (this.node) this.worker?.postMessage({ play: this.playing });
   }
@@ -99,6 +104,18 @@ export class Sound {
   begin(seed) {
     this.seed = seed;
     this.worker?.postMessage({ seed });
+  }
+
+  // The model hears what a sound file has, ArrayBuffer, the last of it, and plays on from there.
+  async prime(file) {
+    if (!this.worker) throw new Error('no model is there yet');
+    const whole = await new OfflineAudioContext(1, 1, this.rate).decodeAudioData(file);
+    const from = Math.max(0, whole.length - LONGEST * this.rate), audio = new Float32Array(whole.length - from);
+    for (let c = 0; c < whole.numberOfChannels; c++)
+      whole.getChannelData(c).subarray(from).forEach((x, i) => (audio[i] += x / whole.numberOfChannels));
+    await this.play(true);
+    this.node.port.postMessage({ play: false }); // nothing sounds while it listens, and that is no gap
+    this.worker.postMessage({ seed: this.seed, prime: audio });
   }
 
   setGain(gain) {

@@ -4,7 +4,7 @@ import { Engine, hasRelaxed } from '../../sopilib/native/wasm/engine.mjs';
 import { Ring, Seam, Sender } from './ring.mjs';
 
 const BLOCK = 128; // frames
-const TELL = 250; // ms between two reports
+const TELL = 100; // ms between two reports
 
 let engine = null, ring = null, rate = 0, playing = false;
 let latency = 0.1; // s
@@ -68,8 +68,15 @@ function write() {
   spent.ms += now - began;
   spent.frames += BLOCK;
   if (now - spent.told < TELL) return;
-  postMessage({ realTime: spent.frames / rate / (spent.ms / 1000) });
+  postMessage({ realTime: spent.frames / rate / (spent.ms / 1000), logits: engine.logits() });
   Object.assign(spent, { ms: 0, frames: 0, told: now });
+}
+
+// What waits in the ring is not heard any more, and what comes begins out of silence.
+function afresh() {
+  ring.clear();
+  seam.last = seam.rest = 0;
+  cut = true;
 }
 
 // ---------------------------------------------------------------- what the page says, once the model is there
@@ -90,12 +97,14 @@ const DOES = {
     cut = true;
   },
   play(on) {
-    if (on && !playing) {
-      ring.clear();
-      seam.last = seam.rest = 0;
-      cut = true;
-    }
+    if (on && !playing) afresh();
     playing = on;
+  },
+  // The model hears a sound, Float32Array at its own rate, and goes on from there.
+  prime(audio) {
+    engine.prime(engine.coding.encode(audio));
+    afresh();
+    postMessage({ primed: audio.length / engine.config.sample_rate });
   },
   retire() {
     playing = false;

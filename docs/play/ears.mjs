@@ -1,0 +1,39 @@
+// What the model is to hear: a sound file, or the microphone while its button is pressed.
+
+import { toggle } from '../../sopilib/osc/page/controls.js';
+
+const AS_IT_IS = { audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false } };
+
+// hear(name, Blob); quiet(): nothing is to sound while the microphone listens; line(sentence)
+export function ears({ hear, quiet, line }) {
+  const file = document.getElementById('sound');
+  file.addEventListener('change', () => file.files[0] && hear(file.files[0].name, file.files[0]));
+
+  let recorder = null; // the promise of one
+  const listen = toggle(document.getElementById('listen'), async (on) => {
+    listen.show(on);
+    if (!on) return (await recorder)?.stop();
+    try {
+      quiet();
+      recorder = microphone((heard) => hear('you', heard));
+      await recorder;
+      line('it listens: press again, and it plays on');
+    } catch (failure) {
+      recorder = null;
+      listen.show(false);
+      line(`no microphone: ${failure.message}`);
+    }
+  });
+}
+
+// Records until its `stop` is called, which gives what was heard to `done`.
+async function microphone(done) {
+  const stream = await navigator.mediaDevices.getUserMedia(AS_IT_IS), recorder = new MediaRecorder(stream), parts = [];
+  recorder.ondataavailable = ({ data }) => parts.push(data);
+  recorder.onstop = () => {
+    for (const track of stream.getTracks()) track.stop();
+    done(new Blob(parts));
+  };
+  recorder.start();
+  return recorder;
+}
