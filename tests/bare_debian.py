@@ -35,7 +35,8 @@ class Debian:
         for program in ("unshare", "chroot", "debootstrap"):
             if shutil.which(program) is None:
                 return f"there is no {program} here"
-        if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
+        mount = ["unshare", "--mount", "mount", "-t", "proc", "proc", "/proc"]
+        if subprocess.run(mount, capture_output=True).returncode:
             return "nothing may be mounted here"
         if not self.done.exists():
             try:
