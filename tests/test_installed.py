@@ -114,6 +114,19 @@ def test_variables_of_another_python_do_not_keep_it_from_starting(wheel: Path, t
         assert f"ok       Python from 3.11 on: {platform.python_version()} at {sopi.parent}/python" in done.stdout
 
 
+def test_on_windows_pip_makes_the_command(tmp_path: Path) -> None:
+    (tmp_path / "sopilib" / "native").mkdir(parents=True)
+    for name in ("README.md", "LICENSE", "NOTICES.md", "sopilib/__init__.py", "sopilib/native/CMakeLists.txt"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    settings = (ROOT / "pyproject.toml").read_text()
+    assert settings.count('"^win32"') == 1
+    (tmp_path / "pyproject.toml").write_text(settings.replace("^win32", f"^{sys.platform}"))
+    make = "import os, scikit_build_core.build as b; os.mkdir('made'); b.prepare_metadata_for_build_wheel('made')"
+    subprocess.run([sys.executable, "-c", make], cwd=tmp_path, check=True)
+    (commands,) = tmp_path.glob("made/*/entry_points.txt")
+    assert commands.read_text().strip() == "[console_scripts]\nsopi = sopilib.cli:main"
+
+
 @pytest.fixture
 def movable(tmp_path: Path) -> Path:
     """The system's Python, laid out as one that runs wherever it lies."""
