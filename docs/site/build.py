@@ -20,7 +20,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-STYLE = Path(__file__).with_name("print.css")
+STYLE = Path(__file__).with_name("site.css")
 PAGES = ("*.md", "LICENSE", "docs/**/*.md", "models/*/*.md", "pd/**/*.md")
 SHOWN = (
     "docs/**/*.png",
