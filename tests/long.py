@@ -64,6 +64,7 @@ def pieces() -> list[Piece]:
         python("bench: real time", 100, f"{BENCH}/realtime.py", "--seconds", "4"),
         python("bench: soak", 60, f"{BENCH}/soak.py", "--minutes", "0.3"),
         python("bench: page", 40, f"{BENCH}/web_touch.py", "--touches", "5"),
+        python("bench: a model in a page", 30, f"{BENCH}/web_play.py", "tabla", "--seconds", "0.5"),
         python("bench: OSC", 60, f"{BENCH}/osc.py", "--messages", "30", "--seconds", "2", "--packets", "5000"),
         python("bench: import", 20, f"{BENCH}/bench_import.py", "--layers", "1", "--dim", "128"),
         python("bench: training", 20, f"{BENCH}/training.py", "--steps", "1", "--dim", "64", "--seq-len", "128"),

@@ -10,7 +10,8 @@ export class Sound {
   // gaps(count), recorded(frames, isLast) }
   constructor(hears) {
     this.hears = hears;
-    this.context = this.node = this.worker = this.coming = null;
+    this.context = this.node = null;
+    this.worker = this.next = this.coming = null; // what plays, what is loaded and takes its place, and what loads
     this.knobs = { temperature: 1, topK: 0, minP: 0 };
     this.seed = 0n;
     this.gain = 1;
@@ -24,7 +25,7 @@ export class Sound {
     const worker = new Worker(new URL('worker.mjs', import.meta.url), { type: 'module' });
     this.coming = worker;
     worker.onmessage = ({ data }) => this.hear(worker, data);
-    worker.onerror = (event) => this.hear(worker, { failed: event.message ?? 'this browser has no workers that are modules' });
+    worker.onerror = (event) => this.hear(worker, { failed: event.message || 'this browser has no workers that are modules' });
     worker.postMessage({ load: wanted });
   }
 
@@ -40,11 +41,14 @@ export class Sound {
     if (primed !== undefined) this.hears.primed(primed);
     if (loaded) {
       this.rate = loaded.sampleRate;
+      this.next?.terminate();
+      this.next = worker;
+      this.coming = null;
       if (this.worker) this.worker.postMessage({ retire: true });
       else this.change(0);
       this.hears.loaded(loaded);
     }
-    if (retired !== undefined) {
+    if (retired !== undefined && worker === this.worker) {
       worker.terminate();
       this.change(retired);
     }
@@ -52,8 +56,8 @@ export class Sound {
 
   // The model that was loaded takes the place of the one before, whose last frame was `after`.
   change(after) {
-    this.worker = this.coming;
-    this.coming = null;
+    this.worker = this.next;
+    this.next = null;
     if (this.node) this.connect(after);
   }
 
@@ -62,12 +66,15 @@ export class Sound {
     const { port1, port2 } = new MessageChannel();
     if (!buffer) this.node.port.postMessage({ worker: port1 }, [port1]);
     const host = { rate: context.sampleRate, after, ...(buffer ? { buffer } : { port: port2 }) };
-    worker.postMessage({ host, latency, knobs, seed, play: this.playing }, buffer ? [] : [port2]);
+    worker.postMessage({ host, latency, knobs, seed, playing: this.playing }, buffer ? [] : [port2]);
   }
 
   // The audio thread, when the first button is pressed: a browser lets nothing sound before.
-  async open() {
-    if (this.node) return;
+  open() {
+    return (this.opened ??= this.#open());
+  }
+
+  async #open() {
     this.context = new AudioContext({ latencyHint: 'interactive' });
     await this.context.audioWorklet.addModule(new URL('worklet.mjs', import.meta.url));
     this.buffer = globalThis.crossOriginIsolated ? new SharedArrayBuffer(Ring.bytes) : null;
@@ -89,8 +96,9 @@ export class Sound {
 
   async play(on) {
     this.playing = on;
-    if (on) await this.open();
-    if (on) this.context.resume(); // which waits for a press, where there was none
+    const opened = on ? this.open() : null;
+    if (on) this.context.resume(); // at once, as long as the browser knows that a button was pressed
+    await opened;
     this.node?.port.postMessage({ play: this.playing });
     if (this.node) this.worker?.postMessage({ play: this.playing });
   }

@@ -38,7 +38,8 @@ async function load(wanted) {
     const { about, config, precision } = engine;
     postMessage({ loaded: { about, sampleRate: config.sample_rate, precision, build } });
   } catch (failure) {
-    postMessage({ failed: failure.message });
+    const old = failure instanceof WebAssembly.CompileError;
+    postMessage({ failed: old ? 'this browser is too old: it lacks vectors of 128 bits in WebAssembly' : failure.message });
   }
 }
 
@@ -96,10 +97,13 @@ const DOES = {
     engine.seed(given);
     cut = true;
   },
+  // from silence, or out of it
   play(on) {
     if (on && !playing) afresh();
     playing = on;
   },
+  // in the place of the model before
+  playing: (on) => (playing = on),
   // The model hears a sound, Float32Array at its own rate, and goes on from there.
   prime(audio) {
     engine.prime(engine.coding.encode(audio));
