@@ -2,4 +2,4 @@
 
 from sopilib.native import _native
 
-SETS = [name for name in ("plain", "avx2", "avx_vnni", "avx512", "neon") if _native.instruction_set(name)]
+SETS = [name for name in ("plain", "avx2", "avx_vnni", "avx512", "neon", "neon_i8mm") if _native.instruction_set(name)]

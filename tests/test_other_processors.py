@@ -16,7 +16,7 @@ SOURCES = [
 FLAGS = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 PROCESSORS = {
     "here": (["g++"], []),
-    "arm": (["aarch64-linux-gnu-g++", "-DSOPI_ARM"], ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]),
+    "arm": (["aarch64-linux-gnu-g++", "-DSOPI_ARM"], ["qemu-aarch64", "-cpu", "max", "-L", "/usr/aarch64-linux-gnu"]),
 }
 
 
@@ -26,7 +26,8 @@ def build(folder: Path, processor: str) -> list[subprocess.Popen[bytes]]:
         (path, ["-O1"]) for path in (*(NATIVE / name for name in SOURCES), HERE / "native" / "engine_digest.cpp")
     ]
     if processor == "arm":
-        sources.append((NATIVE / "kernel_neon.cpp", ["-O3", "-march=armv8.2-a+dotprod"]))
+        for name, march in {"neon": "armv8.2-a+dotprod", "neon_i8mm": "armv8.2-a+dotprod+i8mm"}.items():
+            sources.append((NATIVE / f"kernel_{name}.cpp", ["-O3", f"-march={march}"]))
     return [
         subprocess.Popen(
             [*compiler, *FLAGS, *more, "-I", NATIVE, "-c", source, "-o", folder / f"{processor}-{source.stem}.o"]
@@ -59,4 +60,4 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_arm_gives_the_same_codes_logits_and_sound(compiled: Path) -> None:
     here = digests(compiled, "here", "plain")["plain"]
     assert len(here) == len(set(here)) == 9
-    assert digests(compiled, "arm", "neon")["neon"] == here
+    assert digests(compiled, "arm", "neon", "neon_i8mm") == {"neon": here, "neon_i8mm": here}

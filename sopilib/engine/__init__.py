@@ -30,7 +30,7 @@ class Engine:
                      weights in 4 bits; "f16", with batch: matrices in float16; "auto": f16 with batch, else int4 for
                      large models and int8 for others, by the model's shape alone. `engine.precision` is what was chosen
     threads          cores that one call may use, 1 to 64; their number changes no bit of the result
-    instruction_set  of the native engine: "auto", or "avx512", "avx_vnni", "avx2", "neon", "plain"
+    instruction_set  of the native engine: "auto", or "avx512", "avx_vnni", "avx2", "neon_i8mm", "neon", "plain"
     device           of torch, such as "cuda:0" or "mps"
 
     The same seed gives the same codes for any split into calls, any number of threads, and whatever the other voices

@@ -112,10 +112,10 @@ extern const Kernels kernels_plain;
 extern const Kernels kernels_avx2, kernels_avx_vnni, kernels_avx512;
 #endif
 #ifdef SOPI_ARM
-extern const Kernels kernels_neon;
+extern const Kernels kernels_neon, kernels_neon_i8mm;
 #endif
 
-// The best set that this processor has, or the one named ("avx512", "avx_vnni", "avx2", "neon", "plain"); null if it is
+// The best set that this processor has, or the one named ("avx512", "avx_vnni", "avx2", "neon_i8mm", "neon", "plain"); null if it is
 // unknown or not here.
 const Kernels *find_kernels(const char *name) noexcept;
 

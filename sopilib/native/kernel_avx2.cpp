@@ -21,7 +21,8 @@ struct Ints {
     __m256i a, b;
 };
 using Bytes = Ints;
-constexpr int kSums = 6, kVoicesOfBytes = 2;
+constexpr int kSums = 6;
+constexpr int most_voices(Form form) { return form == Form::i8 ? 2 : 4; }
 
 inline Floats load(const float *p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
 inline Floats all(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }

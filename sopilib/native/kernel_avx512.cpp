@@ -11,7 +11,8 @@ namespace {
 using Floats = __m512;
 using Ints = __m512i;
 using Bytes = __m512i;
-constexpr int kSums = 24, kVoicesOfBytes = 8;
+constexpr int kSums = 24;
+constexpr int most_voices(Form) { return 8; }
 
 inline Floats load(const float *p) { return _mm512_loadu_ps(p); }
 inline Floats all(float x) { return _mm512_set1_ps(x); }

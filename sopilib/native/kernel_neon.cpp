@@ -1,9 +1,15 @@
-// NEON with the dot product instructions of ARMv8.2: four vectors of four for the 16 lanes.
+// NEON with the dot product instructions of ARMv8.2: four vectors of four for the 16 lanes. With I8MM
+// (kernel_neon_i8mm.cpp) there are products of unsigned weights, and one instruction does eight columns of two rows for two
+// voices.
 #include "kernel.hpp"
 
 #include <arm_neon.h>
 #include <cstddef>
 #include <cstring>
+
+#ifndef SOPI_SET
+#define SOPI_SET neon
+#endif
 
 namespace sopi {
 namespace {
@@ -17,12 +23,15 @@ struct Ints {
 struct Bytes {
     uint8x16_t p[4];
 };
-constexpr int kSums = 4, kVoicesOfBytes = 8;
+template <typename Two> struct Pairs {
+    Two p[8];
+};
+constexpr int kSums = 4;
 
 template <typename To, typename Part> inline To each(Part &&part)
 {
     To out;
-    for (int i = 0; i < 4; i++) out.p[i] = part(i);
+    for (int i = 0; i < static_cast<int>(sizeof out.p / sizeof out.p[0]); i++) out.p[i] = part(i);
     return out;
 }
 
@@ -119,18 +128,63 @@ inline Bytes high(Bytes x)
 {
     return each<Bytes>([&](int i) { return vshrq_n_u8(x.p[i], 4); });
 }
+inline int8x16_t four(const int8_t *x)
+{
+    int32_t bits;
+    std::memcpy(&bits, x, 4);
+    return vreinterpretq_s8_s32(vdupq_n_s32(bits));
+}
+
+#ifdef SOPI_I8MM
+inline Bytes weights(const uint8_t *p) { return bytes(p); }
+inline Ints dot(Ints sum, Bytes w, const int8_t *x)
+{
+    return each<Ints>([&](int i) { return vusdotq_s32(sum.p[i], w.p[i], four(x)); });
+}
+inline Ints dot_offset(Ints x)
+{
+    return each<Ints>([&](int i) { return vnegq_s32(vshlq_n_s32(x.p[i], 7)); });
+}
+
+constexpr int most_voices(Form form) { return form == Form::i8 ? 2 : 4; }
+#define SOPI_PAIRS
+using Eights = Pairs<uint8x16_t>; // two rows in each
+using Pair = Pairs<int32x4_t>; // row 0 of each voice, row 1 of each voice
+using Both = int8x16_t;
+inline Pair pair_of(int32_t x, int32_t y)
+{
+    const int32x4_t sums = {x, y, x, y};
+    return each<Pair>([&](int) { return sums; });
+}
+inline Eights eights(Bytes a, Bytes b)
+{
+    return each<Eights>([&](int i) {
+        const uint32x4_t first = vreinterpretq_u32_u8(a.p[i / 2]), second = vreinterpretq_u32_u8(b.p[i / 2]);
+        return vreinterpretq_u8_u32(i % 2 ? vzip2q_u32(first, second) : vzip1q_u32(first, second));
+    });
+}
+inline Both both(const int8_t *x, const int8_t *y) { return vcombine_s8(vld1_s8(x), vld1_s8(y)); }
+inline Pair pair_add(Pair pair, Eights w, Both x)
+{
+    return each<Pair>([&](int i) { return vusmmlaq_s32(pair.p[i], w.p[i], x); });
+}
+inline void pair_split(Pair pair, Ints &a, Ints &b)
+{
+    a = each<Ints>([&](int i) { return vuzp1q_s32(pair.p[2 * i], pair.p[2 * i + 1]); });
+    b = each<Ints>([&](int i) { return vuzp2q_s32(pair.p[2 * i], pair.p[2 * i + 1]); });
+}
+#else
+constexpr int most_voices(Form) { return 4; }
 inline Bytes weights(const uint8_t *p)
 {
     return each<Bytes>([&](int i) { return veorq_u8(vld1q_u8(p + 16 * i), vdupq_n_u8(0x80)); });
 }
 inline Ints dot(Ints sum, Bytes w, const int8_t *x)
 {
-    int32_t four;
-    std::memcpy(&four, x, 4);
-    const int8x16_t xs = vreinterpretq_s8_s32(vdupq_n_s32(four));
-    return each<Ints>([&](int i) { return vdotq_s32(sum.p[i], vreinterpretq_s8_u8(w.p[i]), xs); });
+    return each<Ints>([&](int i) { return vdotq_s32(sum.p[i], vreinterpretq_s8_u8(w.p[i]), four(x)); });
 }
 inline Ints dot_offset(Ints) { return all_ints(0); } // of weights(p), which are w - 128
+#endif
 
 template <typename T> inline void opaque(T &x)
 {
@@ -149,7 +203,11 @@ inline Ints peak_i4(Ints sum, Bytes x) { return peak_i8(sum, x); }
 
 } // namespace
 
-extern const Kernels kernels_neon;
-const Kernels kernels_neon = table("neon");
+#define SOPI_JOIN_(a, b) a##b
+#define SOPI_JOIN(a, b) SOPI_JOIN_(a, b)
+#define SOPI_TEXT_(a) #a
+#define SOPI_TEXT(a) SOPI_TEXT_(a)
+extern const Kernels SOPI_JOIN(kernels_, SOPI_SET);
+const Kernels SOPI_JOIN(kernels_, SOPI_SET) = table(SOPI_TEXT(SOPI_SET));
 
 } // namespace sopi

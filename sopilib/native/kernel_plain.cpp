@@ -17,7 +17,8 @@ struct Ints {
 struct Bytes {
     uint8_t lane[4 * kRows];
 };
-constexpr int kSums = 4, kVoicesOfBytes = 8;
+constexpr int kSums = 4;
+constexpr int most_voices(Form) { return 4; }
 
 template <typename To, typename Lane> inline To each(Lane &&lane)
 {
@@ -158,6 +159,7 @@ const Kernels *find_kernels(const char *name) noexcept
     if (wanted("avx2", here.avx2)) return &kernels_avx2;
 #endif
 #ifdef SOPI_ARM
+    if (wanted("neon_i8mm", here.neon_i8mm)) return &kernels_neon_i8mm;
     if (wanted("neon", here.neon_dot)) return &kernels_neon;
 #endif
     return wanted("plain", true) ? &kernels_plain : nullptr;

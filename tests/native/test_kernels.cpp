@@ -447,7 +447,7 @@ void check(const Kernels &k)
 
 int main()
 {
-    for (const char *set : {"plain", "avx2", "avx_vnni", "avx512", "neon"})
+    for (const char *set : {"plain", "avx2", "avx_vnni", "avx512", "neon", "neon_i8mm"})
         if (const Kernels *k = find_kernels(set)) check(*k);
 #ifdef SOPI_X86
     if (find_kernels("avx2")) check(kernels_avx_vnni_exact);

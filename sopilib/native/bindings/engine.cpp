@@ -319,7 +319,7 @@ void bind_engine(nb::module_ &m)
             return k ? std::optional<std::string>(k->name) : std::nullopt;
         },
         "name"_a = "auto",
-        "The instruction set of that name ('avx512', 'avx_vnni', 'avx2', 'neon', 'plain') if this processor has it, "
+        "The instruction set of that name ('avx512', 'avx_vnni', 'avx2', 'neon_i8mm', 'neon', 'plain') if this processor has it, "
         "else\n"
         "None. 'auto' stands for the best one that it has.");
     m.def(

@@ -73,7 +73,9 @@ void give_pages(void *pages) noexcept { ::operator delete(pages, std::align_val_
 Processor processor() noexcept
 {
     Processor here;
+    constexpr unsigned long i8mm = 1ul << 13; // HWCAP2_I8MM, which older headers lack
     here.neon_dot = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+    here.neon_i8mm = here.neon_dot && (getauxval(AT_HWCAP2) & i8mm) != 0;
     return here;
 }
 #endif

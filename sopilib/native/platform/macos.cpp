@@ -82,10 +82,14 @@ void give_pages(void *pages) noexcept { ::operator delete(pages, std::align_val_
 #if defined(__aarch64__)
 Processor processor() noexcept
 {
-    int has = 0;
-    size_t bytes = sizeof has;
+    const auto has = [](const char *feature) {
+        int says = 0;
+        size_t bytes = sizeof says;
+        return sysctlbyname(feature, &says, &bytes, nullptr, 0) == 0 && says;
+    };
     Processor here;
-    here.neon_dot = sysctlbyname("hw.optional.arm.FEAT_DotProd", &has, &bytes, nullptr, 0) == 0 && has;
+    here.neon_dot = has("hw.optional.arm.FEAT_DotProd");
+    here.neon_i8mm = here.neon_dot && has("hw.optional.arm.FEAT_I8MM");
     return here;
 }
 #endif

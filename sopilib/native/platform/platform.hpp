@@ -81,6 +81,7 @@ struct Processor {
     bool avx_vnni = false;
     bool avx512 = false; // with F, BW, VL, DQ and VNNI
     bool neon_dot = false;
+    bool neon_i8mm = false; // with that
 };
 Processor processor() noexcept;
 

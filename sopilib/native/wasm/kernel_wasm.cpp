@@ -18,7 +18,8 @@ struct Ints {
 struct Bytes {
     v128_t p[4];
 };
-constexpr int kSums = 4, kVoicesOfBytes = 8;
+constexpr int kSums = 4;
+constexpr int most_voices(Form) { return 4; }
 
 template <typename To, typename Part> inline To each(Part &&part) { return {{part(0), part(1), part(2), part(3)}}; }
 
