@@ -61,6 +61,7 @@ def pieces() -> list[Piece]:
         found.append(python(f"broken checkpoints: {system}", 60, *fuzz))
     return found + [
         python("bench: stream", 40, f"{BENCH}/bench_stream.py", "--seconds", "5"),
+        python("bench: neighbours", 20, f"{BENCH}/neighbours.py", "--objects", "4", "--seconds", "2"),
         python("bench: real time", 100, f"{BENCH}/realtime.py", "--seconds", "4"),
         python("bench: soak", 60, f"{BENCH}/soak.py", "--minutes", "0.3"),
         python("bench: page", 40, f"{BENCH}/web_touch.py", "--touches", "5"),
