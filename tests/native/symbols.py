@@ -1,8 +1,8 @@
-"""For `make -C pd/pyext cross`: which symbols of others the files of the external want.
+"""For `make cross`: which symbols of others the files of the external, and the extension of Python, want.
 
-`symbols.py check PYTHON_HEADERS PD_HEADERS FOLDER`: of the two files in FOLDER the loader may want symbols of the
-system alone, and the body those of Pd and of Python too. One for macOS on ARM must be signed. Exits with 1 and a line
-if it is not so.
+`symbols.py check PYTHON_HEADERS PD_HEADERS FOLDER`: of the files in FOLDER the loader may want symbols of the
+system alone, the body those of Pd and of Python too, and the extension, _native, those of Python. One for macOS on ARM
+must be signed. Exits with 1 and a line if it is not so.
 
 `symbols.py def LIBRARY.dll HEADERS OBJECT...` prints the .def file, for Windows, of those symbols that the object files
 want and that are names in the headers of that folder.
@@ -101,7 +101,7 @@ def check(python: Path, pd: Path, folder: Path) -> int:
         for library, names in wanted_by(path).items():
             pythons = {name for name in names if re.match("_?Py", name)}
             pds = names & of_pd if library == "pd.dll" else names & OF_PD
-            wrong = pythons - of_python if path.name.startswith("pyext-") else pythons | pds
+            wrong = pythons - of_python if path.name.startswith(("pyext-", "_native")) else pythons | pds
             print(f"  {path.name}: {len(names)} symbols of {library or 'others'}, {len(pythons)} of them Python's")
             if wrong:
                 print(f"{path.name} wants {', '.join(sorted(wrong))}")
