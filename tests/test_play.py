@@ -360,6 +360,172 @@ def test_the_menu_has_every_shipped_model_and_its_link_opens_it(browser: Chrome,
     assert "Schoenberg" in by_id(browser, "about").text
 
 
+# ---------------------------------------------------------------- what goes wrong, and what it does then
+
+AUDIO_THREAD = """globalThis.AudioWorkletProcessor = class {
+  port = { postMessage: (said) => Object.assign(told, said) };
+};
+let Player;
+const told = {}, block = (player) => {
+  const out = new Float32Array(128);
+  player.process(null, [[out]], { gain: [1] });
+  return [...out];
+};
+globalThis.registerProcessor = (_, made) => (Player = made);
+await import('/docs/play/worklet.mjs');
+const { Sender } = await import('/docs/play/ring.mjs');
+"""
+"""The code of the audio thread, called block by block, so that nothing depends on time."""
+
+SOUND = """const { Sound } = await import('/docs/play/sound.mjs');
+let loaded, failed = '', recorded = 0;
+const none = () => {}, sound = new Sound({ progress: none, realTime: none, gaps: none, primed: none,
+  loaded: () => loaded(), failed: (why) => (failed = why), recorded: () => recorded++ });
+const load = () => new Promise((done) => {
+  loaded = done;
+  sound.load({ url: '/models/tabla/tabla.safetensors' });
+});
+const file = async () => (await import('/docs/play/wav.mjs')).wav([new Float32Array(8000)], 16000).arrayBuffer();
+"""
+"""What plays, with its real workers and audio thread, without the page's controls."""
+
+
+def run(browser: Chrome, script: str) -> Any:
+    """What a script gives that may wait."""
+    whole = f"const done = arguments[0]; (async () => {{ {script} }})().then(done, (e) => done('' + e.stack))"
+    return browser.execute_async_script(whole)
+
+
+def test_stop_fades_out_without_a_click(page: Chrome) -> None:
+    script = """const player = new Player({ processorOptions: { buffer: null, enough: 128 } });
+        player.hear({ play: true });
+        player.ring.write(new Float32Array(12800).fill(0.9));
+        for (let i = 0; i < 15; i++) block(player);
+        player.hear({ play: false });
+        return [...block(player), ...block(player)]"""
+    heard = np.array(run(page, AUDIO_THREAD + script))
+    assert heard.max() < 0.91
+    assert np.abs(np.diff(heard, prepend=0.9)).max() < 0.02
+
+
+@pytest.mark.parametrize("milliseconds", [20, 30, 43])
+def test_a_short_latency_has_no_gaps_where_no_memory_is_shared(page: Chrome, milliseconds: int) -> None:
+    script = """const a = {}, b = {}, waits = LATENCY * 48;
+        a.postMessage = (data) => b.onmessage?.({ data });
+        b.postMessage = (data) => a.onmessage?.({ data });
+        const player = new Player({ processorOptions: { buffer: null, enough: Math.round(waits * 0.8) } });
+        player.hear({ worker: b, play: true });
+        const sender = new Sender(a);
+        for (let i = 0; i < 200; i++) {
+          while (sender.ahead < waits) sender.write(new Float32Array(128).fill(0.5));
+          block(player);
+        }
+        return told.gaps ?? 0"""
+    assert run(page, AUDIO_THREAD + script.replace("LATENCY", str(milliseconds))) == 0
+
+
+def test_after_a_model_that_failed_while_it_played_another_plays(page: Chrome) -> None:
+    script = """await load();
+        await sound.play(true);
+        const broken = sound.worker;
+        broken.postMessage({ prime: null });
+        while (!failed) await new Promise((go) => setTimeout(go, 5));
+        await load();
+        const playing = sound.worker !== null && sound.worker !== broken;
+        await sound.context.close();
+        sound.worker?.terminate();
+        return playing"""
+    assert run(page, SOUND + script) is True
+    page.get_log("browser")  # where the failure stands
+
+
+def test_a_sound_for_a_model_that_is_being_replaced_is_refused_in_a_sentence(page: Chrome) -> None:
+    script = """await load();
+        await sound.play(true);
+        const bytes = await file();
+        await load(); // the one before has not ended yet
+        const said = await sound.prime(bytes).then(() => 'heard', (e) => e.message);
+        await sound.context.close();
+        return said"""
+    assert run(page, SOUND + script) == "the model has changed"
+
+
+def test_stop_while_a_file_is_decoded_is_heard(page: Chrome) -> None:
+    script = """await load();
+        await sound.play(true);
+        const heard = sound.prime(await file());
+        await sound.play(false);
+        await heard;
+        await sound.context.close();
+        return sound.playing"""
+    assert run(page, SOUND + script) is False
+
+
+def test_record_pressed_twice_while_the_sound_opens_records_nothing(page: Chrome) -> None:
+    script = """const sent = [], send = MessagePort.prototype.postMessage;
+        MessagePort.prototype.postMessage = function (said, ...more) {
+          if (said?.record !== undefined) sent.push(said.record);
+          return send.call(this, said, ...more);
+        };
+        await Promise.all([sound.record(true), sound.record(false)]);
+        MessagePort.prototype.postMessage = send;
+        await sound.context.close();
+        return sent"""
+    assert run(page, SOUND + script) == [False]
+
+
+def test_after_a_play_that_could_not_open_the_sound_the_next_one_plays(page: Chrome) -> None:
+    page.execute_script("""const add = AudioWorklet.prototype.addModule;
+        AudioWorklet.prototype.addModule = function () {
+          AudioWorklet.prototype.addModule = add;
+          return Promise.reject(new Error('the network is away'));
+        }""")
+    by_id(page, "play").click()
+    until(page, lambda: "no sound: the network is away" in by_id(page, "line").text, "it says so")
+    assert by_id(page, "play").text == "Play"
+    by_id(page, "play").click()
+    until(page, lambda: float(by_id(page, "level").get_attribute("value")) > -60, "it sounds")
+
+
+def test_a_damaged_header_or_config_is_said_in_a_sentence(page: Chrome) -> None:
+    script = """const { readModel } = await import('/sopilib/native/wasm/model.mjs');
+        const { Coding } = await import('/sopilib/native/wasm/coding.mjs');
+        const config = { dim: 8, frame_sizes: [16], q_levels: 256 };
+        const file = (header) => {
+          const text = new TextEncoder().encode(JSON.stringify(header)), bytes = new Uint8Array(8 + text.length);
+          bytes[0] = text.length & 255;
+          bytes[1] = text.length >> 8;
+          bytes.set(text, 8);
+          return bytes;
+        };
+        const model = (changes, more) => ({ ...more,
+          __metadata__: { format: 'sopilib', version: '1', config: JSON.stringify({ ...config, ...changes }) } });
+        const said = (header) => {
+          try {
+            new Coding(readModel(file(header)).config);
+            return 'read';
+          } catch (failure) {
+            return `${failure.constructor.name}: ${failure.message}`;
+          }
+        };
+        return [model({}), null, model({}, { w: null }), model({}, { w: { dtype: 'F32', data_offsets: [0, 0] } }),
+          model({ frame_sizes: undefined }), model({ sample_relu: 7 }), model({ level: 'x' }),
+          model({ q_type: 'toString' })].map(said)"""
+    read, *said = run(page, script)
+    assert read == "read"
+    wanted = [
+        "no JSON object",
+        "w is damaged",
+        "w is damaged",
+        "frame_sizes",
+        "sample_relu is 7",
+        'level is "x"',
+        "q_type is toString",
+    ]
+    for sentence, want in zip(said, wanted, strict=True):
+        assert sentence.startswith("Error: ") and want in sentence, sentence
+
+
 # ---------------------------------------------------------------- where it is
 
 

@@ -36,8 +36,8 @@ const sound = new Sound({
     showFigures();
   },
   primed(seconds) {
-    showPlay(true);
-    line(`it heard ${seconds.toFixed(1)} s, and plays on`);
+    showPlay(sound.playing);
+    line(`it heard ${seconds.toFixed(1)} s${sound.playing ? ', and plays on' : ''}`);
   },
   gaps(count) {
     about.gaps = count;
@@ -78,15 +78,21 @@ async function start(on) {
   try {
     await sound.play(on);
   } catch (failure) {
+    showPlay(false);
     line(`no sound: ${failure.message}`);
   }
 }
 
 const record = toggle($('record'), keep);
-function keep(on) {
+async function keep(on) {
   record.show(on);
   $('record').textContent = on ? 'Stop recording' : 'Record';
-  sound.record(on);
+  try {
+    await sound.record(on);
+  } catch (failure) {
+    keep(false);
+    line(`no recording: ${failure.message}`);
+  }
 }
 
 async function hear(name, file) {

@@ -22,7 +22,8 @@ export class Ring {
 
   // Frames that wait to be read.
   get ahead() {
-    return (this.written - this.read) >>> 0;
+    const read = this.read; // first: what is written meanwhile only adds to it
+    return (this.written - read) >>> 0;
   }
 
   write(frames) {

@@ -16,7 +16,8 @@ export class Sound {
     this.seed = 0n;
     this.gain = 1;
     this.latency = 0.1;
-    this.playing = false;
+    this.playing = this.recording = false;
+    this.stops = 0; // how often it was stopped
   }
 
   // A model by its address, or a File; what plays goes on until it is there.
@@ -34,13 +35,14 @@ export class Sound {
     if (realTime !== undefined) this.hears.realTime(realTime, logits);
     if (failed !== undefined) {
       worker.terminate();
-      if (worker === this.coming) this.coming = null;
+      for (const place of ['worker', 'next', 'coming']) if (worker === this[place]) this[place] = null;
+      if (!this.worker && this.next) this.change(0);
       this.hears.failed(failed);
     }
     if (primed !== undefined) this.node.port.postMessage({ play: this.playing });
     if (primed !== undefined) this.hears.primed(primed);
     if (loaded) {
-      this.rate = loaded.sampleRate;
+      worker.sampleRate = loaded.sampleRate;
       this.next?.terminate();
       this.next = worker;
       this.coming = null;
@@ -58,7 +60,9 @@ export class Sound {
   change(after) {
     this.worker = this.next;
     this.next = null;
-    if (this.node) this.connect(after);
+    if (!this.node || !this.worker) return;
+    this.connect(after);
+    this.node.port.postMessage({ play: this.playing }); // the model before may have been listening
   }
 
   connect(after) {
@@ -71,7 +75,12 @@ export class Sound {
 
   // The audio thread, when the first button is pressed: a browser lets nothing sound before.
   open() {
-    return (this.opened ??= this.#open());
+    return (this.opened ??= this.#open().catch((failure) => {
+      this.opened = null; // so that the next press tries again
+      this.playing = false;
+      this.context?.close();
+      throw failure;
+    }));
   }
 
   async #open() {
@@ -96,8 +105,10 @@ export class Sound {
 
   async play(on) {
     this.playing = on;
+    if (!on) this.stops++;
     const opened = on ? this.open() : null;
-    if (on) this.context.resume(); // at once, as long as the browser knows that a button was pressed
+    // at once, as long as the browser knows that a button was pressed; what could not be opened is told by open
+    if (on) this.context.resume().catch(() => {});
     await opened;
     this.node?.port.postMessage({ play: this.playing });
     if (this.node) this.worker?.postMessage({ play: this.playing });
@@ -116,14 +127,17 @@ export class Sound {
 
   // The model hears what a sound file has, ArrayBuffer, the last of it, and plays on from there.
   async prime(file) {
-    if (!this.worker) throw new Error('no model is there yet');
-    const whole = await new OfflineAudioContext(1, 1, this.rate).decodeAudioData(file);
-    const from = Math.max(0, whole.length - LONGEST * this.rate), audio = new Float32Array(whole.length - from);
+    const { worker, stops } = this;
+    if (!worker) throw new Error('no model is there yet');
+    await this.open();
+    const whole = await new OfflineAudioContext(1, 1, worker.sampleRate).decodeAudioData(file);
+    if (worker !== this.worker || this.next) throw new Error('the model has changed');
+    const from = Math.max(0, whole.length - LONGEST * worker.sampleRate), audio = new Float32Array(whole.length - from);
     for (let c = 0; c < whole.numberOfChannels; c++)
       whole.getChannelData(c).subarray(from).forEach((x, i) => (audio[i] += x / whole.numberOfChannels));
-    await this.play(true);
+    if (stops === this.stops) await this.play(true);
     this.node.port.postMessage({ play: false }); // nothing sounds while it listens, and that is no gap
-    this.worker.postMessage({ seed: this.seed, prime: audio });
+    worker.postMessage({ seed: this.seed, prime: audio });
   }
 
   setGain(gain) {
@@ -138,7 +152,8 @@ export class Sound {
   }
 
   async record(on) {
+    this.recording = on;
     if (on) await this.open();
-    this.node?.port.postMessage({ record: on });
+    this.node?.port.postMessage({ record: this.recording }); // as it was pressed last
   }
 }

@@ -31,9 +31,10 @@ async function bytesOf({ url, file }) {
 }
 
 async function load(wanted) {
-  const build = hasRelaxed() ? 'relaxed' : 'plain';
   try {
+    const build = hasRelaxed() ? 'relaxed' : 'plain';
     const [bytes, code] = await Promise.all([bytesOf(wanted), fetch(new URL(`${build}.wasm`, import.meta.url))]);
+    if (!code.ok) throw new Error(`the server has no ${build}.wasm (${code.status})`);
     engine = await Engine.make(await WebAssembly.compile(await code.arrayBuffer()), bytes);
     const { about, config, precision } = engine;
     postMessage({ loaded: { about, sampleRate: config.sample_rate, precision, build } });

@@ -2,7 +2,7 @@
 
 import { Ring, Seam } from './ring.mjs';
 
-const TOLD = 16; // blocks after which it tells the worker what it has read
+const TOLD = 2; // blocks after which it tells the worker what it has read
 const KEPT = 4096; // frames of a recording that are handed out together
 
 class Player extends AudioWorkletProcessor {
@@ -40,7 +40,7 @@ class Player extends AudioWorkletProcessor {
 
   process(_, [[out]], { gain }) {
     const ready = this.playing && this.ring.ahead >= (this.sounding ? out.length : Math.max(out.length, this.enough));
-    const got = ready || this.sounding ? this.ring.take(out) : 0;
+    const got = ready ? this.ring.take(out) : 0;
     if (ready !== this.sounding) this.change(ready, out[0]);
     if (got < out.length) out.fill(0, got);
     this.seam.smooth(out);

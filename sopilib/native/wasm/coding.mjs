@@ -60,9 +60,8 @@ const QUANTISERS = {
 // How a model writes audio as codes; config: with every field.
 export class Coding {
   constructor(config) {
-    const kind = QUANTISERS[config.q_type];
-    if (!kind) throw new Error(`its q_type is ${config.q_type}, expected one of ${Object.keys(QUANTISERS).join(', ')}`);
-    this.kind = kind;
+    if (!Object.hasOwn(QUANTISERS, config.q_type)) throw new Error(`its q_type is ${config.q_type}, expected one of ${Object.keys(QUANTISERS).join(', ')}`);
+    this.kind = QUANTISERS[config.q_type];
     this.levels = config.q_levels;
     this.scale = config.q_scale;
     this.offset = config.q_offset;

@@ -25,7 +25,7 @@ export function readModel(bytes) {
     const scaled = name.endsWith('.scale') && name.slice(0, -6) in tensors;
     if (!scaled) arrays[name] = { shape: tensor.shape, data: floats(name, tensor, tensors[`${name}.scale`]) };
   }
-  return { config: { ...USUAL, ...object(metadata, 'config') }, about: object(metadata, 'about'), arrays };
+  return { config: checked({ ...USUAL, ...object(metadata, 'config') }), about: object(metadata, 'about'), arrays };
 }
 
 function object(metadata, key) {
@@ -34,6 +34,20 @@ function object(metadata, key) {
     if (found !== null && typeof found === 'object') return found;
   } catch { /* the same */ }
   throw new Error(`its ${key} is no JSON object: the file is damaged`);
+}
+
+// A config of which every field has the type that it needs.
+function checked(config) {
+  const whole = (x) => Number.isInteger(x) && x > 0;
+  for (const name of ['dim', 'q_levels', 'sample_rate', 'num_rnn_layers'])
+    if (!whole(config[name])) throw new Error(`its ${name} is ${JSON.stringify(config[name])}, expected a whole number from 1`);
+  const { frame_sizes: sizes } = config;
+  if (!Array.isArray(sizes) || !sizes.length || !sizes.every(whole))
+    throw new Error(`its frame_sizes is ${JSON.stringify(sizes)}, expected a list of whole numbers from 1`);
+  const kind = (x) => (Array.isArray(x) ? 'list' : typeof x);
+  for (const [name, usual] of Object.entries(USUAL))
+    if (kind(config[name]) !== kind(usual)) throw new Error(`its ${name} is ${JSON.stringify(config[name])}, expected a ${kind(usual)}`);
+  return config;
 }
 
 function readTensors(bytes) {
@@ -47,16 +61,21 @@ function readTensors(bytes) {
   } catch {
     throw new Error("no model's file, or damaged: its header is no JSON");
   }
+  if (noObject(header)) throw new Error("no model's file, or damaged: its header is no JSON object");
   const { __metadata__: metadata, ...tensors } = header;
   for (const [name, tensor] of Object.entries(tensors)) {
-    const [from, to] = tensor.data_offsets ?? [0, -1];
-    if (!(tensor.dtype in SIZES)) throw new Error(`${name} is ${tensor.dtype}, expected F32, F16 or I8`);
+    if (noObject(tensor) || !Array.isArray(tensor.shape) || !Array.isArray(tensor.data_offsets))
+      throw new Error(`${name} is damaged: it has no shape or no place in the file`);
+    const [from, to] = tensor.data_offsets;
+    if (!Object.hasOwn(SIZES, tensor.dtype)) throw new Error(`${name} is ${tensor.dtype}, expected F32, F16 or I8`);
     if (8 + length + to > bytes.length) throw new Error(`cut short: it has ${bytes.length} bytes, and ${name} ends at ${8 + length + to}`);
     if (to - from !== tensor.shape.reduce((a, b) => a * b, 1) * SIZES[tensor.dtype]) throw new Error(`${name} is damaged: its size is no ${tensor.shape}`);
     tensor.bytes = bytes.slice(8 + length + from, 8 + length + to); // aligned
   }
   return { metadata, tensors };
 }
+
+const noObject = (x) => x === null || typeof x !== 'object' || Array.isArray(x);
 
 function floats(name, { dtype, shape, bytes }, scale) {
   const data = dtype === 'I8' ? scaled(name, shape, bytes, scale) : dtype === 'F16' ? halves(bytes) : new Float32Array(bytes.buffer);
