@@ -29,7 +29,7 @@ PAGES: dict[str, tuple[str, tuple[Row, ...]]] = {
     "play": (
         "start, stop, load, record",
         (
-            ("load drums",),
+            ("load piano",),
             ("models",),
             ("generate",),
             ("stop",),
@@ -108,7 +108,7 @@ PAGES: dict[str, tuple[str, tuple[Row, ...]]] = {
     "two-models": (
         "one fader between two",
         (
-            ("load2 drums",),
+            ("load2 tabla",),
             ("blend $1 50",),
             ("blend 0 2000", "The first alone again, in two seconds."),
             ("blend-mode logits",),

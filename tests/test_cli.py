@@ -48,16 +48,16 @@ def test_models_and_info_say_what_there_is(capsys: pytest.CaptureFixture[str]) -
     assert main(["models"]) == 0
     said = capsys.readouterr().out
     assert "tabla" in said
-    assert re.search(r"12\.6 MB, [0-9.e+]+ times real time here, one voice on one core\n +licence: CC0-1\.0", said)
+    assert re.search(r"6\.4 MB, [0-9.e+]+ times real time here, one voice on one core\n +licence: CC0-1\.0", said)
     assert main(["info", "tabla"]) == 0
     said = capsys.readouterr().out
     for words in ("sample_rate: 16000", "held_out_bits", "licence", "CC0"):
         assert words in said
     for line in (
-        "\ncoding: mu-law 256, no emphasis, 16000 Hz\n",
-        "\ntraining: 6000 steps of 16 x 1024 samples, 98 M in all, in 28 minutes\n",
-        "\nheld out: 60 s, 1.456 bits per sample in f32, 1.457 in int8, 1.462 in int4\n",
-        "\nstillness: moves by less than 6 dB for 2.5 s at most\n",
+        "\ncoding: mu-law-centred 256, emphasis 0.85, 16000 Hz\n",
+        "\ntraining: 4400 steps of 32 x 1024 samples, 144 M in all, in 48 minutes\n",
+        "\nheld out: 60 s, 1.913 bits per sample in f32, 1.914 in int8, 1.923 in int4 (-8.017 density bits)\n",
+        "\nstillness: moves by less than 6 dB for 2.7 s at most\n",
     ):
         assert line in said
     assert main(["info", "voice"]) == 0

@@ -223,7 +223,7 @@ def test_11_fine_tuning(tmp_path: Path) -> None:
         exercise = played("11", tmp_path)
         exercise.press(300, message)
         sound, result = exercise.play(900)
-        assert any(line.startswith("loaded2 drums") for line in result.printed("status"))
+        assert any(line.startswith("loaded2 piano") for line in result.printed("status"))
         heard.append(sound[at(500) :])
         assert sounds(sound[at(300) :])
     assert not np.array_equal(heard[0], heard[1])

@@ -117,7 +117,7 @@ def blend_of_logits(precision: str) -> np.ndarray:
     return render(
         precision,
         messages(
-            (0, f"load {MODELS / 'tabla'}"), (0, f"load2 {MODELS / 'drums'}"), (0, "seed 2"), (0.01, "generate"),
+            (0, f"load {MODELS / 'tabla'}"), (0, f"load2 {MODELS / 'piano'}"), (0, "seed 2"), (0.01, "generate"),
             (0.1, "blend-mode logits"), (0.2, "blend 0.5 200"), (0.6, "seed 9"),
         ),
         0.9,

@@ -34,7 +34,7 @@ class Bounds(NamedTuple):
 SHIPPED = {
     "drums": Bounds(4.5, 0.01, 0.03, 9, 1e-3, 1),
     "piano": Bounds(2.8, 0.01, 0.06, 8, 1e-3, 8),
-    "tabla": Bounds(1.9, 0.01, 0.03, 7, 1e-3, 6),
+    "tabla": Bounds(2.1, 0.01, 0.03, 7, 1e-3, 6),
     "voice": Bounds(4.2, 0.01, 0.03, 4, 1e-3, 5),
 }
 

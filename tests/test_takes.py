@@ -396,7 +396,7 @@ def test_ctrl_c_keeps_what_is_made_and_says_so_and_nobody_else_works_there(
     assert status == 1 and f"sopi generate works there already (process {takes.pid}" in second
     for process in (alone, takes, even):
         process.send_signal(signal.SIGINT)
-    said = [process.communicate(timeout=60)[0] for process in (alone, takes, even)]
+    said = [process.communicate(timeout=240)[0] for process in (alone, takes, even)]
     assert [process.returncode for process in (alone, takes, even)] == [130, 130, 130], said
     assert "broken off after" in said[0] and said[0].count("\n") == 1
     assert soundfile.info(one).frames > 1000
