@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from sopilib import library
 from sopilib.errors import SopiError
@@ -109,24 +109,21 @@ def run(args: argparse.Namespace) -> None:
             instances,
             args.osc,
             args.host,
-            lambda line: print(line, file=sys.stderr, flush=True),
+            lambda line: say(line, sys.stderr),
             query,
             page=token,
             page_host=args.web_host,
             announce=True,
         )
         stack.callback(server.close)
-        print(
-            f"OSC at {args.host} port {server.port}, sound at {output.rate:g} Hz to {output.name}; Ctrl-C ends it",
-            flush=True,
-        )
+        say(f"OSC at {args.host} port {server.port}, sound at {output.rate:g} Hz to {output.name}; Ctrl-C ends it")
         if server.web is not None and server.web.invitation is not None:
             invite(server.web.invitation, server.host)
         for instance, model in zip(instances.all, args.models):
             instance.performer.handle("load", model)
             if args.generate:
                 instance.performer.handle("generate")
-            print(f"  {model}: {' or '.join(f'/samplernn/{label}' for label in instance.labels)}", flush=True)
+            say(f"  {model}: {' or '.join(f'/samplernn/{label}' for label in instance.labels)}")
         wait_for_the_end()
 
 
@@ -147,15 +144,15 @@ def page_wanted(args: argparse.Namespace) -> tuple[int | None, str | None]:
 
 def invite(invitation: Invitation, osc_host: str) -> None:
     """Prints where the page is, with a code for a phone's camera if a terminal reads it."""
-    print(f"The page that plays it: {invitation.url}", flush=True)
+    say(f"The page that plays it: {invitation.url}")
     if invitation.there:
         if sys.stdout.isatty():
-            print(invitation.for_terminal(), flush=True)
-        print("  Who knows this address can play; give it to nobody else.", flush=True)
+            say(invitation.for_terminal())
+        say("  Who knows this address can play; give it to nobody else.")
     else:
-        print("  It is for this machine only; for a phone in your network: --web --web-host 0.0.0.0", flush=True)
+        say("  It is for this machine only; for a phone in your network: --web --web-host 0.0.0.0")
     if osc_host not in LOOPBACKS:
-        print("  OSC at a network address has no token: everybody in that network can play by OSC.", flush=True)
+        say("  OSC at a network address has no token: everybody in that network can play by OSC.")
 
 
 def wait_for_the_end() -> None:
@@ -190,13 +187,18 @@ def tell_all(performers: list[Performer], line: str) -> None:
         performer.teller.tell("error", line)
 
 
+def say(line: str, to: TextIO | None = None) -> None:
+    """Prints a line whole: `print` writes its end by itself, and what another thread says could come between."""
+    print(f"{line}\n", end="", file=to, flush=True)
+
+
 def printer(shown: str) -> Callable[..., None]:
     """Prints what happens to an instance, but not what changes all the time."""
     last: dict[str, Any] = {}
 
     def status(kind: str, *values: Any) -> None:
         if kind in ("error", "warning", "loaded") or (kind == "underruns" and values != last.get(kind, (0,))):
-            print(f"{shown}: {kind} {' '.join(map(str, values))}", flush=True)
+            say(f"{shown}: {kind} {' '.join(map(str, values))}")
         last[kind] = values
 
     return status
