@@ -241,6 +241,17 @@ def test_recordings_may_be_named_after_the_options(tmp_path: Path, capsys: pytes
         assert f"{tmp_path}/no.wav" in capsys.readouterr().err
 
 
+def test_a_recording_whose_name_begins_with_a_dash_follows_two_dashes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(tmp_path / "-a.wav")
+    put(tmp_path / "b.wav")
+    monkeypatch.chdir(tmp_path)
+    for number, words in enumerate(("-- -a.wav", "b.wav -o set1 -- -a.wav")):
+        assert cli.main(["prepare", *(("-o", "set0") if number == 0 else ()), *words.split()]) == 0
+        assert "-a.wav" in {file["file"] for file in Dataset(tmp_path / f"set{number}").about["sources"]}
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

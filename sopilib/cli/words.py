@@ -23,8 +23,10 @@ class Parser(argparse.ArgumentParser):
         args = [_dashed(word) for word in (sys.argv[1:] if args is None else args)]
         found, unknown = self.parse_known_args(args, namespace)
         of = self._named(found)
-        if unknown and not any(word.startswith("-") for word in unknown) and (many := of._takes_many()):
-            setattr(found, many, [*(getattr(found, many) or ()), *unknown])  # named after options
+        end = unknown.index("--") if "--" in unknown else len(unknown)  # what follows it is no option
+        if unknown and not any(word.startswith("-") for word in unknown[:end]) and (many := of._takes_many()):
+            more = unknown[:end] + unknown[end + 1 :]  # named after options
+            setattr(found, many, [*(getattr(found, many) or ()), *more])
         elif unknown:
             word = unknown[0].partition("=")[0]
             if word.startswith("-") and len(word) > 1:
