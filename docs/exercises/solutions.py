@@ -166,7 +166,7 @@ def coded(sound: np.ndarray, kind: str, levels: int, poles: list[float]) -> np.n
 def exercise_10() -> Rows:
     """How far the loss lies below the sound, in dB, for a loud voice and one of a tenth."""
     voice = held_out("voice")[:64_000]
-    yield "levels", "how they lie", "loud", "a tenth as loud"
+    yield "levels", "kind of levels", "loud", "a tenth as loud"
     for levels in (16, 64, 256):
         for name, kind, poles in (
             ("even", "linear", []),
