@@ -88,8 +88,20 @@ def test_every_page_of_the_repository_is_in_the_site(site: dict[Path, Links]) ->
 def test_a_models_page_and_the_exercises_play_their_sounds(site: dict[Path, Links]) -> None:
     players = {page.parent.name: links.loads for page, links in site.items() if page.parent.parent.name == "models"}
     assert set(players) == {"tabla", "drums", "piano", "voice"}
-    assert all(f"{name}.flac" in loads for name, loads in players.items())
+    assert all({f"{name}.flac", f"{name}.png"} <= set(loads) for name, loads in players.items())
     assert any("media/01-sweep.flac" in links.loads for links in site.values())
+
+
+READERS = ("I perform", "I study", "I teach", "I have old checkpoints", "I come from nn~", "I develop")
+
+
+def test_each_reader_finds_a_page_to_start_with_in_two_clicks(built: Path, site: dict[Path, Links]) -> None:
+    start = built / "docs" / "index.html"
+    assert "docs/index.html" in site[built / "index.html"].leads
+    readers = {text.partition("</strong>")[0]: text for text in start.read_text().split("<p><strong>")[1:]}
+    for reader in READERS:
+        (text,) = (text for title, text in readers.items() if title.startswith(reader))
+        assert Links(text.partition("</p>")[0]).leads, reader
 
 
 def test_every_page_of_the_docs_is_in_the_menu() -> None:
