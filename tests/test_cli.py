@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from instruction_sets import SETS
 
 import sopilib
 from sopilib import Config, Model, checkpoint, library, shipped
 from sopilib.cli import main
+from sopilib.cli.bench import bound
 
 ROOT = Path(__file__).parents[1]
 
@@ -109,9 +111,27 @@ def test_bench_gives_figures(small: Path, capsys: pytest.CaptureFixture[str]) ->
         assert r["block_ms"]["p50"] <= r["block_ms"]["p99.9"] <= r["block_ms"]["max"]
         assert r["gb_per_second"] > 0 and r["bandwidth_gb_per_second"] > 0 and r["times_torch"] > 0
         assert 0 < r["giga_products_per_second"] < r["peak_giga_products_per_second"]
+        assert 0 < r["share_of_products"] < 1 and r["bound"] > 0
     assert rows[1]["kb_per_sample"] > rows[0]["kb_per_sample"], "f32 moves more than int8"
     assert main(["bench", str(small), "--seconds", "0.02", "--runs", "1", "--markdown"]) == 0
     assert "| small " in capsys.readouterr().out
+
+
+def test_bench_computes_with_the_instructions_that_it_is_told(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    how = ["bench", str(small), "--seconds", "0.02", "--runs", "1"]
+    assert main([*how, "--set", ",".join(SETS), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [r["instruction_set"] for r in rows] == SETS
+    assert main([*how, "--set", "plain,abacus"]) != 0
+    assert "'abacus': not known or not in this processor" in capsys.readouterr().err
+
+
+def test_the_bound_is_the_speed_with_products_at_their_peak() -> None:
+    # of 100 s of work for 400 s of sound 75 s go into products, which at their peak take 15 s
+    assert bound(4, 0.75, 0.15) == pytest.approx(400 / (25 + 15))
+    for multiplying in (0.1, 0.5, 1):
+        assert bound(4, multiplying, multiplying) == pytest.approx(4), "they are at their peak already"
+        assert bound(4, multiplying, multiplying / 2) > 4
 
 
 def test_ctrl_c_keeps_what_bench_has_measured(

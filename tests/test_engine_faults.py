@@ -99,6 +99,7 @@ def test_an_engine_that_two_threads_use_at_once_says_so_and_plays_on() -> None:
             "the number of codes is 5",
         ),
         (lambda e: e.time_blocks(-1, 5), "blocks is -1, expected 1 to"),
+        (lambda e: e.share_of_products(5, 0), "n is 0, expected 1 to"),
         (lambda e: e.clone(0), "voices is 0, expected 1 to 1024"),
         (lambda e: e.clone(2**31 - 1), "voices is 2147483647, expected 1 to 1024"),
         (lambda e: e.set_state({**e.state(), "position": 16}), "position is 16, expected 0 to 15"),

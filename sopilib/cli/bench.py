@@ -35,6 +35,8 @@ SIZES: dict[str, dict[str, Any]] = {
 ALL = {"256x1": [(1, 1)], "512x2": [(1, 1), (1, 2), (8, 1), (8, 2)], "1024x4": [(1, 1), (1, 2)]}
 ALL["1024x5-lstm"] = ALL["1024x4"]
 """What `--all` measures: for each size its pairs of (voices, threads)."""
+WORDS = 3
+"""How many columns of the table are words, and not numbers."""
 BLOCK = 32
 """Samples that are made at a time, as the stream makes them at 16 kHz."""
 TORCH_SHARE = 0.25
@@ -71,6 +73,10 @@ class Row:
     peak_giga_products_per_second: float = 0
     """How many they would be if as many threads did nothing but multiply what is in registers, in the forms of this
     model's matrices, each as often as the model needs it: measured here."""
+    share_of_products: float = 0
+    """Which share of its time the engine multiplies, 0 to 1. The rest is tables, gates, drawing and the like."""
+    bound: float = 0
+    """What `real_time` would be if products took no longer than at that peak, and the rest as long as it does."""
     times_torch: float | None = None
     """How many times as fast as the torch reference with as many voices, in the same run; None without torch."""
 
@@ -81,13 +87,27 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     def numbers(text: str) -> list[int]:
         return [int(word) for word in text.split(",")]
 
-    parser = commands.add_parser("bench", help="how fast models run on this machine")
+    parser = commands.add_parser(
+        "bench",
+        help="how fast models run on this machine",
+        description="Measures how fast models run on this machine. Of the columns, GMAC/s says how much is multiplied"
+        " in a second, and how much could be if the processor did nothing else; bound is how many times real time the"
+        " model would reach if it multiplied at that speed, and everything else took as long as it does."
+        " docs/performance.md explains the others.",
+    )
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("model", nargs="?", help="a name under models/, or a file")
     which.add_argument("--size", choices=SIZES, help="random weights of this size instead of a model")
     which.add_argument("--all", action="store_true", help="a fixed list of sizes, voices and threads")
     parser.add_argument("--threads", type=numbers, metavar="N[,N]", help="default 1")
     parser.add_argument("--voices", type=numbers, metavar="N[,N]", help="default 1")
+    parser.add_argument(
+        "--set",
+        default="auto",
+        metavar="NAME[,NAME]",
+        help="instructions to compute with: avx512, avx_vnni, avx2, neon_i8mm, neon, plain; default the best that are"
+        " here",
+    )
     parser.add_argument("--precision", default="auto", help="one or more of auto, int4, int8, f32; default %(default)s")
     parser.add_argument("--seconds", type=float, default=2, help="that a run takes; default %(default)s")
     parser.add_argument("--runs", type=int, default=5, help="default %(default)s")
@@ -106,7 +126,9 @@ def run(args: argparse.Namespace) -> int:
     stopped = False
     for model, shapes in subjects(args):
         try:
-            measured, stopped = measure(model, shapes, args.precision.split(","), args.seconds, args.runs, torch)
+            measured, stopped = measure(
+                model, shapes, args.set.split(","), args.precision.split(","), args.seconds, args.runs, torch
+            )
         except KeyboardInterrupt:  # before its first run was over
             if not rows:
                 raise
@@ -120,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
         found = {"machine": processor(), "how": how, "rows": [asdict(r) for r in rows], "torch": torch}
         print(json.dumps(found, indent=2))
         return 130 if stopped else 0
-    print(f"{processor()}, {rows[0].instruction_set}; {how}")
+    print(f"{processor()}; {how}")
     print(table(rows, args.markdown))
     if torch:
         factors = ", ".join(f"{engine} {factor:.3f}" for engine, factor in torch.items())
@@ -151,27 +173,30 @@ def of_size(name: str) -> sopilib.Model:
 def measure(
     model: sopilib.Model,
     shapes: list[tuple[int, int]],
+    sets: list[str],
     precisions: list[str],
     seconds: float,
     runs: int,
     torch: dict[str, float],
 ) -> tuple[list[Row], bool]:
-    """One row for each of (voices, threads) and precision, and whether Ctrl-C ended it after the first run. In each run
-    all engines take turns, and the reference, so that a noisy machine is noisy for all of them. `torch` gets the
-    reference's real-time factors."""
+    """One row for each of (voices, threads), set of instructions and precision, and whether Ctrl-C ended it after the
+    first run. In each run all engines take turns, and the reference, so that a noisy machine is noisy for all of them.
+    `torch` gets the reference's real-time factors."""
     engines = [
-        sopilib.Engine(model, voices=voices, threads=threads, precision=precision)
-        for (voices, threads), precision in product(shapes, precisions)
+        sopilib.Engine(model, voices=voices, threads=threads, precision=precision, instruction_set=name)
+        for (voices, threads), name, precision in product(shapes, sets, precisions)
     ]
     slow_ones = references(model, {voices for voices, _ in shapes})
     blocks = [max(1, round(seconds / _block_seconds(engine))) for engine in engines]
     times: list[list[np.ndarray]] = [[] for _ in engines]
+    shares: list[list[float]] = [[] for _ in engines]
     slow: dict[int, list[float]] = {voices: [] for voices in slow_ones}
     stopped = False
     for number in range(runs):
         try:
-            for engine, n, found in zip(engines, blocks, times):
+            for engine, n, found, multiplying in zip(engines, blocks, times, shares):
                 found.append(engine.source.time_blocks(n, BLOCK))
+                multiplying.append(engine.source.share_of_products(-(-n // 4), BLOCK))
             for voices, reference in slow_ones.items():
                 slow[voices].append(reference.samples_per_second(TORCH_SHARE * seconds))
         except KeyboardInterrupt:
@@ -182,10 +207,11 @@ def measure(
     for voices, speeds in sorted(slow.items()):
         how = f"{model.name} {voices}v {slow_ones[voices].threads}t"
         torch[how] = statistics.median(speeds) / model.config.sample_rate
-    return [_row(engine, found, slow.get(engine.voices)) for engine, found in zip(engines, times)], stopped
+    measured = zip(engines, times, shares)
+    return [_row(engine, t, statistics.median(s), slow.get(engine.voices)) for engine, t, s in measured], stopped
 
 
-def _row(engine: sopilib.Engine, times: list[np.ndarray], slow: list[float] | None) -> Row:
+def _row(engine: sopilib.Engine, times: list[np.ndarray], multiplying: float, slow: list[float] | None) -> Row:
     from sopilib.native import _native
 
     work, rate = engine.source.work(), engine.config.sample_rate
@@ -208,9 +234,17 @@ def _row(engine: sopilib.Engine, times: list[np.ndarray], slow: list[float] | No
     products = sum(work["products"].values())
     row.giga_products_per_second = speed * products / 1e9
     row.peak_giga_products_per_second = products / _least_seconds(row.instruction_set, work["products"], threads) / 1e9
+    row.share_of_products = multiplying
+    row.bound = bound(row.real_time, multiplying, row.giga_products_per_second / row.peak_giga_products_per_second)
     if slow is not None:
         row.times_torch = statistics.median(a / b for a, b in zip(speeds, slow))
     return row
+
+
+def bound(real_time: float, multiplying: float, of_peak: float) -> float:
+    """What `real_time` would be with products at their peak: a share `multiplying` of the time goes into products, and
+    at their peak they would take the share `of_peak` of it."""
+    return real_time / (1 - multiplying + of_peak)
 
 
 def _least_seconds(instruction_set: str, products: dict[str, float], threads: int) -> float:
@@ -264,25 +298,41 @@ def references(model: sopilib.Model, voices: set[int]) -> dict[int, Reference]:
 
 def table(rows: list[Row], markdown: bool) -> str:
     """The figures as text in columns, or as a table in Markdown. Each row is a line."""
-    heads = ["model", "precision", "voices", "threads", "samples/s", "x real time", "(slowest, fastest)"]
-    heads += ["block p50", "p99", "p99.9", "max ms", "MB", "KB/sample", "GB/s", "of", "GMAC/s", "of", "%", "x torch"]
+    heads = ["model", "set", "precision", "voices", "threads", "samples/s", "x real time", "(slowest, fastest)"]
+    heads += [
+        "block p50",
+        "p99",
+        "p99.9",
+        "max ms",
+        "MB",
+        "KB/sample",
+        "GB/s",
+        "of",
+        "GMAC/s",
+        "of",
+        "%",
+        "bound",
+        "x torch",
+    ]
     cells = [heads]
     for r in rows:
         block = [f"{r.block_ms[name]:.3g}" for name in ("p50", "p99", "p99.9", "max")]
         cells.append(
-            [r.model, r.precision, str(r.voices), str(r.threads), f"{r.samples_per_second:.0f}"]
+            [r.model, r.instruction_set, r.precision, str(r.voices), str(r.threads), f"{r.samples_per_second:.0f}"]
             + [f"{r.real_time:.2f}", f"({r.slowest:.2f}, {r.fastest:.2f})", *block]
             + [f"{r.memory_mb:.1f}", f"{r.kb_per_sample:.0f}", f"{r.gb_per_second:.1f}"]
             + [f"{r.bandwidth_gb_per_second:.0f}", f"{r.giga_products_per_second:.0f}"]
             + [f"{r.peak_giga_products_per_second:.0f}"]
-            + [f"{100 * r.giga_products_per_second / r.peak_giga_products_per_second:.0f}"]
+            + [f"{100 * r.giga_products_per_second / r.peak_giga_products_per_second:.0f}", f"{r.bound:.2f}"]
             + ["" if r.times_torch is None else f"{r.times_torch:.0f}"]
         )
     widths = [max(len(line[i]) for line in cells) for i in range(len(heads))]
-    lines = [[cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(c, widths))] for c in cells]
+    lines = [
+        [cell.ljust(w) if i < WORDS else cell.rjust(w) for i, (cell, w) in enumerate(zip(c, widths))] for c in cells
+    ]
     if not markdown:
         return "\n".join("  ".join(line).rstrip() for line in lines)
-    rule = ["-" * w if i < 2 else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
+    rule = ["-" * w if i < WORDS else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
     return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], rule, *lines[1:]])
 
 

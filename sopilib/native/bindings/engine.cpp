@@ -125,26 +125,54 @@ auto generate(NativeEngine &e, const nb::ndarray<const float, nb::ndim<2>, nb::c
     return out;
 }
 
-// Seconds that each of `blocks` calls for `n` samples takes, as the stream makes them.
-auto time_blocks(NativeEngine &e, int blocks, int n, float temperature)
+// Calls each(seconds) for each of `blocks` calls for `n` samples, as the stream makes them.
+template <typename Each> void run_blocks(NativeEngine &e, int blocks, int n, float temperature, Each &&each)
 {
-    check_range("blocks", blocks, 1, 1 << 24);
-    check_range("n", n, 1, 1 << 24);
     const std::vector<float> temperatures(static_cast<size_t>(e.voices()) * n, temperature);
     const std::vector<Sampling> sampling(e.voices());
     std::vector<int32_t> codes(static_cast<size_t>(e.voices()) * n);
     std::vector<float> audio(codes.size());
+    nb::gil_scoped_release released;
+    for (int b = 0; b < blocks; b++) {
+        const int64_t begin = platform::now_ns();
+        e.generate(codes.data(), audio.data(), n, {temperatures.data(), sampling.data()});
+        each(static_cast<double>(platform::now_ns() - begin) * 1e-9);
+    }
+}
+
+void check_blocks(int blocks, int n)
+{
+    check_range("blocks", blocks, 1, 1 << 24);
+    check_range("n", n, 1, 1 << 24);
+}
+
+auto time_blocks(NativeEngine &e, int blocks, int n, float temperature)
+{
+    check_blocks(blocks, n);
     double *seconds;
     auto out = new_array<double>(&seconds, blocks);
-    {
-        nb::gil_scoped_release released;
-        for (int b = 0; b < blocks; b++) {
-            const int64_t begin = platform::now_ns();
-            e.generate(codes.data(), audio.data(), n, {temperatures.data(), sampling.data()});
-            seconds[b] = static_cast<double>(platform::now_ns() - begin) * 1e-9;
-        }
-    }
+    run_blocks(e, blocks, n, temperature, [&](double took) { *seconds++ = took; });
     return out;
+}
+
+// Reading the clock takes time too: a piece holds about one reading, and the whole two for each piece.
+double share_of_products(NativeEngine &e, int blocks, int n, float temperature)
+{
+    check_blocks(blocks, n);
+    constexpr int readings = 1000;
+    const int64_t began = platform::now_ns();
+    for (int i = 1; i < readings; i++) platform::now_ns();
+    const double reading = static_cast<double>(platform::now_ns() - began) * 1e-9 / readings;
+    ProductTime products;
+    struct Counting {
+        NativeEngine &engine;
+        ~Counting() { engine.count_products(nullptr); }
+    } counting{e};
+    e.count_products(&products);
+    double all = 0;
+    run_blocks(e, blocks, n, temperature, [&](double took) { all += took; });
+    const double read = static_cast<double>(products.calls) * reading;
+    return std::clamp((static_cast<double>(products.ns) * 1e-9 - read) / (all - 2 * read), 0.0, 1.0);
 }
 
 constexpr std::pair<const char *, Form> kForms[] = {{"f32", Form::f32}, {"int8", Form::i8}, {"int4", Form::i4}};
@@ -382,6 +410,10 @@ void bind_engine(nb::module_ &m)
         .def("time_blocks", &time_blocks, "blocks"_a, "n"_a, "temperature"_a = 1.0f,
              "Makes `blocks` blocks of n samples as a stream does, and returns the seconds that each took, float64 "
              "(blocks,).")
+        .def("share_of_products", &share_of_products, "blocks"_a, "n"_a, "temperature"_a = 1.0f,
+             "Makes `blocks` blocks of n samples as a stream does, and returns which share of the time the thread that "
+             "calls spends\n"
+             "in the products of the model's matrices, 0 to 1. The time that reading the clock takes is left out.")
         .def_prop_ro("threads", &NativeEngine::threads,
                      "How many threads one call uses: what was asked for, or what the system gave.")
         .def("work", &work,

@@ -26,6 +26,11 @@ struct Voice {
     uint64_t limited = 0; // samples that the limiter held
 };
 
+// How long the products of one thread took, its reading of the clock included, and in how many pieces.
+struct ProductTime {
+    int64_t ns = 0, calls = 0;
+};
+
 class Team;
 class Worker;
 
@@ -63,6 +68,8 @@ public:
     const Weights &weights() const noexcept { return *w_; }
     const Kernels &kernels() const noexcept { return *k_; }
     int threads() const noexcept;
+    // From now on the thread that calls generate() adds the time of its products there; null: no more.
+    void count_products(ProductTime *into) noexcept { product_time_ = into; }
 
     void reset(uint64_t seed) override;
     void generate(int32_t *codes, float *audio, int64_t n, const Controls &controls) override;
@@ -142,6 +149,7 @@ private:
 
     int position_ = 0;
     bool stale_ = true;
+    ProductTime *product_time_ = nullptr;
     mutable std::atomic<bool> used_{false};
     std::vector<Voice> states_;
     std::vector<TierState> tiers_;

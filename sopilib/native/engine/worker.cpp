@@ -156,8 +156,10 @@ void Worker::hear(int tier, const float *features, int64_t features_stride) noex
             float *y = state.frame[l].data() + static_cast<size_t>(v) * gates_ + first;
             const float *from = mine.columns ? y : layer.bias.data() + first;
             const auto add = [&](int column, const float *u, int count) {
-                k_.accumulate(layer.frame.data() + static_cast<size_t>(column) * gates_ + first, gates_, u, count, from,
-                              y, n);
+                product([&] {
+                    k_.accumulate(layer.frame.data() + static_cast<size_t>(column) * gates_ + first, gates_, u, count,
+                                  from, y, n);
+                });
                 from = y;
             };
             const int32_t *codes = e_.states_[v].history.data() + last_codes(known);

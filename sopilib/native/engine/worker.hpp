@@ -68,7 +68,17 @@ private:
     Vectors as_read(const float *x, int stride, const Quantised &from) const noexcept;
     void multiply(const Matrix &m, Range blocks, const Vectors &x, const Sum &to) noexcept
     {
-        if (blocks.begin < blocks.end) e_.k_->multiply(m, blocks.begin, blocks.end, x, e_.voices_, to);
+        if (blocks.begin < blocks.end) product([&] { k_.multiply(m, blocks.begin, blocks.end, x, e_.voices_, to); });
+    }
+    // Calls work(), all of which is products; for the caller of the engine it counts the time if that is asked for.
+    template <typename Work> void product(Work &&work) noexcept
+    {
+        ProductTime *const time = index_ == 0 ? e_.product_time_ : nullptr;
+        if (!time) return work();
+        const int64_t began = platform::now_ns();
+        work();
+        time->ns += platform::now_ns() - began;
+        time->calls++;
     }
 
     // Before each sample i but the first that are done together: false if the team leaves off here.
