@@ -3,12 +3,14 @@ plays, its knobs do what they say, and nothing leaves it."""
 
 from __future__ import annotations
 
+import base64
 import http.server
 import json
+import math
 import re
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -23,7 +25,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 
-from sopilib import Engine, load
+from sopilib import Config, Engine, Model, SopiError, load
+from sopilib.checkpoint import save
 from sopilib.live import COMMANDS
 from sopilib.native import _native
 
@@ -39,6 +42,17 @@ class Files(http.server.SimpleHTTPRequestHandler):
 
     more: dict[str, str] = {}
     tabla: Path | None = None
+    clock = 0  # ms of a step of the worker's clock: 0: as the browser has it
+
+    def do_GET(self) -> None:
+        if not (self.clock and self.path == "/docs/play/worker.mjs"):
+            return super().do_GET()
+        coarse = f"performance.now = () => Math.floor(Date.now() / {self.clock}) * {self.clock};"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/javascript")
+        self.end_headers()
+        self.wfile.write(f"{coarse}{(ROOT / 'docs' / 'play' / 'worker.mjs').read_text()}".encode())
+        return None
 
     def translate_path(self, path: str) -> str:
         small = self.tabla is not None and path == "/models/tabla/tabla.safetensors"
@@ -54,9 +68,11 @@ class Files(http.server.SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def served(tabla: Path | None = None, more: Mapping[str, str] = {}, address: str = "127.0.0.1") -> Iterator[int]:
+def served(
+    tabla: Path | None = None, more: Mapping[str, str] = {}, address: str = "127.0.0.1", clock: int = 0
+) -> Iterator[int]:
     """This checkout at a port."""
-    handler = type("Handler", (Files,), {"more": more, "tabla": tabla})
+    handler = type("Handler", (Files,), {"more": more, "tabla": tabla, "clock": clock})
     with http.server.ThreadingHTTPServer((address, 0), partial(handler, directory=str(ROOT))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port
@@ -265,6 +281,64 @@ def test_another_model_takes_over_while_one_plays(page: Chrome, pd_models_folder
     assert by_id(page, "play").text == "Stop"
 
 
+def test_a_model_and_a_file_can_be_chosen_again(page: Chrome, pd_models_folder: Path, tmp_path: Path) -> None:
+    shown = partial(lambda: str(Select(by_id(page, "model")).first_selected_option.text))
+    own = pd_models_folder / "other" / "other.safetensors"
+    names = partial(lambda: [option.text for option in Select(by_id(page, "model")).options])
+    for _ in range(2):
+        by_id(page, "own").send_keys(str(own))
+        until(page, lambda: "other.safetensors at" in figures(page), "the file is there")
+        assert shown() == "other.safetensors"
+        Select(by_id(page, "model")).select_by_visible_text("tabla")
+        until(page, lambda: "tabla at" in figures(page), "the model of the menu is there again")
+        assert sorted(names()) == MODELS
+    wrong = tmp_path / "wrong.safetensors"
+    wrong.write_text("no model")
+    for _ in range(2):
+        page.execute_script("document.getElementById('line').textContent = ''")
+        by_id(page, "own").send_keys(str(wrong))
+        until(page, lambda: "wrong.safetensors: no model" in by_id(page, "line").text, "it says so")
+        assert shown() == "tabla"
+        page.execute_script("document.getElementById('line').textContent = ''")
+        by_id(page, "sound").send_keys(str(wrong))
+        until(page, lambda: "it can't hear wrong.safetensors" in by_id(page, "line").text, "it says so")
+
+
+def test_how_a_model_is_best_played_is_read_only_where_it_is_a_number(
+    page: Chrome, small: Path, tmp_path: Path
+) -> None:
+    odd = tmp_path / "odd.safetensors"
+    for play, want in (
+        ({"temperature": "hot"}, 1.0),
+        ({"temperature": 9.0}, 2.0),
+        ({"temperature": 0.5}, 0.5),
+        (7, 0.5),
+    ):
+        about = json.dumps({"play": play, "data": 7, "licence": None})
+        [change] = of_metadata(about=about).values()
+        odd.write_bytes(with_header(small.read_bytes(), change))
+        page.execute_script("document.getElementById('figures').textContent = ''")
+        by_id(page, "own").send_keys(str(odd))
+        until(page, lambda: "odd.safetensors at" in figures(page), "the model is there")
+        assert float(by_id(page, "temperature").get_attribute("value")) == want
+        assert by_id(page, "about").text == ""
+
+
+def test_a_coarse_clock_gives_no_infinite_speed(browser: Chrome, small: Path) -> None:
+    """Where a browser guards its user's privacy, its clock has steps of up to 100 ms."""
+    with served(small, clock=100) as port:
+        opened(browser, f"http://localhost:{port}", latency=500)
+        browser.execute_script("""globalThis.said = [];
+            const figures = document.getElementById('figures');
+            new MutationObserver(() => said.push(figures.textContent)).observe(figures, { childList: true })""")
+        by_id(browser, "play").click()
+        until(browser, lambda: len(browser.execute_script("return said")) > 40, "it says many figures")
+        said = browser.execute_script("return said")
+        browser.get("about:blank")
+    speeds = [float(found[1]) for text in said if (found := re.search(r"(\S+) × real time", text))]
+    assert all(map(math.isfinite, speeds)) and min(speeds, default=1) > 0
+
+
 def test_the_picture_shows_what_sounds(page: Chrome) -> None:
     bright = """const c = document.getElementById('picture'), context = c.getContext('2d');
         const red = context.getImageData(c.width - 8, 0, 8, c.height).data.filter((_, i) => i % 4 === 0);
@@ -379,7 +453,7 @@ const { Sender } = await import('/docs/play/ring.mjs');
 
 SOUND = """const { Sound } = await import('/docs/play/sound.mjs');
 let loaded, failed = '', recorded = 0;
-const none = () => {}, sound = new Sound({ progress: none, realTime: none, gaps: none, primed: none,
+const none = () => {}, sound = new Sound({ progress: none, spent: none, gaps: none, primed: none,
   loaded: () => loaded(), failed: (why) => (failed = why), recorded: () => recorded++ });
 const load = () => new Promise((done) => {
   loaded = done;
@@ -439,6 +513,47 @@ def test_after_a_model_that_failed_while_it_played_another_plays(page: Chrome) -
     page.get_log("browser")  # where the failure stands
 
 
+def test_a_model_that_was_replaced_never_sounds_into_the_new_one(page: Chrome) -> None:
+    script = """const player = new Player({ processorOptions: { buffer: null, enough: 128 } });
+        const old = new MessageChannel(), young = new MessageChannel(), close = old.port1.close;
+        let closed = 0;
+        old.port1.close = () => {
+          closed++;
+          close.call(old.port1);
+        };
+        player.hear({ worker: old.port1 });
+        player.hear({ worker: young.port1 });
+        old.port2.postMessage(new Float32Array(128).fill(0.5));
+        await new Promise((go) => setTimeout(go, 20));
+        young.port2.postMessage(new Float32Array(64));
+        while (player.ring.ahead < 64) await new Promise((go) => setTimeout(go, 5));
+        return [closed, player.ring.ahead]"""
+    assert run(page, AUDIO_THREAD + script) == [1, 64]
+
+
+def test_a_model_that_was_replaced_ends_once_and_says_no_more(page: Chrome) -> None:
+    script = """await load();
+        await sound.play(true);
+        const old = sound.worker, said = [];
+        let ended = 0;
+        old.terminate = () => {
+          ended++;
+          Worker.prototype.terminate.call(old);
+        };
+        await load();
+        await load();
+        while (sound.next) await new Promise((go) => setTimeout(go, 5));
+        sound.hears.spent = () => said.push('how fast it was');
+        sound.hears.primed = () => said.push('what it heard');
+        for (const late of [{ spent: { ms: 1, sound: 1 } }, { primed: 1 }, { retired: 0 }]) sound.hear(old, late);
+        const heard = said.length;
+        const left = sound.worker !== null && sound.worker !== old;
+        sound.worker.terminate();
+        await sound.context.close();
+        return [ended, heard, left]"""
+    assert run(page, SOUND + script) == [1, 0, True]
+
+
 def test_a_sound_for_a_model_that_is_being_replaced_is_refused_in_a_sentence(page: Chrome) -> None:
     script = """await load();
         await sound.play(true);
@@ -487,43 +602,126 @@ def test_after_a_play_that_could_not_open_the_sound_the_next_one_plays(page: Chr
     until(page, lambda: float(by_id(page, "level").get_attribute("value")) > -60, "it sounds")
 
 
-def test_a_damaged_header_or_config_is_said_in_a_sentence(page: Chrome) -> None:
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A whole file of a model of a few weights."""
+    path = tmp_path_factory.mktemp("tiny") / "tiny.safetensors"
+    save(Model.random(Config(frame_sizes=[2, 4], dim=2, mlp_dim=2, q_levels=4)), path, "int8")
+    return path.read_bytes()
+
+
+Header = dict[str, Any]
+
+
+def with_header(whole: bytes, change: Callable[[Header], object]) -> bytes:
+    """A file whose header is another: what `change` gives, or the one that it has changed."""
+    length = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + length])
+    given = change(header)
+    text = json.dumps(header if given is None else given).encode()
+    return len(text).to_bytes(8, "little") + text + whole[8 + length :]
+
+
+def of_config(name: str, *values: object) -> dict[str, Callable[[Header], object]]:
+    """A change for each value that a field of the config is to have."""
+
+    def change(header: Header, value: object) -> None:
+        config = {**json.loads(header["__metadata__"]["config"]), name: value}
+        header["__metadata__"]["config"] = json.dumps(config)
+
+    return {f"{name} = {json.dumps(value)}": partial(change, value=value) for value in values}
+
+
+def of_tensor(name: str, **fields: object) -> dict[str, Callable[[Header], object]]:
+    """A change of a tensor's entry."""
+    return {f"{name}: {fields}": lambda header: header.update({name: {**header[name], **fields}})}
+
+
+def of_metadata(**texts: object) -> dict[str, Callable[[Header], object]]:
+    """A change of a text in the metadata."""
+    return {f"{texts}": lambda header: header["__metadata__"].update(texts)}
+
+
+NUMBERS: tuple[object, ...] = (None, "1", True, [1], {}, math.nan, math.inf)
+WHOLE: tuple[object, ...] = (*NUMBERS, 1.5, -1, 1 << 30)
+FLAGS: tuple[object, ...] = (None, 0, 1, "no", [], {})
+BROKEN: dict[str, Callable[[Header], object]] = {
+    **of_config("dim", *WHOLE, 0),
+    **of_config("mlp_dim", *WHOLE),
+    **of_config("q_levels", *WHOLE, 0, 1, 5000),
+    **of_config("sample_rate", *WHOLE, 0),
+    **of_config("num_rnn_layers", *WHOLE, 0, 65),
+    **of_config("features", *WHOLE),
+    **of_config("seq_len", *WHOLE),
+    **of_config("emb_size", *WHOLE[:-1]),
+    **of_config("q_offset", *NUMBERS, 1.5, 1 << 30),
+    **of_config("q_scale", *NUMBERS),
+    **of_config("level", *NUMBERS, 0, -1, 1e9),
+    **of_config("frame_gain", *NUMBERS, 0, -1, 1e9),
+    **of_config("frame_scale", *NUMBERS, 1e9),
+    **of_config("frame_offset", *NUMBERS, -1e9),
+    **{name: change for field in ("skip_conn", "gru_reset_after", "input_layer", "log_softmax")
+       for name, change in of_config(field, *FLAGS).items()},
+    **{name: change for field in ("rnn_type", "q_type", "skip_style", "frame_input")
+       for name, change in of_config(field, None, 7, "", "toString", [], ["gru"], {}, True).items()},
+    **of_config("frame_sizes", None, 4, "24", {}, [], [0], [2, "4"], [True, 4], [4, 2], [2, 5], [2, 2], [1.5], [[2]],
+                [1 << 17], [None]),
+    **of_config("emphasis", None, 0.5, "0.5", {}, ["0.5"], [None], [True], [1.5], [-0.5], [0.5, 0.5, 0.5], [math.nan],
+                [0.5]),
+    **of_config("sample_relu", None, True, "110", {}, [], [True, 2], ["yes", True], [None, True], [[], True],
+                [True] * 66, [True]),
+    **of_config("unheard_of", 1),
+    **of_metadata(config="7"),
+    **of_metadata(config="[]"),
+    **of_metadata(config="[1"),
+    **of_metadata(about="[]"),
+    **of_metadata(about="null"),
+    **of_metadata(version="2"),
+    **of_metadata(version=1),
+    **of_metadata(format="other"),
+    "a header that is null": lambda header: [],
+    "metadata that are null": lambda header: header.update(__metadata__=None),
+    "a tensor that is null": lambda header: header.update({"sample.tables": None}),
+    "a weight that is missing": lambda header: header.pop("sample.tables") and None,
+    "a weight that is unknown": lambda header: header.update(toString=header.pop("sample.tables")),
+    "scales that are missing": lambda header: header.pop("sample.tables.scale") and None,
+    **of_tensor("sample.tables", shape=None),
+    **of_tensor("sample.tables", shape=[2, 4]),
+    **of_tensor("sample.tables", shape=[4, 2, 2]),
+    **of_tensor("sample.tables", shape=[-2, -4, 2]),
+    **of_tensor("sample.tables", data_offsets=[0]),
+    **of_tensor("sample.tables", data_offsets=["0", "16"]),
+    **of_tensor("sample.tables", data_offsets=[-16, 0]),
+    **of_tensor("sample.tables", dtype="X8"),
+    **of_tensor("sample.tables.scale", shape=[8]),
+}  # fmt: skip
+"""What may be wrong in a model's file, each field and each kind of value; and what is done to its header."""
+
+
+def test_a_damaged_file_is_refused_in_a_sentence_in_a_page_and_on_a_desk(
+    page: Chrome, tiny: bytes, tmp_path: Path
+) -> None:
+    files = [tiny, with_header(tiny, lambda header: header), *(with_header(tiny, each) for each in BROKEN.values())]
     script = """const { readModel } = await import('/sopilib/native/wasm/model.mjs');
-        const { Coding } = await import('/sopilib/native/wasm/coding.mjs');
-        const config = { dim: 8, frame_sizes: [16], q_levels: 256 };
-        const file = (header) => {
-          const text = new TextEncoder().encode(JSON.stringify(header)), bytes = new Uint8Array(8 + text.length);
-          bytes[0] = text.length & 255;
-          bytes[1] = text.length >> 8;
-          bytes.set(text, 8);
-          return bytes;
-        };
-        const model = (changes, more) => ({ ...more,
-          __metadata__: { format: 'sopilib', version: '1', config: JSON.stringify({ ...config, ...changes }) } });
-        const said = (header) => {
+        const said = (text) => {
           try {
-            new Coding(readModel(file(header)).config);
+            readModel(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)));
             return 'read';
           } catch (failure) {
             return `${failure.constructor.name}: ${failure.message}`;
           }
         };
-        return [model({}), null, model({}, { w: null }), model({}, { w: { dtype: 'F32', data_offsets: [0, 0] } }),
-          model({ frame_sizes: undefined }), model({ sample_relu: 7 }), model({ level: 'x' }),
-          model({ q_type: 'toString' })].map(said)"""
-    read, *said = run(page, script)
-    assert read == "read"
-    wanted = [
-        "no JSON object",
-        "w is damaged",
-        "w is damaged",
-        "frame_sizes",
-        "sample_relu is 7",
-        'level is "x"',
-        "q_type is toString",
-    ]
-    for sentence, want in zip(said, wanted, strict=True):
-        assert sentence.startswith("Error: ") and want in sentence, sentence
+        return given.map(said)"""
+    texts = json.dumps([base64.b64encode(file).decode() for file in files])
+    in_a_page = run(page, f"const given = {texts}; {script}")
+    assert in_a_page[:2] == ["read", "read"]
+    path = tmp_path / "broken.safetensors"
+    for name, content, sentence in zip(BROKEN, files[2:], in_a_page[2:], strict=True):
+        assert re.fullmatch(r"Error: [^\n]{10,200}", sentence), (name, sentence)
+        path.write_bytes(content)
+        with pytest.raises(SopiError, match=r"\A[^\n]{10,600}\Z"):
+            load(path)
+            pytest.fail(f"a desk reads {name}")
 
 
 # ---------------------------------------------------------------- where it is

@@ -183,10 +183,10 @@ def test_a_page_says_why_a_file_can_not_be_played(built: Path, files: dict[str, 
         bytes(nan): "not finite",
         written(version="2"): "its version is 2",
         written(config="[1"): "its config is no JSON",
-        written(config=json.dumps({**config, "q_type": "octal"})): "its q_type is octal",
-        written(config=json.dumps({**config, "dim": 41})): "tier0.rnn0.frame has shape (120, 4), expected (123, 4)",
+        written(config=json.dumps({**config, "q_type": "octal"})): 'its q_type is "octal"',
+        written(config=json.dumps({**config, "dim": 41})): "tier0.input.weight has shape [40,4], expected [41,4]",
         written(config=json.dumps({**config, "frame_sizes": [4, 17]})): "multiple",
-        written(config=json.dumps({**config, "num_rnn_layers": 3})): "the weights lack tier0.rnn2.recurrent",
+        written(config=json.dumps({**config, "num_rnn_layers": 3})): "its weight tier0.rnn2.below is missing",
     }
     jobs = [job(files["gru-3tiers"], "int9")]
     for i, content in enumerate(wrong):

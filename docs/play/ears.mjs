@@ -7,7 +7,11 @@ const AS_IT_IS = { audio: { echoCancellation: false, noiseSuppression: false, au
 // hear(name, Blob); quiet(): nothing is to sound while the microphone listens; line(sentence)
 export function ears({ hear, quiet, line }) {
   const file = document.getElementById('sound');
-  file.addEventListener('change', () => file.files[0] && hear(file.files[0].name, file.files[0]));
+  file.addEventListener('change', () => {
+    const [chosen] = file.files;
+    file.value = ''; // so that the same file can be chosen again
+    if (chosen) hear(chosen.name, chosen);
+  });
 
   let recorder = null; // the promise of one
   const listen = toggle(document.getElementById('listen'), async (on) => {

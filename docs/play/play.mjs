@@ -10,6 +10,8 @@ import { wav } from './wav.mjs';
 const MOST = 2n ** 64n - 1n; // of seeds
 const DICE = 65536;
 const LONGEST_TAKE = 600; // s
+const SURE = 200; // ms of computing after which it is known how fast it is, for a browser's clock may be coarse
+const AVERAGED = 2000; // ms of computing
 const STANDS = 8000; // ms that a line stays
 const KNOBS = { // as in sopilib.live.commands
   temperature: { least: 0.2, most: 2, usual: 1 },
@@ -21,7 +23,7 @@ const KNOBS = { // as in sopilib.live.commands
 
 const $ = (id) => document.getElementById(id);
 const asked = new URLSearchParams(location.search);
-const about = { gaps: 0, realTime: null, model: null, name: '' };
+const about = { gaps: 0, spent: { ms: 0, sound: 0 }, model: null, name: '' };
 
 // ---------------------------------------------------------------- controls
 
@@ -30,8 +32,9 @@ const sound = new Sound({
   progress: showProgress,
   loaded: showModel,
   failed,
-  realTime(x, logits) {
-    about.realTime = about.realTime === null ? x : 0.9 * about.realTime + 0.1 * x;
+  spent({ ms, sound }, logits) {
+    const all = about.spent.ms + ms, kept = Math.min(1, AVERAGED / (all || 1));
+    about.spent = { ms: kept * all, sound: kept * (about.spent.sound + sound) };
     bars.show(logits);
     showFigures();
   },
@@ -65,6 +68,11 @@ function set(name, value) {
   knobs[name].fader.show([value]);
   TURNS[name](value);
   bars.turn(sound.knobs);
+}
+
+// Within the knob's range.
+function held(name, value) {
+  return Math.min(knobs[name].most, Math.max(knobs[name].least, value));
 }
 
 const play = toggle($('play'), start);
@@ -109,7 +117,18 @@ $('dice').addEventListener('click', () => seed(String(Math.floor(Math.random() *
 $('again').addEventListener('click', () => sound.begin(sound.seed));
 $('seed').addEventListener('change', () => seed($('seed').value.trim()));
 $('model').addEventListener('change', () => load($('model').value));
-$('own').addEventListener('change', () => $('own').files[0] && load($('own').files[0].name, $('own').files[0]));
+$('own').addEventListener('change', () => {
+  const [file] = $('own').files;
+  $('own').value = ''; // so that the same file can be chosen again
+  if (file) load(file.name, file);
+});
+
+// The menu names what is there, also where that is a file of one's own, so that everything else can be chosen.
+function showMenu(name) {
+  $('own-name')?.remove();
+  if (![...$('model').options].some(({ value }) => value === name)) $('model').add(Object.assign(new Option(name), { id: 'own-name' }));
+  $('model').value = name;
+}
 
 function seed(text) {
   const whole = /^[0-9]+$/.test(text) && BigInt(text) <= MOST;
@@ -135,21 +154,25 @@ function showProgress(share) {
 
 function showModel(model) {
   $('progress').hidden = true;
-  Object.assign(about, { model, name: about.coming, realTime: null });
+  Object.assign(about, { model, name: about.coming, spent: { ms: 0, sound: 0 } });
+  showMenu(about.name);
   const best = model.about.play ?? {}; // how it is best played, as its file says
-  for (const name of ['temperature', 'min-p']) if (best[name] !== undefined && !asked.has(name)) set(name, best[name]);
-  $('about').textContent = [model.about.data, model.about.licence].filter(Boolean).join(' ');
+  for (const name of ['temperature', 'min-p'])
+    if (typeof best[name] === 'number' && !asked.has(name)) set(name, held(name, best[name]));
+  $('about').textContent = [model.about.data, model.about.licence].filter((text) => typeof text === 'string').join(' ');
   showFigures();
 }
 
 function failed(sentence) {
   $('progress').hidden = true;
   line(`${about.coming}: ${sentence}`);
+  if (about.model) showMenu(about.name);
 }
 
 function showFigures() {
-  const { model, name, realTime, gaps } = about;
+  const { model, name, spent, gaps } = about;
   if (!model) return;
+  const realTime = spent.ms < SURE ? null : spent.sound / spent.ms;
   const slow = realTime !== null && realTime < 1 ? ', too slow to play without gaps here' : '';
   $('figures').textContent = [
     `${name} at ${model.sampleRate} Hz, ${model.precision}, ${model.build} SIMD`,
@@ -187,9 +210,9 @@ function recorded(frames, isLast) {
 // ---------------------------------------------------------------- from here on it plays
 
 if (isSecureContext) {
-  for (const [name, { least, most, usual }] of Object.entries(knobs)) {
+  for (const [name, { usual }] of Object.entries(knobs)) {
     const given = Number(asked.get(name) ?? usual);
-    set(name, Math.min(most, Math.max(least, Number.isFinite(given) ? given : usual)));
+    set(name, held(name, Number.isFinite(given) ? given : usual));
   }
   seed(asked.get('seed') ?? '0');
   const wanted = [...$('model').options].some(({ value }) => value === asked.get('model')) ? asked.get('model') : 'tabla';

@@ -6,8 +6,8 @@ const SMOOTH = 0.02; // s in which the gain goes over
 const LONGEST = 20; // s that a model hears
 
 export class Sound {
-  // hears: { progress(share or null), loaded(what), failed(sentence), realTime(x, logits), primed(seconds),
-  // gaps(count), recorded(frames, isLast) }
+  // hears: { progress(share or null), loaded(what), failed(sentence), primed(seconds),
+  // spent({ ms of computing, sound: ms of sound }, logits), gaps(count), recorded(frames, isLast) }
   constructor(hears) {
     this.hears = hears;
     this.context = this.node = null;
@@ -30,9 +30,10 @@ export class Sound {
     worker.postMessage({ load: wanted });
   }
 
-  hear(worker, { progress, loaded, failed, realTime, logits, primed, retired }) {
+  hear(worker, { progress, loaded, failed, spent, logits, primed, retired }) {
+    if (![this.worker, this.next, this.coming].includes(worker)) return; // it has ended meanwhile
     if (progress !== undefined) this.hears.progress(progress);
-    if (realTime !== undefined) this.hears.realTime(realTime, logits);
+    if (spent !== undefined && !this.next) this.hears.spent(spent, logits);
     if (failed !== undefined) {
       worker.terminate();
       for (const place of ['worker', 'next', 'coming']) if (worker === this[place]) this[place] = null;

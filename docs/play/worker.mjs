@@ -70,7 +70,7 @@ function write() {
   spent.ms += now - began;
   spent.frames += BLOCK;
   if (now - spent.told < TELL) return;
-  postMessage({ realTime: spent.frames / rate / (spent.ms / 1000), logits: engine.logits() });
+  postMessage({ spent: { ms: spent.ms, sound: (1000 * spent.frames) / rate }, logits: engine.logits() });
   Object.assign(spent, { ms: 0, frames: 0, told: now });
 }
 

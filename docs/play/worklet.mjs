@@ -25,7 +25,8 @@ class Player extends AudioWorkletProcessor {
   hear({ play, enough, record, worker }) {
     if (play !== undefined) this.playing = play;
     if (enough !== undefined) this.enough = enough;
-    if (worker) {
+    if (worker) { // the one before may still have something to say, which is not heard any more
+      this.worker?.close();
       this.worker = worker;
       this.began = this.ring.written;
       worker.onmessage = ({ data }) => (data ? this.ring.write(data) : this.ring.clear());

@@ -113,8 +113,9 @@ def load(path: str | Path) -> Model:
         if name in want and w.shape != want[name]:
             raise SopiError(f"{path}: {name} has shape {list(w.shape)}, expected {list(want[name])}")
         weights[name] = _weight(name, w, arrays.get(name + SCALE))
+    about = _json(path, metadata, "about")
     try:
-        return Model(config, weights, _json(path, metadata, "about"), name=path.stem)
+        return Model(config, weights, about, name=path.stem)
     except SopiError as e:
         raise SopiError(f"{path}: {e}") from None
 

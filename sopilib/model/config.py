@@ -8,6 +8,8 @@ import numbers
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from sopilib.errors import SopiError
 from sopilib.model.quantise import CENTRED, QUANTISERS, Quantiser
 
@@ -29,6 +31,14 @@ MOST_POLES = 2
 def _need(ok: bool, what: str) -> None:
     if not ok:
         raise SopiError(f"config: {what}")
+
+
+def _is_whole(x: object) -> bool:
+    return isinstance(x, int) and not isinstance(x, bool)
+
+
+def _is_number(x: object) -> bool:
+    return isinstance(x, numbers.Real) and not isinstance(x, bool) and math.isfinite(x)
 
 
 @dataclass(frozen=True)
@@ -98,9 +108,13 @@ class Config:
             value = getattr(self, name)
             need(isinstance(value, list | tuple), f"{name} is {value!r}, expected a list")
         need(
-            all(isinstance(n, numbers.Real) and n % 1 == 0 for n in self.frame_sizes),
+            all(_is_number(n) and n % 1 == 0 for n in self.frame_sizes),
             f"frame_sizes is {self.frame_sizes!r}, expected whole numbers",
         )
+        need(all(map(_is_number, self.emphasis)), f"emphasis is {self.emphasis!r}, expected numbers")
+        flags = [(name, getattr(self, name)) for name in ("skip_conn", "gru_reset_after", "input_layer", "log_softmax")]
+        for name, value in [*flags, *(("sample_relu", each) for each in self.sample_relu)]:
+            need(isinstance(value, bool | np.bool_), f"{name} is {value!r}, expected true or false")
         set_(self, "rnn_type", str(self.rnn_type).lower())
         set_(self, "frame_sizes", [int(n) for n in self.frame_sizes])
         set_(self, "emphasis", [float(a) for a in self.emphasis if a != 0])
@@ -109,17 +123,15 @@ class Config:
             set_(self, "seq_len", self.lookback * -(-1024 // self.lookback))
         if self.mlp_dim == 0:
             set_(self, "mlp_dim", self.dim)
-        if self.frame_scale == 0 and self.q_levels:
+        if self.frame_scale == 0 and _is_whole(self.q_levels) and self.q_levels:
             set_(self, "frame_scale", 4.0 / self.q_levels)
         for name, most in _LARGEST.items():
             value = getattr(self, name)
             need(
-                isinstance(value, int) and 0 < value <= most,
+                _is_whole(value) and 0 < value <= most,
                 f"{name} is {value!r}, expected a whole number from 1 to {most}",
             )
-        need(
-            isinstance(self.emb_size, int) and self.emb_size >= 0, f"emb_size is {self.emb_size!r}, expected 0 or more"
-        )
+        need(_is_whole(self.emb_size) and self.emb_size >= 0, f"emb_size is {self.emb_size!r}, expected 0 or more")
         sizes = self.frame_sizes
         need(
             bool(sizes) and all(n > 0 for n in sizes) and all(b % a == 0 and b > a for a, b in zip(sizes, sizes[1:])),
@@ -134,7 +146,7 @@ class Config:
             f"frame_input is {self.frame_input!r}, expected {' or '.join(FRAME_INPUTS)}",
         )
         need(
-            isinstance(self.features, int) and 0 <= self.features <= _MOST_FEATURES,
+            _is_whole(self.features) and 0 <= self.features <= _MOST_FEATURES,
             f"features is {self.features!r}, expected a whole number from 0 to {_MOST_FEATURES}",
         )
         need(not self.features or self.has_input_layer(0), "features need an input layer in the lowest tier")
@@ -148,14 +160,14 @@ class Config:
         )
 
     def _check_coding(self) -> None:
-        _need(self.q_type in QUANTISERS, f"q_type is {self.q_type!r}, expected one of {', '.join(QUANTISERS)}")
+        _need(self.q_type in tuple(QUANTISERS), f"q_type is {self.q_type!r}, expected one of {', '.join(QUANTISERS)}")
         _need(2 <= self.q_levels <= 4096, f"q_levels is {self.q_levels}, expected 2 to 4096")
         _need(
-            self.q_type != "affine" or (math.isfinite(self.q_scale) and 1e-9 < abs(self.q_scale) < 1e3),
+            _is_number(self.q_scale) and (self.q_type != "affine" or 1e-9 < abs(self.q_scale) < 1e3),
             f"q_scale is {self.q_scale!r}, expected the size of a step of audio",
         )
         _need(
-            isinstance(self.q_offset, int) and abs(self.q_offset) <= 1 << 20,
+            _is_whole(self.q_offset) and abs(self.q_offset) <= 1 << 20,
             f"q_offset is {self.q_offset!r}, no offset",
         )
         _need(
@@ -170,9 +182,12 @@ class Config:
         for name in ("level", "frame_gain"):
             value = getattr(self, name)
             _need(
-                isinstance(value, (int, float)) and 1e-6 <= value <= 1e6,
+                _is_number(value) and 1e-6 <= value <= 1e6,
                 f"{name} is {value!r}, expected a number above 0",
             )
+        for name in ("frame_scale", "frame_offset"):
+            value = getattr(self, name)
+            _need(_is_number(value) and abs(value) <= 1e6, f"{name} is {value!r}, expected a number from -1e6 to 1e6")
 
     @property
     def lookback(self) -> int:

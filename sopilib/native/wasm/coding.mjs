@@ -20,7 +20,9 @@ const middle = ({ levels }) => Math.floor(levels / 2);
 const half = (c) => Math.max(c.levels - 1 - middle(c), 1); // steps from silence to full scale
 const share = (code, c) => Math.min(1, Math.max(-1, (code - middle(c)) / half(c)));
 
-const QUANTISERS = {
+export const CENTRED = ['mu-law-centred', 'a-law', 'linear']; // whose silence is exactly 0, as emphasis needs it
+
+export const QUANTISERS = {
   'mu-law': {
     encode: (x, { levels }) => Math.floor(((compressed(x, levels) + 1) / 2) * (levels - 1) + 0.5),
     decode(code, { levels }) { // in float32
@@ -60,13 +62,12 @@ const QUANTISERS = {
 // How a model writes audio as codes; config: with every field.
 export class Coding {
   constructor(config) {
-    if (!Object.hasOwn(QUANTISERS, config.q_type)) throw new Error(`its q_type is ${config.q_type}, expected one of ${Object.keys(QUANTISERS).join(', ')}`);
     this.kind = QUANTISERS[config.q_type];
     this.levels = config.q_levels;
     this.scale = config.q_scale;
     this.offset = config.q_offset;
     this.level = config.level;
-    this.poles = config.emphasis.filter((a) => a !== 0);
+    this.poles = config.emphasis;
     const affine = Math.min(Math.max(-this.offset, 0), this.levels - 1);
     this.zero = config.q_type === 'affine' ? affine : middle(this); // the code of silence
   }

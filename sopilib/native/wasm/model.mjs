@@ -1,14 +1,107 @@
 // A model's file, and its weights as the engine multiplies with them: what sopilib.checkpoint.native and sopilib.model.fold do.
 
-import { Coding } from './coding.mjs';
+import { CENTRED, Coding, QUANTISERS } from './coding.mjs';
 
 const LARGE = 1 << 20; // weights of the frame tiers beyond which they are kept in 4 bits, as in sopilib.engine.pack
 const LARGEST_HEADER = 4 << 20; // bytes
-const USUAL = { // of the fields that a file need not have, as sopilib.Config has them
-  q_scale: 0, q_offset: 0, emphasis: [], level: 1, skip_conn: false, sample_rate: 16000, mlp_dim: 0, skip_style: 'output',
-  rnn_type: 'gru', num_rnn_layers: 1, q_type: 'mu-law', q_levels: 256, gru_reset_after: true, input_layer: true, features: 0,
-  frame_input: 'code', frame_gain: 2, frame_scale: 0, frame_offset: -2, sample_relu: [true, true, false],
+
+// ---------------------------------------------------------------- the config, as sopilib.Config has it
+
+const whole = (least, most) => ({ fits: (x) => Number.isInteger(x) && x >= least && x <= most, as: `a whole number from ${least} to ${most}` });
+const number = (least, most) => ({ fits: (x) => typeof x === 'number' && x >= least && x <= most, as: `a number from ${least} to ${most}` });
+const oneOf = (...words) => ({ fits: (x) => words.includes(x), as: words.join(' or ') });
+const list = (least, most, of) => ({
+  fits: (x) => Array.isArray(x) && x.length >= least && x.length <= most && x.every(of.fits),
+  as: `a list of ${least} to ${most}, each ${of.as}`,
+});
+const flag = oneOf(true, false);
+
+// Each field: what it may be, and what it is where a file lacks it.
+const FIELDS = {
+  frame_sizes: [list(1, 17, whole(1, 1 << 16)), [16, 64]],
+  dim: [whole(1, 1 << 14), 1024],
+  mlp_dim: [whole(0, 1 << 14), 0],
+  q_levels: [whole(2, 4096), 256],
+  sample_rate: [whole(1, 1 << 20), 16000],
+  rnn_type: [oneOf('gru', 'lstm'), 'gru'],
+  num_rnn_layers: [whole(1, 64), 1],
+  gru_reset_after: [flag, true],
+  skip_conn: [flag, false],
+  skip_style: [oneOf('output', 'full'), 'output'],
+  input_layer: [flag, true],
+  features: [whole(0, 1 << 12), 0],
+  q_type: [oneOf(...Object.keys(QUANTISERS)), 'mu-law'],
+  q_scale: [number(-1e3, 1e3), 0],
+  q_offset: [whole(-(1 << 20), 1 << 20), 0],
+  emphasis: [list(0, 2, number(0, 0.999)), []], // of 0: none
+  level: [number(1e-6, 1e6), 1],
+  frame_input: [oneOf('code', 'audio'), 'code'],
+  frame_gain: [number(1e-6, 1e6), 2],
+  frame_scale: [number(-1e6, 1e6), 0],
+  frame_offset: [number(-1e6, 1e6), -2],
+  sample_relu: [list(1, 65, flag), [true, true, false]],
+  // which playing does not need
+  seq_len: [whole(0, 1 << 20), 0],
+  emb_size: [whole(0, Infinity), 0],
+  log_softmax: [flag, false],
+  rnn_dropout: [{ fits: () => true }, 0],
 };
+
+// A config with every field, each as it has to be.
+function checked(given) {
+  const need = (fits, name, as) => {
+    if (!fits) throw new Error(`its ${name} is ${String(JSON.stringify(given[name])).slice(0, 60)}, expected ${as}`);
+  };
+  const unknown = Object.keys(given).find((name) => !Object.hasOwn(FIELDS, name));
+  if (unknown !== undefined) throw new Error(`its config has a field ${unknown}, which sopilib does not know`);
+  const config = {};
+  for (const [name, [kind, usual]] of Object.entries(FIELDS)) {
+    const value = Object.hasOwn(given, name) ? given[name] : usual;
+    config[name] = name === 'rnn_type' && typeof value === 'string' ? value.toLowerCase() : value;
+    need(kind.fits(config[name]), name, kind.as);
+  }
+  config.mlp_dim ||= config.dim;
+  config.frame_scale ||= 4 / config.q_levels;
+  config.emphasis = config.emphasis.filter((a) => a !== 0);
+  const { emphasis, frame_sizes: sizes, q_levels: levels, q_type: type } = config;
+  need(sizes.every((n, i) => i === 0 || (n > sizes[i - 1] && n % sizes[i - 1] === 0)), 'frame_sizes', 'ascending sizes, each a multiple of the one before');
+  need(!emphasis.length || CENTRED.includes(type), 'q_type', `${CENTRED.join(' or ')} with emphasis`);
+  need(type !== 'affine' || Math.abs(config.q_scale) > 1e-9, 'q_scale', 'the size of a step of audio');
+  need(!config.features || config.input_layer || sizes.length > 1, 'features', '0 without an input layer');
+  need(config.sample_relu.length > 1 || config.mlp_dim === levels, 'mlp_dim', `${levels}, as many as q_levels, without layers in the sample level`);
+  return config;
+}
+
+// The shape of every weight by its name, as sopilib.model.shapes gives it.
+function shapes(config) {
+  const { dim, frame_sizes: sizes, mlp_dim: width, q_levels: levels, sample_relu: relu, skip_conn: skip } = config;
+  const lstm = config.rnn_type === 'lstm', rows = (lstm ? 4 : 3) * dim, out = {};
+  sizes.forEach((n, i) => {
+    const tier = `tier${i}`, input = config.input_layer || i + 1 < sizes.length, parts = i ? n / sizes[i - 1] : n;
+    if (input) Object.assign(out, { [`${tier}.input.weight`]: [dim, n], [`${tier}.input.bias`]: [dim] });
+    if (i === 0 && config.features) out[`${tier}.input.features`] = [dim, config.features];
+    for (let k = 0; k < config.num_rnn_layers; k++) {
+      const rnn = `${tier}.rnn${k}`;
+      if (k === 0 || (skip && config.skip_style === 'full')) out[`${rnn}.input`] = [rows, input ? dim : n];
+      if (k) out[`${rnn}.below`] = [rows, dim];
+      out[`${rnn}.recurrent`] = [rows, dim];
+      out[`${rnn}.bias`] = [rows];
+      if (!lstm && config.gru_reset_after) out[`${rnn}.candidate`] = [dim];
+      out[`${rnn}.initial`] = [lstm ? 2 * dim : dim];
+      if (skip) out[`${rnn}.output`] = [dim, dim];
+    }
+    if (skip) out[`${tier}.output_bias`] = [dim];
+    out[`${tier}.up.weight`] = [parts, i ? dim : width, dim];
+    out[`${tier}.up.bias`] = [parts, i ? dim : width];
+  });
+  out['sample.tables'] = [sizes[0], levels, width];
+  relu.slice(1).forEach((_, k) => {
+    const high = k === relu.length - 2 ? levels : width;
+    out[`sample.layer${k}.weight`] = [high, width];
+    out[`sample.layer${k}.bias`] = [high];
+  });
+  return out;
+}
 
 // ---------------------------------------------------------------- the file
 
@@ -18,36 +111,26 @@ const SIZES = { F32: 4, F16: 2, I8: 1 };
 // Throws an Error of one sentence if it is anything else.
 export function readModel(bytes) {
   const { metadata, tensors } = readTensors(bytes);
-  if (metadata?.format !== 'sopilib') throw new Error('a safetensors file, but no model of sopilib');
+  if (metadata.format !== 'sopilib') throw new Error('a safetensors file, but no model of sopilib');
   if (metadata.version !== '1') throw new Error(`written by another sopilib: its version is ${metadata.version}, expected 1`);
-  const arrays = {};
-  for (const [name, tensor] of Object.entries(tensors)) {
-    const scaled = name.endsWith('.scale') && name.slice(0, -6) in tensors;
-    if (!scaled) arrays[name] = { shape: tensor.shape, data: floats(name, tensor, tensors[`${name}.scale`]) };
+  const config = checked(object(metadata, 'config')), arrays = {};
+  for (const [name, shape] of Object.entries(shapes(config))) {
+    const tensor = tensors[name];
+    if (!tensor) throw new Error(`its weight ${name} is missing: its weights don't fit its config`);
+    if (String(tensor.shape) !== String(shape)) throw new Error(`${name} has shape [${tensor.shape}], expected [${shape}]`);
+    arrays[name] = { shape, data: floats(name, tensor, tensors[`${name}.scale`]) };
   }
-  return { config: checked({ ...USUAL, ...object(metadata, 'config') }), about: object(metadata, 'about'), arrays };
+  const unknown = Object.keys(tensors).find((name) => !Object.hasOwn(arrays, name.replace(/\.scale$/, '')));
+  if (unknown !== undefined) throw new Error(`its weight ${unknown} is unknown: its weights don't fit its config`);
+  return { config, about: object(metadata, 'about'), arrays };
 }
 
 function object(metadata, key) {
   try {
     const found = JSON.parse(metadata[key] ?? '{}');
-    if (found !== null && typeof found === 'object') return found;
+    if (!noObject(found)) return found;
   } catch { /* the same */ }
   throw new Error(`its ${key} is no JSON object: the file is damaged`);
-}
-
-// A config of which every field has the type that it needs.
-function checked(config) {
-  const whole = (x) => Number.isInteger(x) && x > 0;
-  for (const name of ['dim', 'q_levels', 'sample_rate', 'num_rnn_layers'])
-    if (!whole(config[name])) throw new Error(`its ${name} is ${JSON.stringify(config[name])}, expected a whole number from 1`);
-  const { frame_sizes: sizes } = config;
-  if (!Array.isArray(sizes) || !sizes.length || !sizes.every(whole))
-    throw new Error(`its frame_sizes is ${JSON.stringify(sizes)}, expected a list of whole numbers from 1`);
-  const kind = (x) => (Array.isArray(x) ? 'list' : typeof x);
-  for (const [name, usual] of Object.entries(USUAL))
-    if (kind(config[name]) !== kind(usual)) throw new Error(`its ${name} is ${JSON.stringify(config[name])}, expected a ${kind(usual)}`);
-  return config;
 }
 
 function readTensors(bytes) {
@@ -62,12 +145,15 @@ function readTensors(bytes) {
     throw new Error("no model's file, or damaged: its header is no JSON");
   }
   if (noObject(header)) throw new Error("no model's file, or damaged: its header is no JSON object");
-  const { __metadata__: metadata, ...tensors } = header;
+  const { __metadata__: metadata = {}, ...tensors } = header;
+  if (noObject(metadata) || !Object.values(metadata).every((text) => typeof text === 'string'))
+    throw new Error("no model's file, or damaged: its metadata are not texts");
   for (const [name, tensor] of Object.entries(tensors)) {
     if (noObject(tensor) || !Array.isArray(tensor.shape) || !Array.isArray(tensor.data_offsets))
       throw new Error(`${name} is damaged: it has no shape or no place in the file`);
     const [from, to] = tensor.data_offsets;
     if (!Object.hasOwn(SIZES, tensor.dtype)) throw new Error(`${name} is ${tensor.dtype}, expected F32, F16 or I8`);
+    if (!(Number.isInteger(from) && Number.isInteger(to) && from >= 0)) throw new Error(`${name} is damaged: its place in the file is ${from} to ${to}`);
     if (8 + length + to > bytes.length) throw new Error(`cut short: it has ${bytes.length} bytes, and ${name} ends at ${8 + length + to}`);
     if (to - from !== tensor.shape.reduce((a, b) => a * b, 1) * SIZES[tensor.dtype]) throw new Error(`${name} is damaged: its size is no ${tensor.shape}`);
     tensor.bytes = bytes.slice(8 + length + from, 8 + length + to); // aligned
@@ -85,7 +171,7 @@ function floats(name, { dtype, shape, bytes }, scale) {
 
 function scaled(name, shape, bytes, scale) {
   const columns = shape.at(-1), whole = new Int8Array(bytes.buffer), out = new Float32Array(whole.length);
-  if (scale?.bytes.length !== (4 * whole.length) / columns) throw new Error(`${name} is I8, but its scales ${name}.scale are not there`);
+  if (scale?.dtype !== 'F32' || String(scale.shape) !== String([...shape.slice(0, -1), 1])) throw new Error(`${name} is I8, but its scales ${name}.scale are not there`);
   new Float32Array(scale.bytes.buffer).forEach((factor, row) => {
     for (let i = row * columns; i < (row + 1) * columns; i++) out[i] = whole[i] * factor;
   });
@@ -109,8 +195,6 @@ function halves(bytes) {
 // a [n, k] times b [k, m] -> [n, m]
 function times(a, b) {
   const [n, k] = a.shape, m = b.shape[1], data = new Float64Array(n * m);
-  fits(a.data, n * k);
-  fits(b.data, k * m);
   for (let i = 0; i < n; i++) {
     const row = data.subarray(i * m, (i + 1) * m);
     for (let j = 0; j < k; j++) {
@@ -121,16 +205,11 @@ function times(a, b) {
   return { shape: [n, m], data };
 }
 
-function fits(data, size) {
-  if (data.length !== size) throw new Error(`its weights don't fit its config: ${data.length} numbers, expected ${size}`);
-}
-
 function turned({ shape: [n, m], data }) {
   return { shape: [m, n], data: Float64Array.from({ length: n * m }, (_, i) => data[(i % n) * m + Math.floor(i / n)]) };
 }
 
 function plus(a, b) {
-  fits(b.data, a.data.length);
   return { shape: a.shape, data: Float64Array.from(a.data, (x, i) => x + b.data[i]) };
 }
 
@@ -205,9 +284,9 @@ function foldFirst(arrays, w, bias) {
 
 // What a frame tier sees of each code, float32 [q_levels].
 function frameTable(config, values) {
-  const { frame_input: input, frame_gain: gain, frame_scale: scale, frame_offset: offset, q_levels: levels } = config;
+  const { frame_input: input, frame_gain: gain, frame_scale: scale, frame_offset: offset } = config;
   if (input === 'audio') return values.map((x) => Math.fround(gain) * x);
-  const step = Math.fround(scale || 4 / levels);
+  const step = Math.fround(scale);
   return values.map((_, code) => Math.fround(code * step) + Math.fround(offset));
 }
 
@@ -217,9 +296,8 @@ export function folded({ config, arrays: stored }, precision = 'auto') {
   const tiers = Object.entries(stored).filter(([name]) => name.startsWith('tier'));
   const many = tiers.reduce((sum, [, { data }]) => sum + data.length, 0) > LARGE;
   const coding = new Coding(config), values = coding.table(), arrays = { ...stored };
-  const whole = { ...config, mlp_dim: config.mlp_dim || config.dim };
-  foldInput(whole, arrays);
-  const left = foldSampleLevel(whole, arrays);
+  foldInput(config, arrays);
+  const left = foldSampleLevel(config, arrays);
   for (const [name, array] of Object.entries(arrays))
     arrays[name] = { shape: array.shape, data: new Float32Array(array.data) };
   arrays.seen = { shape: [values.length], data: frameTable(config, values) };
