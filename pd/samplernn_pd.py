@@ -50,7 +50,11 @@ import sopilib  # noqa: F401  first: it says what to type where something is mis
 
 # isort: split
 import numpy as np
-import pyext
+
+try:
+    import sopi as pyext  # of our external, whatever other pyext there is
+except ModuleNotFoundError:
+    import pyext  # type: ignore[no-redef]
 
 from sopilib.errors import SopiError
 from sopilib.live import KEPT, MOST_VOICES, Performer

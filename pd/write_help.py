@@ -17,7 +17,7 @@ from sopilib.live.commands import COMMANDS, KEPT, STATUS, Argument
 from sopilib.pd_patch import Canvas, escaped, lines
 
 HERE = Path(__file__).resolve().parent
-DECLARE = "-path . -path pyext -lib py"
+DECLARE = "-path . -path pyext -lib sopi"
 PETROL, SAND = "#24323a", "#d9d2c3"
 FILE, ARRAY = "FILE", "ARRAY"
 """In an example: a file, for which a dialog asks, so that nothing is written into the folder of the help; the array of
@@ -624,9 +624,9 @@ def front_of_pyext() -> str:
     canvas.text(16, 470, "see also:", 10)
     opens = canvas.sub(100, 497, "open", open_beside())
     canvas.connect(canvas.msg(100, 470, "list samplernn~-help.pd .."), 0, opens)
-    canvas.obj(620, 430, "declare -path . -lib py")
+    canvas.obj(620, 430, "declare -path . -lib sopi")
     canvas.text(300, 497, "README.md beside this file has all about threads and rings", 60)
-    return canvas.file("-path . -lib py")
+    return canvas.file("-path . -lib sopi")
 
 
 def signals(canvas: Canvas, x: int, y: int) -> None:
@@ -662,7 +662,7 @@ def reference_of_pyext() -> Canvas:
                        ("others", "what __init__ gets"),
                        ("@detach", "0, 1 or 2: in which thread methods run")]),
     ]  # fmt: skip
-    return laid_out(sections, "Without the external's folder in Pd's path a patch needs [declare -path ... -lib py].")
+    return laid_out(sections, "Without the external's folder in Pd's path a patch needs [declare -path ... -lib sopi].")
 
 
 PATCHES["pyext/pyext-help.pd"] = front_of_pyext

@@ -13,7 +13,7 @@ from pathlib import Path
 from sopilib.pd_patch import Canvas
 
 HERE = Path(__file__).resolve().parent
-DECLARE = "-path pyext -lib py"
+DECLARE = "-path pyext -lib sopi"
 NAMES = {"samplernn~": 1, "samplernn2~": 2, "samplernn4~": 4, "samplernn8~": 8, "samplernn.mc~": 1}
 """How many signal outlets each has."""
 MANY = "samplernn.mc~"
@@ -57,7 +57,7 @@ def abstraction(name: str) -> str:
     """The file of this name."""
     outlets = NAMES[name]
     x = max(200, STEP * outlets + 20)
-    c = Canvas(x + 500, 480, 60, 60)
+    c = Canvas(x + 520, 480, 60, 60)
     c.text(
         *(20, 10),
         "1st: sound to listen to, and messages, which go to the class and not to pyext's control inlet. 2nd: "
@@ -68,7 +68,7 @@ def abstraction(name: str) -> str:
     c.obj(x + 300, 120, f"declare {DECLARE}")
     c.sub(x + 300, 60, "settings", settings())
     many = f"{MOST_CHANNELS} samplernn_pd samplernn @multichannel 1"
-    box = c.obj(20, 140, f"pyext~ 1 1 2 {many if name == MANY else f'{outlets} samplernn_pd samplernn'}")
+    box = c.obj(20, 140, f"sopi~ 1 1 2 {many if name == MANY else f'{outlets} samplernn_pd samplernn'}")
     c.connect(sound, 0, box)
     c.connect(sound, 1, box, 2)
     c.connect(warmth, 0, box, 1)

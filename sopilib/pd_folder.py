@@ -43,8 +43,8 @@ DECLARED = "-path pd -path pd/pyext"
 
 
 def external() -> Path:
-    """The library `py`, with [pyext] and [pyext~]. Raises SopiError if it is not built."""
-    path = shipped.ROOT / "pd" / "pyext" / ("py.pd_darwin" if sys.platform == "darwin" else "py.pd_linux")
+    """The library `sopi`, with [sopi~] and [pyext~]. Raises SopiError if it is not built."""
+    path = shipped.ROOT / "pd" / "pyext" / ("sopi.pd_darwin" if sys.platform == "darwin" else "sopi.pd_linux")
     if not path.is_file():
         raise SopiError(f"{path}: not built, run make play")
     return path
@@ -54,7 +54,7 @@ def flags() -> list[str]:
     """What a pd command line needs to find the external, the classes and the abstractions. Raises SopiError."""
     # the last folder is there for its name, under which Pd's help browser then lists help and examples
     folders = [external().parent, shipped.ROOT / "pd", shipped.ROOT / "pd" / "samplernn"]
-    return [word for folder in folders for word in ("-path", str(folder))] + ["-lib", "py"]
+    return [word for folder in folders for word in ("-path", str(folder))] + ["-lib", "sopi"]
 
 
 def environment() -> dict[str, str]:
@@ -72,7 +72,7 @@ def contents() -> Iterator[tuple[str, bytes]]:
     own = shipped.ROOT / "pd"
     for path in sorted(own.rglob("*")):
         name = path.relative_to(own).as_posix()
-        if path.suffix in (".pd", ".py") and not re.match(r"write_|pyext/(embed|locate_python|pyext/|build/)", name):
+        if path.suffix in (".pd", ".py") and not re.match(r"write_|pyext/(embed|locate_python|sopi/|build/)", name):
             yield name, path.read_bytes()
     for path in sorted(library.parent.iterdir()):
         if is_library(path):

@@ -22,7 +22,7 @@ class Example:
         (path,) = of.glob(f"{name}*.pd")
         self.boxes = pd_lint.read(path).boxes
         text = path.read_text()
-        assert "-path .. -path ../pyext -lib py" in text
+        assert "-path .. -path ../pyext -lib sopi" in text
         here = " ".join(f"-path {p}" for p in (EXAMPLES, EXAMPLES.parent, EXAMPLES.parent / "pyext"))
         text = re.sub(r"(-path \.\S* )+", f"{here} ", text).replace("../../", f"{ROOT}/")
         self.patch = Patch([text.rstrip("\n")], len(self.boxes))

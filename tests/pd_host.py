@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-FLAGS = ["-path", str(ROOT / "pd"), "-path", str(ROOT / "pd" / "pyext"), "-lib", "py"]
+FLAGS = ["-path", str(ROOT / "pd"), "-path", str(ROOT / "pd" / "pyext"), "-lib", "sopi"]
 
 
 @dataclass

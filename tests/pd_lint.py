@@ -264,7 +264,7 @@ def ends(box: Box) -> Ends | None:
         case "clone":
             child = find(box, args[1] if args[0].isdigit() else args[0])
             return inner_ends(read(child)) if child else None
-        case "pyext" | "pyext~" | "py" | "pym":
+        case "pyext" | "pyext~" | "sopi" | "sopi~" | "py" | "pym":
             return pyext_ends(box)
         case _ if box.name in CLASSES:
             return CLASSES[box.name]
@@ -306,7 +306,7 @@ def pyext_ends(box: Box) -> Ends:
     if box.name in ("py", "pym"):
         return Ends(2, 2)
     numbers = [int(w) for w in itertools.takewhile(str.isdigit, box.words[1:5])]
-    if box.name == "pyext~" and len(numbers) == 4:
+    if box.name.endswith("~") and len(numbers) == 4:
         inlets, outlets, signals_in, signals_out = numbers
         return Ends(max(1, signals_in) + inlets, signals_out + outlets + 1)
     inlets, outlets = (numbers + [1, 1])[:2]
@@ -332,7 +332,7 @@ def abstraction(box: Box) -> Window | None:
 # ---------------------------------------------------------------- faults
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTERNAL = {"py", "pym", "pyext", "pyext~", "pyx", "pyx~"}
+EXTERNAL = {"py", "pym", "pyext", "pyext~", "pyx", "pyx~", "sopi", "sopi~"}
 NAMED = {"s", "send", "r", "receive", "s~", "send~", "r~", "receive~", "throw~", "catch~", "delwrite~", "delread~",
          "delread4~", "value", "v", "table", "tabread", "tabread4~", "tabwrite", "tabwrite~", "tabplay~", "tabsend~",
          "tabreceive~", "tabosc4~"}  # fmt: skip
@@ -362,8 +362,12 @@ def declare_faults(patch: Window) -> list[str]:
     names |= {w for window in patch.windows() for b in window.boxes if b.name == "clone" for w in b.words[1:3]}
     folders = declared_folders(patch)
     found = []
-    if names & EXTERNAL and ("py" not in patch.declared or ROOT / "pd" / "pyext" not in [*folders, patch.path.parent]):
-        found.append(f"{where}: {', '.join(sorted(names & EXTERNAL))} without a declare -path to pd/pyext and -lib py")
+    if names & EXTERNAL and (
+        "sopi" not in patch.declared or ROOT / "pd" / "pyext" not in [*folders, patch.path.parent]
+    ):
+        found.append(
+            f"{where}: {', '.join(sorted(names & EXTERNAL))} without a declare -path to pd/pyext and -lib sopi"
+        )
     ours = {f.stem for f in (ROOT / "pd").glob("*.pd")}
     for name in sorted(names & ours):
         if not any((folder / f"{name}.pd").is_file() for folder in [patch.path.parent, *folders]):

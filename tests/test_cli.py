@@ -207,7 +207,7 @@ def test_the_version_names_the_commit_the_instructions_and_the_external(capsys: 
     said = capsys.readouterr().out
     assert ended.value.code == 0
     assert said.startswith(f"sopi {sopilib.__version__}")
-    assert "\nengine: " in said and "py.pd_" in said
+    assert "\nengine: " in said and "sopi.pd_" in said
 
 
 def test_doctor_finds_everything_here_but_a_sound_card(capsys: pytest.CaptureFixture[str], pd_program: str) -> None:

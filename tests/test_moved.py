@@ -73,7 +73,7 @@ def plays(root: Path, folder: Path) -> None:
     assert soundfile.info(out).duration == pytest.approx(0.5, abs=0.1)
     where = subprocess.run([root / ".venv" / "bin" / "where"], env=OUTSIDE, capture_output=True, text=True)
     assert where.stdout.strip() == str(root / ".venv")
-    python = f"with Python {sys.version.split()[0]} of {root}/"
+    python = f"sopi: Python {sys.version.split()[0]} of {root}/"
     batch = ["-nogui", "-noaudio", "-batch", "-stderr"]
     said = says(root, "pd", *batch, str(box(folder)))
     assert python in said and "loaded tabla" in said
@@ -113,7 +113,7 @@ def test_ones_own_instrument_follows_the_sopilib_that_was_started(
     assert own.read_text().count(f"-path {ROOT}/pd -path {ROOT}/pd/pyext") == 2
     # as Pd writes it, with long lines broken, and with what the user has added
     old = own.read_text().replace(f"{ROOT}/pd", "/old\\ place/pd").replace(" -path", "\n-path")
-    own.write_text(old.replace("-lib py", "-lib py -lib cyclone") + "#X obj 5 5 mtof;\n")
+    own.write_text(old.replace("-lib sopi", "-lib sopi -lib cyclone") + "#X obj 5 5 mtof;\n")
     assert pd_folder.own_instrument() == own
     now = own.read_text()
     assert "/old" not in now and now.count(f"-path {ROOT}/pd -path {ROOT}/pd/pyext") == 2

@@ -28,7 +28,7 @@ TOO_OLD = r"error: samplernn_pd\.samplernn: cords of many channels come with Pd 
 
 PRINTED = {
     "": (
-        r"py: \[pyext\] and \[pyext~\] with Python .*",
+        r"sopi: Python .*",
         r"samplernn_pd\.samplernn: .* runs at .*x real time here: .*",  # on a machine that has other things to do
         r"watchdog: signaling pd\.\.\.",  # as well
     ),

@@ -59,7 +59,7 @@ def test_the_instrument_opens_without_flags_wherever_its_copy_lies(folder: Path,
         cords = "#X connect 2 0 3 0;\n#X connect 3 0 4 0;\n"
         copied.write_text((folder / "samplernn.pd").read_text() + quitting + cords)
         said = without_flags(tmp_path, copied)
-        assert "py: [pyext] and [pyext~] with Python" in said
+        assert "sopi: Python " in said
         assert "couldn't create" not in said and "error" not in said
 
 

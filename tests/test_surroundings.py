@@ -29,7 +29,7 @@ def test_pythonhome_of_another_python_is_told_and_the_box_is_made(tmp_path: Path
     patch.print(patch.obj("samplernn~ small"), 1, "status")
     patch.quit(300)
     result = run(patch.write(tmp_path / "patch.pd"), environment={"PYTHONHOME": "/nonexistent"})
-    assert "py: PYTHONHOME (/nonexistent) is passed over" in result.out
+    assert "sopi: PYTHONHOME (/nonexistent) is passed over" in result.out
     assert "loaded small 16000" in result.printed("status")
 
 
@@ -38,7 +38,7 @@ def test_pythonpath_of_another_python_is_told_and_the_box_is_made(tmp_path: Path
     patch.print(patch.obj("samplernn~ small"), 1, "status")
     patch.quit(300)
     result = run(patch.write(tmp_path / "patch.pd"), environment={"PYTHONPATH": str(other_python)})
-    assert f"py: PYTHONPATH ({other_python}) is passed over" in result.out
+    assert f"sopi: PYTHONPATH ({other_python}) is passed over" in result.out
     assert "loaded small 16000" in result.printed("status")
 
 
@@ -47,7 +47,7 @@ def test_sopi_pythonpath_is_looked_into_first(tmp_path: Path, other_python: Path
     patch = Patch()
     patch.quit(10)
     result = run(patch.write(tmp_path / "patch.pd"), environment={"SOPI_PYTHONPATH": str(other_python)})
-    assert "py: cannot import numpy (Buffer and signals need it): ImportError: wanted" in result.out
+    assert "sopi: cannot import numpy (Buffer and signals need it): ImportError: wanted" in result.out
 
 
 def test_pythonpath_of_another_python_is_one_sentence_of_sopilib(other_python: Path) -> None:

@@ -1,4 +1,4 @@
-"""The native half of the package `pyext` (natives*.cpp). A handle is a capsule that belongs to one box."""
+"""The native half of the package `sopi` (natives*.cpp). A handle is a capsule that belongs to one box."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""For the Makefile: the package `pyext` as an array for interpreter.cpp.
+"""For the Makefile: the package `sopi` as an array for interpreter.cpp.
 
 `embed.py FOLDER NAME...` prints the modules FOLDER/NAME.py in the order given, and then the package itself.
 """
@@ -8,8 +8,8 @@ from pathlib import Path
 
 
 def main(folder: Path, names: list[str]) -> None:
-    files = {f"pyext.{name}": folder / f"{name}.py" for name in names}
-    files["pyext"] = folder / "__init__.py"
+    files = {f"sopi.{name}": folder / f"{name}.py" for name in names}
+    files["sopi"] = folder / "__init__.py"
     for number, file in enumerate(files.values()):
         codes = ",".join(map(str, file.read_bytes()))
         print(f"const char source{number}[] = {{{codes},0}};")

@@ -22,7 +22,7 @@ struct Source {
     const char *text;
 };
 
-// `sources`: the modules of the package `pyext`, each after those that it imports; the package itself comes last.
+// `sources`: the modules of the package `sopi`, each after those that it imports; the package itself comes last.
 #include "pyext_sources.inc"
 
 template <class Function> bool look_up(void *python, const char *name, Function *function)
@@ -119,23 +119,23 @@ std::string initialize_by_names(const BodyStart &start)
 bool initialize(const BodyStart &start)
 {
     if (start.started) {
-        post("py: another library has started Python already; its interpreter is used");
+        post("sopi: another library has started Python already; its interpreter is used");
         return true;
     }
     void *newer = os::find_symbol(start.python, "PyInitConfig_Create");
     const std::string trouble = newer ? initialize_by_config(start) : initialize_by_names(start);
     if (trouble.empty()) return true;
-    pd_error(nullptr, "py: cannot start %s: %s", start.program, trouble.c_str());
+    pd_error(nullptr, "sopi: cannot start %s: %s", start.program, trouble.c_str());
     return false;
 }
 
-// With the GIL: the package `pyext`, from the sources compiled in.
+// With the GIL: the package `sopi`, from the sources compiled in.
 bool make_module(const char *folder)
 {
     const Ref natives(make_natives());
     PyObject *modules = PyImport_GetModuleDict();
     if (!natives || PyDict_SetItemString(modules, "_pyext", natives) != 0) return false;
-    PyObject *package = PyImport_AddModule("pyext"); // borrowed
+    PyObject *package = PyImport_AddModule("sopi"); // borrowed
     const Ref nowhere(PyList_New(0));
     if (!package || PyObject_SetAttrString(package, "__path__", nowhere) != 0) return false;
     for (const Source &source : sources) {
@@ -155,7 +155,7 @@ bool make_module(const char *folder)
 bool start_python(const BodyStart &start)
 {
     if (!look_up(start.python, "PyGILState_Check", &holds_gil)) {
-        pd_error(nullptr, "py: cannot start %s: it lacks what this library needs", start.program);
+        pd_error(nullptr, "sopi: cannot start %s: it lacks what this library needs", start.program);
         return false;
     }
     if (!initialize(start)) return false;
@@ -163,10 +163,10 @@ bool start_python(const BodyStart &start)
     const bool made = make_module(start.folder);
     if (!made) {
         PyErr_Print();
-        pd_error(nullptr, "py: the module `pyext` could not be made: install the external again");
+        pd_error(nullptr, "sopi: the module `sopi` could not be made: install the external again");
     } else {
         const std::string version = Py_GetVersion();
-        post("py: [pyext] and [pyext~] with Python %s of %s", version.substr(0, version.find(' ')).c_str(),
+        post("sopi: Python %s of %s", version.substr(0, version.find(' ')).c_str(),
              start.started ? "another library" : start.program);
     }
     PyGILState_Release(state);

@@ -4,5 +4,5 @@
 #include "body.hpp"
 #include "gil.hpp"
 
-extern PyObject *host; // the module `pyext`
+extern PyObject *host; // the module `sopi`
 bool start_python(const BodyStart &start); // false after one clear line

@@ -39,7 +39,7 @@ void tell_passed_over(const std::vector<std::pair<std::string, std::string>> &va
 {
     for (const auto &[name, value] : variables) {
         if (name != "PYTHONHOME" && name != "PYTHONPATH") continue;
-        std::string line = "py: ";
+        std::string line = "sopi: ";
         line.append(name).append(" (").append(value).append(") is passed over: here runs ").append(program);
         if (name == "PYTHONPATH") line += "; SOPI_PYTHONPATH is for folders that it shall look into";
         say(line);
@@ -53,7 +53,7 @@ bool start_body(const BodyStart &start)
     void *body = os::open_library(path, false, &why);
     const auto function = body ? reinterpret_cast<BodyFunction>(os::find_symbol(body, PYEXT_BODY_FUNCTION)) : nullptr;
     if (!function) {
-        say_error("py: the external is not whole: " + (body ? path + " is of another version" : why) +
+        say_error("sopi: the external is not whole: " + (body ? path + " is of another version" : why) +
                   ": install it again, or make -C pd/pyext");
         return false;
     }
@@ -70,7 +70,7 @@ bool started_elsewhere(bool *usable)
     const std::string version = version_of ? version_of() : "";
     *usable = version.rfind("3.", 0) == 0 && std::atoi(version.c_str() + 2) >= 11;
     if (!*usable)
-        say_error("py: another library has started Python " + version.substr(0, version.find(' ')) +
+        say_error("sopi: another library has started Python " + version.substr(0, version.find(' ')) +
                   " already, and this one needs 3.11 or later: load only one of them");
     return true;
 }
@@ -88,7 +88,7 @@ void load()
     const auto variables = os::forget_variables("PYTHON");
     const Search search = find_python(folder);
     if (search.found < 0) {
-        say_error("py: " + search.trouble + "; sopi doctor tells where it was looked for");
+        say_error("sopi: " + search.trouble + "; sopi doctor tells where it was looked for");
         return;
     }
     const Python &python = search.seen[static_cast<size_t>(search.found)];
@@ -96,7 +96,7 @@ void load()
     std::string why;
     void *library = os::open_library(python.library, true, &why);
     if (!library) {
-        say_error("py: the library of " + python.program + " can't be opened: " + why);
+        say_error("sopi: the library of " + python.program + " can't be opened: " + why);
         return;
     }
     start_body({python.program.c_str(), folder.c_str(), library, 0});
@@ -106,7 +106,8 @@ void load()
 
 extern "C" {
 
-PYEXT_EXPORT void py_setup() { load(); }
+PYEXT_EXPORT void sopi_setup() { load(); }
+PYEXT_EXPORT void py_setup() { load(); } // the file's other name
 
 // For `sopi doctor`: the search in words, as much as there is room for.
 PYEXT_EXPORT int sopi_pyext_search(char *text, int bytes)

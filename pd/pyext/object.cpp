@@ -1,4 +1,4 @@
-// object.cpp: [pyext], [pyext~], [py] and [pym]: boxes, inlets, outlets, and the way of a message to Python.
+// object.cpp: [sopi] or [pyext], [sopi~] or [pyext~], [py] and [pym]: boxes, inlets, outlets, and the way of a message to Python.
 #include "object.hpp"
 
 #include <algorithm>
@@ -17,8 +17,8 @@ std::vector<Object *> objects;
 
 namespace {
 
-t_class *pyext_class; // [pyext]
-// [pyext~]: [with @multichannel 1, in a Pd that has such cords][with signal inlets: the first is the control inlet too]
+t_class *pyext_class; // [sopi]
+// [sopi~]: [with @multichannel 1, in a Pd that has such cords][with signal inlets: the first is the control inlet too]
 t_class *tilde_classes[2][2];
 t_class *inlet_class, *binding_class;
 
@@ -290,17 +290,20 @@ t_class *new_box_class(const char *name, bool creatable, int flags)
 
 void setup_classes()
 {
-    pyext_class = new_box_class("pyext", true, CLASS_DEFAULT);
+    pyext_class = new_box_class("sopi", true, CLASS_DEFAULT);
     constexpr int multichannel = 0x10; // CLASS_MULTICHANNEL of newer headers
     for (const bool many : {false, true})
         for (const bool hears : {false, true}) {
-            t_class *c = new_box_class("pyext~", hears && !many, many ? CLASS_DEFAULT | multichannel : CLASS_DEFAULT);
+            t_class *c = new_box_class("sopi~", hears && !many, many ? CLASS_DEFAULT | multichannel : CLASS_DEFAULT);
             if (hears) CLASS_MAINSIGNALIN(c, t_pyext, scalar);
             class_addmethod(c, reinterpret_cast<t_method>(dsp), gensym("dsp"), A_CANT, A_NULL);
             tilde_classes[many][hears] = c;
         }
-    for (const char *alias : {"pyext.", "pyx", "pyx.", "pyext.~", "pyx~", "pyx.~", "py", "pym"})
-        class_addcreator(reinterpret_cast<t_newmethod>(pyext_new), gensym(alias), A_GIMME, A_NULL);
+    std::string taken;
+    for (const char *name : {"pyext", "pyext~", "py", "pym", "pyext.", "pyext.~", "pyx", "pyx~", "pyx.", "pyx.~"})
+        if (zgetfn(&pd_objectmaker, gensym(name))) taken.append(taken.empty() ? "[" : ", [").append(name).append("]");
+        else class_addcreator(reinterpret_cast<t_newmethod>(pyext_new), gensym(name), A_GIMME, A_NULL);
+    if (!taken.empty()) post("sopi: another library has %s, and keeps it; ours are [sopi] and [sopi~]", taken.c_str());
 
     inlet_class = class_new(gensym("pyext inlet"), nullptr, nullptr, sizeof(Inlet), CLASS_PD, A_NULL);
     class_addanything(inlet_class, reinterpret_cast<t_method>(inlet_anything));

@@ -1,4 +1,4 @@
-// object.hpp: the boxes [pyext], [pyext~], [py] and [pym].
+// object.hpp: the boxes [sopi] or [pyext], [sopi~] or [pyext~], [py] and [pym].
 #pragma once
 
 #include <m_pd.h>

@@ -38,7 +38,7 @@ void report_dropped()
     last_report = sys_getrealtime();
     any_dropped = false;
     if (const unsigned n = dropped.exchange(0))
-        pd_error(nullptr, "py: dropped %u messages from Python threads: they come faster than Pd takes them", n);
+        pd_error(nullptr, "sopi: dropped %u messages from Python threads: they come faster than Pd takes them", n);
     for (Object *o : objects) {
         if (const unsigned n = o->handle->dropped_out.exchange(0))
             pd_error(o->pd, "%s: dropped %u messages from Python: they come faster than Pd takes them",

@@ -11,17 +11,9 @@
 extern "C" PYEXT_EXPORT void sopi_pyext_start(const BodyStart *start)
 {
     static bool called = false; // by a loader of another name beside the same body
-    if (called) return;
-    called = true;
     PdScope scope;
-    for (const char *name : {"pyext", "pyext~"})
-        if (zgetfn(&pd_objectmaker, gensym(name))) {
-            pd_error(nullptr,
-                     "py: another library with [%s] is already loaded, which goes on working; this one (sopilib's) "
-                     "does not start: load only one of them",
-                     name);
-            return;
-        }
+    if (called || zgetfn(&pd_objectmaker, gensym("sopi"))) return; // or one in another folder has started
+    called = true;
     os::keep_real_time_to_pd();
     prepare_quit();
     if (!start_python(*start)) return;

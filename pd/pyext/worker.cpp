@@ -29,7 +29,7 @@ void Worker::start()
 {
     queue_.allocate();
     if (!os::start_thread(run, this))
-        pd_error(nullptr, "py: cannot start a thread: messages to Python will not arrive");
+        pd_error(nullptr, "sopi: cannot start a thread: messages to Python will not arrive");
 }
 
 void Worker::wake() { semaphore_.post(); }

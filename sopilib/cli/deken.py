@@ -82,8 +82,9 @@ def fill(folder: Path) -> Path:
     folder.mkdir()
     pd_folder.refresh(folder)
     loader = pd_folder.external()
-    own = f"{loader.stem}.{SYSTEMS.get(sys.platform, 'l')}_{PROCESSORS.get(platform.machine(), platform.machine())}"
-    (folder / "pyext" / loader.name).rename(folder / "pyext" / own)  # so that all systems may lie in one folder
+    system = f".{SYSTEMS.get(sys.platform, 'l')}_{PROCESSORS.get(platform.machine(), platform.machine())}"
+    for path in (folder / "pyext").glob(f"*{loader.suffix}"):
+        path.rename(path.with_suffix(system))  # so that all systems may lie in one folder
     (folder / pd_folder.STAMP).unlink()
     for path in sorted(CODE.rglob("*")):
         part = path.relative_to(CODE)
@@ -95,7 +96,7 @@ def fill(folder: Path) -> Path:
         _copy(path, folder / "models" / MODEL / path.name)
     for name in ("LICENSE", "NOTICES.md"):
         _copy(shipped.ROOT / name, folder / name)
-    return folder / "pyext" / own
+    return folder / "pyext" / f"{loader.stem}{system}"
 
 
 def put_in_python(python: Path, loader: Path, place: Path) -> None:

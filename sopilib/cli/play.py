@@ -135,9 +135,9 @@ def render(pd: str, out: Path, seconds: float) -> None:
         except subprocess.TimeoutExpired:
             raise SopiError(f"Pd made no sound within {limit:g} s; try sopi doctor") from None
         said = done.stderr.splitlines()
-        trouble = [line for line in said if line.startswith("error: py: ")]
-        if trouble and not any(line.startswith("py: [pyext]") for line in said):  # it recorded silence, if anything
-            raise SopiError(f"Pd made no sound: {trouble[0].removeprefix('error: py: ')}")
+        trouble = [line for line in said if line.startswith("error: sopi: ")]
+        if trouble and not any(line.startswith("sopi: Python ") for line in said):  # it recorded silence, if anything
+            raise SopiError(f"Pd made no sound: {trouble[0].removeprefix('error: sopi: ')}")
         if not raw.is_file():
             raise SopiError(f"Pd made no sound: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
         shutil.move(raw, half)

@@ -89,7 +89,7 @@ class Pd:
         command = ["pd", "-noprefs", "-nogui", "-noaudio", "-r", "48000"]
         command += ["-path", str(EXTERNAL), "-path", str(HERE / "classes")]
         command += (["-batch"] if batch else []) + (["-send", "pd dsp 1"] if dsp else [])
-        command += [*(flags or ("-lib", "py")), "-open", str(path)]
+        command += [*(flags or ("-lib", "sopi")), "-open", str(path)]
         return subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self.folder, env=self.environment
         )
@@ -103,7 +103,7 @@ class Pd:
         finally:
             process.send_signal(signal.SIGKILL)
         assert process.returncode == 0, output
-        return [line for line in output.splitlines() if not line.startswith("error: py: cannot import sopilib")]
+        return [line for line in output.splitlines() if not line.startswith("error: sopi: cannot import sopilib")]
 
 
 def starting(lines: list[str], *starts: str) -> list[str]:
@@ -138,7 +138,7 @@ def external(tmp_path_factory: pytest.TempPathFactory) -> Path:
             check=True,
             stdout=subprocess.DEVNULL,
         )
-    return EXTERNAL / "py.pd_linux"
+    return EXTERNAL / "sopi.pd_linux"
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def ext(pd: Pd, external: Path) -> Path:
 
 def said(pd: Pd, folder: Path) -> list[str]:
     """What Pd prints that opens the external in `folder`, and quits."""
-    flags = ["-noprefs", "-nogui", "-noaudio", "-batch", "-path", str(folder), "-lib", "py", "-send", "pd quit"]
+    flags = ["-noprefs", "-nogui", "-noaudio", "-batch", "-path", str(folder), "-lib", "sopi", "-send", "pd quit"]
     done = subprocess.run([PD, *flags], cwd=pd.folder, env=pd.environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     return (done.stdout + done.stderr).splitlines()
@@ -55,7 +55,7 @@ def a_python(path: Path, facts: str) -> None:
 
 def started(lines: list[str]) -> str | None:
     """The Python that runs in Pd."""
-    found = [line for line in lines if line.startswith("py: [pyext]")]
+    found = [line for line in lines if line.startswith("sopi: Python ")]
     return found[0].split(" of ", 1)[1] if found else None
 
 
@@ -70,7 +70,7 @@ def test_a_venv_in_the_current_folder_is_not_taken(pd: Pd, ext: Path) -> None:
     a_python(pd.folder / "python3", "version=3.11")
     pd.environment["PATH"] = ":.:bin"
     lines = said(pd, ext)
-    assert len(lines) == 1 and lines[0].startswith("error: py: there is no Python that Pd can run: type: "), lines
+    assert len(lines) == 1 and lines[0].startswith("error: sopi: there is no Python that Pd can run: type: "), lines
 
 
 def test_the_python_that_sopi_was_installed_in_is_taken(pd: Pd, ext: Path) -> None:
@@ -105,7 +105,7 @@ def test_why_pd_can_not_run_a_python_is_one_line(pd: Pd, ext: Path, facts: str, 
     a_python(pd.folder / "bin" / "python3", facts)
     pd.environment["PATH"] = str(pd.folder / "bin")
     lines = said(pd, ext)
-    assert len(lines) == 1 and lines[0].startswith(f"error: py: {pd.folder}/bin/python3 {words}"), lines
+    assert len(lines) == 1 and lines[0].startswith(f"error: sopi: {pd.folder}/bin/python3 {words}"), lines
 
 
 def test_a_python_that_hangs_is_passed_over(pd: Pd, ext: Path) -> None:
@@ -135,7 +135,7 @@ def test_an_external_without_its_body_says_so(pd: Pd, ext: Path) -> None:
     venv(ext / ".venv")
     next(file for file in ext.iterdir() if BODY.fullmatch(file.name)).unlink()
     lines = said(pd, ext)
-    assert len(lines) == 1 and lines[0].startswith("error: py: the external is not whole: "), lines
+    assert len(lines) == 1 and lines[0].startswith("error: sopi: the external is not whole: "), lines
 
 
 def test_the_loader_wants_nothing_of_python_or_pd_and_the_body_nothing_of_one_python_alone(external: Path) -> None:
@@ -173,7 +173,7 @@ def test_the_same_external_runs_with_every_python_that_is_here(pd: Pd, ext: Path
         encoding="utf-8",
     )
     patch = Patch()
-    patch.declare(f"-path {ext} -lib py")
+    patch.declare(f"-path {ext} -lib sopi")
     box = patch.obj("pyext said said")
     patch.prints(box, 0, "out")
     patch.connect(patch.start, 0, box, 1)

@@ -1,6 +1,5 @@
 """[pyext] and [pyext~] do what pyext documents: real Pd, real classes."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -424,25 +423,6 @@ def test_what_signal_sends_is_delivered_after_the_block(pd: Pd) -> None:
 
 
 # ---------------------------------------------------------------- the library
-
-
-def test_a_second_pyext_is_refused_and_the_first_goes_on(pd: Pd) -> None:
-    source = pd.folder / "other.c"
-    source.write_text(
-        "#include <m_pd.h>\n"
-        "static t_class *c;\n"
-        'static void *make(void) { post("the other pyext"); return pd_new(c); }\n'
-        'void other_setup(void) { c = class_new(gensym("pyext"), (t_newmethod)make, 0, sizeof(t_object), 0, 0); }\n'
-    )
-    subprocess.run(
-        ["gcc", "-shared", "-fPIC", "-DPD", "-isystem", "/usr/include/pd", "-o", pd.folder / "other.pd_linux", source],
-        check=True,
-    )
-    patch = Patch()
-    patch.obj("pyext")
-    lines = pd.run(patch, "-path", str(pd.folder), "-lib", "other", "-lib", "py")
-    assert len([line for line in lines if "another library with [pyext] is already loaded" in line]) == 1
-    assert "the other pyext" in lines
 
 
 def test_a_python_of_another_version_is_refused_in_one_line(pd: Pd) -> None:

@@ -224,14 +224,14 @@ def test_an_exception_that_ends_a_thread_is_one_error_line_and_a_traceback(pd: P
     patch, _ = boxed("pyext original talker", outlets=0)
     patch.send(10, "in1 thread")
     lines = pd.run(patch, ms=1000, batch=False)
-    assert starting(lines, "error:") == ["error: py: KeyError: 'lost' (this has ended the thread finder)"]
+    assert starting(lines, "error:") == ["error: sopi: KeyError: 'lost' (this has ended the thread finder)"]
     assert [line for line in lines if "in fail" in line and "original.py" in line], "the traceback follows"
 
 
 def test_sopi_python_may_be_the_folder_of_a_venv(pd: Pd) -> None:
     pd.environment["SOPI_PYTHON"] = sys.prefix
     lines = pd.run(Patch())
-    assert [line for line in lines if line.startswith("py: [pyext]") and f"{sys.prefix}/bin/python" in line]
+    assert [line for line in lines if line.startswith("sopi: Python ") and f"{sys.prefix}/bin/python" in line]
 
 
 # ---------------------------------------------------------------- [py] and [pym]

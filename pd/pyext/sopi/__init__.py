@@ -1,6 +1,6 @@
-"""The module `pyext` of classes that run in Pd.
+"""The module of classes that run in Pd: `sopi`, or `pyext` unless another library in this Pd has one of that name.
 
-The modules of this package are compiled into the library py, which runs them in the order that the Makefile gives and
+The modules of this package are compiled into the library sopi, which runs them in the order that the Makefile gives and
 calls `_start`, `_open` and the methods of `Box`; they are never imported from these files. `_pyext` is the native half.
 Who may call what on which thread is in README.md.
 """
@@ -11,15 +11,16 @@ import importlib
 import os
 import sys
 import threading
+from types import ModuleType
 from typing import Any
 
 import _pyext as _pd
 
-from pyext.base import Bundle, _class
-from pyext.box import Box, boxes
-from pyext.calls import FunctionBox, MethodBox
-from pyext.console import Console, report_thread
-from pyext.functions import (
+from sopi.base import Bundle, _class
+from sopi.box import Box, boxes
+from sopi.calls import FunctionBox, MethodBox
+from sopi.console import Console, report_thread
+from sopi.functions import (
     _arraysupport,
     _blocksize,
     _error,
@@ -33,8 +34,8 @@ from pyext.functions import (
     _setvalue,
     _tuple,
 )
-from pyext.modules import add_path
-from pyext.values import Buffer, Symbol, _s_, _s_bang, _s_float, _s_int, _s_list, _s_symbol
+from sopi.modules import add_path
+from sopi.values import Buffer, Symbol, _s_, _s_bang, _s_float, _s_int, _s_list, _s_symbol
 
 __all__ = [
     "Buffer", "Bundle", "Symbol", "_arraysupport", "_blocksize", "_class", "_error", "_getvalue", "_helppaths", "_list",
@@ -78,6 +79,9 @@ def _start(library: str) -> None:
     sys.setswitchinterval(0.0005)
     if not any(sys.argv):
         sys.argv = ["py/pyext"]
+    if "pyext" not in sys.modules:  # a module of its own: another library may put what it likes into it
+        sys.modules["pyext"] = ModuleType("pyext", __doc__)
+        vars(sys.modules["pyext"]).update({name: globals()[name] for name in __all__})
     sys.path[:0] = filter(None, os.environ.get("SOPI_PYTHONPATH", "").split(os.pathsep))
     add_path(os.path.dirname(library))
     # What classes need is imported now, because later it would stall running audio.
@@ -85,5 +89,5 @@ def _start(library: str) -> None:
         try:
             importlib.import_module(name)
         except BaseException as error:
-            what = f"py: cannot import {name.split('.')[0]} ({use}): {type(error).__name__}: {error}"
+            what = f"sopi: cannot import {name.split('.')[0]} ({use}): {type(error).__name__}: {error}"
             _pd.error(None, f"{what}; if this folder was moved or renamed, run make play in it")

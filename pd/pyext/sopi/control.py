@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import _pyext as _pd
 
 if TYPE_CHECKING:
-    from pyext.box import Box
+    from sopi.box import Box
 
 ATTRIBUTES = ("args", "detach", "py", "respond")
 

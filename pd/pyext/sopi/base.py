@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import _pyext as _pd
 
-from pyext import functions
+from sopi import functions
 
 if TYPE_CHECKING:
-    from pyext.box import Box
+    from sopi.box import Box
 
 _owners: dict[int, tuple[weakref.ref[Any], Box]] = {}  # by the id of the instance, which lives as long as its entry
 
@@ -57,7 +57,7 @@ class _class:
     """The base of the classes that [pyext module class] makes.
 
     A class sets `_inlets` and `_outlets` (numbers, or callables without arguments that return them), at the latest
-    in `__init__`. A message to an inlet calls the method that `pyext.dispatch.find` chooses by its name.
+    in `__init__`. A message to an inlet calls the method that `sopi.dispatch.find` chooses by its name.
     """
 
     _inlets: Any = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import traceback
 from collections.abc import Callable
@@ -10,10 +11,10 @@ from typing import Any
 
 import _pyext as _pd
 
-from pyext import control, dispatch, passing
-from pyext.base import _class, give_box
-from pyext.modules import import_for, read_again
-from pyext.values import Symbol, numpy_module
+from sopi import control, dispatch, passing
+from sopi.base import _class, give_box
+from sopi.modules import import_for, read_again
+from sopi.values import Symbol, numpy_module
 
 MESSAGE, BOUND, CONTROL = 0, 1, 2  # enum class Kind in worker.hpp
 MOST_INLETS = 1024
@@ -71,7 +72,9 @@ class Box:
         if not isinstance(cls, type):
             raise AttributeError(f"module {self.module_name} has no class {self.class_name}")
         if not issubclass(cls, _class):
-            raise TypeError(f"class {self.class_name} of {self.module_name} must inherit pyext._class")
+            ours = getattr(sys.modules.get("pyext"), "_class", None) is _class
+            base = "pyext._class" if ours else "sopi._class (import sopi): pyext is another library's here"
+            raise TypeError(f"class {self.class_name} of {self.module_name} must inherit {base}")
         return cls
 
     def described(self) -> Any:
@@ -337,4 +340,4 @@ class Box:
 
 def is_ours(module: str) -> bool:
     """Whether frames of this module say nothing to a user."""
-    return module.split(".")[0] in ("pyext", "importlib")
+    return module.split(".")[0] in ("sopi", "importlib")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pyext.values import _s_
+from sopi.values import _s_
 
 VALUES = ("float", "int", "symbol", "list", "pointer")
 """Selectors of messages that are only values: `_anything` methods do not get these selectors."""

@@ -1,4 +1,4 @@
-"""The functions of the module `pyext`: what there is in Pd outside the box."""
+"""The functions of the module: what there is in Pd outside the box."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import _pyext as _pd
 
-from pyext.values import numpy_module
+from sopi.values import numpy_module
 
 
 def receive_name(name: Any) -> str:

@@ -49,7 +49,7 @@ def report_thread(ended: threading.ExceptHookArgs) -> None:
         return
     thread = ended.thread.name if ended.thread is not None else "unknown"
     summary = traceback.format_exception_only(ended.exc_type, ended.exc_value)[-1].strip()
-    _pd.error(None, f"py: {summary} (this has ended the thread {thread})")
+    _pd.error(None, f"sopi: {summary} (this has ended the thread {thread})")
     for text in traceback.format_exception(ended.exc_type, ended.exc_value, ended.exc_traceback):
         for line in text.splitlines():
             _pd.console(line)

@@ -12,6 +12,7 @@ from typing import Any
 import _pyext as _pd
 
 _loaded: dict[str, ModuleType] = {}  # by the real path of their file
+_others = set(map(id, sys.modules.values()))  # what another library has imported, whose `pyext` is not ours
 
 
 def add_path(directory: str) -> None:
@@ -33,7 +34,7 @@ def import_for(handle: Any, name: str, directory: str) -> ModuleType:
     top = last.split(".")[0]
     folder = name[: len(name) - len(last)]
     importlib.invalidate_caches()  # the file may have been written since the last look
-    path = None if top == "pyext" else find(handle, folder + top)
+    path = None if top in ("pyext", "sopi") else find(handle, folder + top)
     try:
         if path is None:
             module = importlib.import_module(last)
@@ -69,7 +70,7 @@ def import_file(name: str, path: str) -> ModuleType:
         return _loaded[real]
     present = sys.modules.get(name)
     if present is not None:
-        if os.path.realpath(getattr(present, "__file__", None) or "") == real:
+        if id(present) not in _others and os.path.realpath(getattr(present, "__file__", None) or "") == real:
             return _loaded.setdefault(real, present)
         name = f"{name} in {os.path.dirname(real)}".replace(".", "_")
     spec = importlib.util.spec_from_file_location(name, path)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pyext.base import _class, box_of
-from pyext.box import Box
+from sopi.base import _class, box_of
+from sopi.box import Box
 
 
 class Function(_class):
