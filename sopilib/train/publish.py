@@ -151,8 +151,8 @@ def _card(model: Model, name: str, about: str, licence: str, lines: list[str], r
             "",
             f"![Above: the recordings. Below: the model.]({name}.png)",
             "",
-            f"Hear it: `{name}.flac`, the first {TAKE:g} seconds of seed 1 at temperature {_listen(model):g}. "
-            "Play it: `make play`, and choose it in the list.",
+            f"To hear the model, play `{name}.flac`: the first {TAKE:g} seconds of seed 1 at temperature "
+            f"{_listen(model):g}. To play the model yourself, type `make play` and choose it in the list.",
             "",
             "## Figures",
             "",
