@@ -50,7 +50,8 @@ def test_models_and_info_say_what_there_is(capsys: pytest.CaptureFixture[str]) -
     assert main(["models"]) == 0
     said = capsys.readouterr().out
     assert "tabla" in said
-    assert re.search(r"6\.4 MB, [0-9.e+]+ times real time here, one voice on one core\n +licence: CC0-1\.0", said)
+    of_tabla = r"<Model tabla: .*, 16000 Hz, .*>\n +6\.4 MB, [0-9.e+]+ times real time here, one voice on one core\n"
+    assert re.search(of_tabla + r" +licence: CC0-1\.0", said)
     assert main(["info", "tabla"]) == 0
     said = capsys.readouterr().out
     for words in ("sample_rate: 16000", "held_out_bits", "licence", "CC0"):
