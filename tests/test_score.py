@@ -256,6 +256,16 @@ def test_a_model_beside_the_patch_or_where_pd_looks_is_found_by_what_is_rendered
     assert np.array_equal(again.T, heard)
 
 
+def test_a_score_of_a_moment_without_audio_is_called_empty(make: Make, tmp_path: Path) -> None:
+    performer, told = make(folder=tmp_path)
+    for message in (("load", "one"), ("score", "start"), ("generate", 1), ("score", "stop")):  # no sound is fetched
+        performer.handle(*message)
+    wait_for(lambda: lines(told, "scored"))
+    assert lines(told, "warning") == [
+        "score recordings/score-001.json is empty: no sound was made from start to stop, is DSP on?"
+    ]
+
+
 def test_two_objects_that_begin_scores_at_once_get_two_names(make: Make, tmp_path: Path) -> None:
     told = []
     objects = [make(folder=tmp_path) for _ in range(2)]

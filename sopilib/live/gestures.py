@@ -384,6 +384,8 @@ def _end_score(p: Performer, at: Arrival, take: Take) -> None:
     made = Score(lines, settings, p.host_rate, p.outputs, begin, end - take.t, p.precision, doubt)
     p.take = None
     p.tell_setting("score")
+    if end == take.t:
+        p.teller.tell("warning", f"score {take.shown} is empty: no sound was made from start to stop, is DSP on?")
     if doubt:
         p.teller.tell("warning", f"score {take.shown}: another performance of it may sound otherwise: {doubt}")
 
