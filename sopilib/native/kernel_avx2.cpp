@@ -70,6 +70,15 @@ inline int32_t total(Ints x)
     return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xb1)));
 }
 
+// The compiler would do it by way of memory.
+#define SOPI_OWN_WIDEN
+template <typename Shorts> inline Ints widen(const Shorts &x)
+{
+    const __m256i sixteen = half(&x);
+    return {_mm256_cvtepi16_epi32(_mm256_castsi256_si128(sixteen)),
+            _mm256_cvtepi16_epi32(_mm256_extracti128_si256(sixteen, 1))};
+}
+
 inline Bytes bytes(const uint8_t *p) { return {half(p), half(p + 32)}; }
 inline Bytes weights(const uint8_t *p) { return bytes(p); }
 inline Bytes low(Bytes x)
