@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,15 @@ def test_the_wheel_plays_in_a_bare_venv_and_pd_without_flags_finds_it(
     assert "drums" in run(sopi, "models")
     run(sopi, "generate", "tabla", "--seconds", "0.5", "-o", "takes")
     assert files(tmp_path / "bare venv") == before
+
+
+def test_the_exercises_in_the_wheel_find_their_sounds(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as packed:
+        names = set(packed.namelist())
+        exercises = [name for name in names if name.startswith("sopilib/pd/exercises/")]
+        named = {path for name in exercises for path in re.findall(r"\.\./\.\./(\S+?)[ ;]", packed.read(name).decode())}
+    assert len(exercises) == 14 and len(named) >= 2
+    assert {f"sopilib/{path}" for path in named} <= names
 
 
 def test_variables_of_another_python_do_not_keep_it_from_starting(wheel: Path, tmp_path: Path) -> None:
