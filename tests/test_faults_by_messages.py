@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import is_caught
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -69,20 +70,22 @@ def runs(program: str, folder: Path, timeout: float = 60) -> None:
 
 def test_guard_off_at_the_moment_when_it_goes_back_leaves_the_music_on(tmp_path: Path) -> None:
     """The old version followed a null pointer: what was to be primed again outlived the guard."""
+    is_caught.file(tmp_path)
     runs(
+        f"SEED = {is_caught.SEED}"
         """
 def begin():
-    # a voice that is well, and falls silent at this temperature after a second and a half
+    # a voice that is well, and is caught at this temperature
     p = performer()
-    say(p, f"load {MODELS}/drums", "seed 5", "guard reprime", "generate", t=0)
+    say(p, f"load {FOLDER}/is-caught.safetensors", f"seed {SEED}", "guard reprime", "generate", t=0)
     say(p, "temperature 0.5", t=72000)
     return p
 
 p = begin()
-while "silence" not in [event[2] for event in p.told if event[0] == "trap"]:
+while "trap" not in [event[0] for event in p.told]:
     p.read(64)
     p.poll()
-    assert p.now < 6 * 48000, "the drums no longer fall silent: choose another seed"
+    assert p.now < 6 * 48000, "it is no longer caught: choose another seed"
 noticed = p.now
 p.close()
 for by in range(-960, -576, 64): # the stream is ahead of the host, and a message takes 20 ms: some lie 2 ms after it

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import is_caught
 import numpy as np
 import pytest
 
@@ -154,18 +156,19 @@ def imported(precision: str) -> np.ndarray:
 
 
 def guarded(precision: str) -> np.ndarray:
-    """The drums fall silent at this temperature, and the guard goes back to where they played."""
-    return render(
-        precision,
-        messages(
-            (0, f"load {MODELS / 'drums'}"),
-            (0, "seed 5"),
-            (0, "guard reprime"),
-            (0.01, "generate"),
-            (1.5, "temperature 0.5"),
-        ),
-        5.0,
-    )
+    """It is caught at this temperature, and the guard goes back to where it played."""
+    with tempfile.TemporaryDirectory() as folder:
+        return render(
+            precision,
+            messages(
+                (0, f"load {is_caught.file(Path(folder))}"),
+                (0, f"seed {is_caught.SEED}"),
+                (0, "guard reprime"),
+                (0.01, "generate"),
+                (1.5, "temperature 0.5"),
+            ),
+            6.5,
+        )
 
 
 RENDERS: dict[str, Callable[[str], np.ndarray]] = {
