@@ -105,6 +105,18 @@ def test_what_is_taken_is_said_and_recordings_that_came_since_are_named(
     assert "came after" not in capsys.readouterr().out
 
 
+def test_a_run_keeps_its_learning_rate_when_its_preset_is_named_again(
+    sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, at_lr = tmp_path / "run", SMALL.index("--lr")
+    assert train(sounds, "-o", run, "--preset", "prism", *SMALL, "--steps", 2) == 0
+    capsys.readouterr()
+    without = [*SMALL[:at_lr], *SMALL[at_lr + 2 :]]
+    assert train(sounds, "-o", run, "--preset", "prism", *without, "--steps", 3) == 0
+    assert "lr is" not in capsys.readouterr().out
+    assert json.loads((run / "live.json").read_text())["lr"] == 0.01
+
+
 def test_a_preset_that_does_not_fit_the_model_to_go_on_with_is_named(
     sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -141,10 +141,11 @@ def _go_on(folder: Path, wanted: Wanted, say: Callable[[str], None]) -> Run:
         name: value for name, value in values.items() if name in (*wanted.values, *wanted.epochs) and name in LATER
     }
     for name, value in _flat({**began.config, **began.settings, **values}).items():
-        if value == had[name]:
+        by = asked_by.get(name, "--config")
+        if value == had[name] or (name in LATER and by.startswith("--preset")):  # a preset says how a run begins
             continue
         if name not in LATER:
-            raise _another(folder, f"with {name} {had[name]!r}", value, asked_by.get(name, "--config"))
+            raise _another(folder, f"with {name} {had[name]!r}", value, by)
         later.setdefault(name, value)
     start = checkpoint.load(began.start) if began.start and not state.exists(folder) else None
     config, settings = from_values({**began.config, **began.settings}, start.config if start else None)

@@ -140,7 +140,7 @@ _LIVE = {
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "live-small": (
         "plays in real time on anything, also several at once",
-        {**_LIVE, "dim": 256, "mlp_dim": 128, "num_rnn_layers": 1},
+        {**_LIVE, "dim": 256, "mlp_dim": 128, "num_rnn_layers": 1, "lr": 4e-3},
     ),
     "live": (
         "the models that come with sopilib; plays in real time on a laptop",
