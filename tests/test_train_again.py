@@ -6,6 +6,11 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
+import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +25,7 @@ from sopilib.train import listening, schedule
 from sopilib.train.loop import Run
 from sopilib.train.parallel import Group
 from sopilib.train.prepare import Dataset, Preparation, prepare
+from sopilib.train.report import Report
 from sopilib.train.run_folder import Wanted, open_run
 from sopilib.train.schedule import Bend
 from sopilib.train.settings import Settings, from_values
@@ -147,6 +153,50 @@ def test_the_number_of_steps_is_part_of_the_run(
     capsys.readouterr()
     assert train(run, "--steps", 4) == 0  # fewer than it has done
     assert "-" not in capsys.readouterr().out.split(" for 0 steps")[0].split("about ")[-1]
+
+
+def test_how_long_it_takes_is_said_again_if_the_machine_became_busy(sounds: Path, tmp_path: Path) -> None:
+    """As beside a program that takes most of the processor: it is stopped for nine tenths of the time, once it has told
+    how long it will take."""
+    steps = ["--steps", "4000", "--batch", "8", "--seq-len", "256", "--log-every", "1000", "--every", "100"]
+    command = [sys.executable, "-m", "sopilib.cli", "train", str(sounds), "-o", str(tmp_path / "run"), *SMALL, *steps]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            lines = iter(process.stdout.readline, "")
+            next(line for line in lines if line.startswith("about ") and " for 4000 steps" in line)
+            busy = threading.Event()
+
+            def stop_and_go() -> None:
+                while not busy.wait(0.03):
+                    process.send_signal(signal.SIGSTOP)
+                    busy.wait(0.3)
+                    process.send_signal(signal.SIGCONT)
+
+            neighbour = threading.Thread(target=stop_and_go)
+            neighbour.start()
+            try:
+                said = next(lines)
+            finally:
+                busy.set()
+                neighbour.join()
+        finally:
+            process.kill()
+    assert re.match(r"step 21: about .* left, since steps take [0-9.e+]+ times as long as measured before", said)
+
+
+def test_how_long_it_takes_is_said_again_only_if_it_was_wrong(
+    sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = prepare([sounds], tmp_path / "set", Preparation(sample_rate=RATE))
+    config, settings = from_values({"sample_rate": RATE, "steps": 1020, "every": 2000})
+    report = Report(tmp_path, 0, settings.steps, True, True)
+    report.announce(dataset, config, settings, 0, settings.batch, 0.6, Group())
+    assert "about 10 min for 1020 steps" in capsys.readouterr().out
+    for each, said in ((0.6, None), (0.7, None), (0.5, None), (1.2, "20 min left, since steps take 2"), (0.06, "60 s")):
+        report.correct(20, each)
+        out = capsys.readouterr().out
+        assert said in out if said else not out
 
 
 @pytest.mark.parametrize("name", ["steady", "cosine", "linear", "constant"])

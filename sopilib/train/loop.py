@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import signal
+import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -39,6 +40,8 @@ from sopilib.train.validation import Best, coded, recorded, validate
 
 HEARD = 30.0
 """Seconds of heard.wav."""
+MEASURED = 20
+"""After so many steps it is said how long training will take, if it was told wrong before the first one."""
 SETBACKS = 6
 """So many times in all a run steps back before it gives up."""
 
@@ -156,12 +159,17 @@ class Run:
         self._announce()
         with self._signals(), self._writing():
             began = time.monotonic()
+            first: list[float] = []
             why = "done"
             while self.step < self.settings.steps and why == "done":
                 self._read_live()
                 stop = self._step_in_memory()
                 now = time.monotonic()
                 self.seconds, self.meter.seconds = self.seconds + now - began, self.meter.seconds + now - began
+                if len(first) <= MEASURED:
+                    first.append(now - began)
+                    if len(first) > MEASURED and not self._last():  # the very first is slow
+                        self.report.correct(self.step, statistics.mean(first[1:]))
                 began = now
                 at_checkpoint = self.step % self.settings.every == 0 or self._last()
                 if at_checkpoint and self.meter.samples:

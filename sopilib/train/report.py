@@ -51,6 +51,7 @@ class Report:
         self.log = folder / "log.csv"
         self.tensorboard: Any = None
         self._shown = ""
+        self._told, self._validation = 0.0, 0.0
         if first:
             self.cut_back(step)
 
@@ -125,7 +126,7 @@ class Report:
         steps = max(0, settings.steps - step)
         # a validation goes forward only, which is a third of the work
         validated = min(SCORED, held_out) * config.sample_rate / (lanes * config.seq_len) / 3
-        left = each * (steps + steps / settings.every * validated)
+        self._told, self._validation = each, validated / settings.every
         heard = settings.steps * settings.batch * config.seq_len / config.sample_rate
         for line in too_little(trained, held_out):
             self.say(line)
@@ -135,12 +136,24 @@ class Report:
             + (f" in {group.size} processes" if group.size > 1 else "")
         )
         self.say(
-            f"about {duration(left)} for {steps} steps, which hear everything "
+            f"about {self._duration(steps, each)} for {steps} steps, which hear everything "
             f"{heard / max(trained, 1e-9):.1f} times; "
             f"about {machine.memory(config, settings, lanes) / 1e9:.1f} GB of memory"
         )
         if step:
             self.say(f"goes on from step {step}")
+
+    def correct(self, step: int, each: float) -> None:
+        """Says at a step anew how long training will take if a step takes `each` seconds, unless `announce` was told
+        about that."""
+        times = each / max(self._told, 1e-9)
+        if not 0.8 < times < 1.25:
+            left = self._duration(self.steps - step, each)
+            self.say(f"step {step}: about {left} left, since steps take {times:.2g} times as long as measured before")
+
+    def _duration(self, steps: int, each: float) -> str:
+        """How long so many steps take, of `each` seconds, and the validations in between."""
+        return duration(each * steps * (1 + self._validation))
 
     def progress(self, values: dict[str, Any], left: float, final: bool) -> None:
         """Tells where the run is: `values` by COLUMNS, and how many seconds are left. A line that is `final` stays; the
