@@ -3,6 +3,7 @@
 from typing import Any
 
 word_bytes: int
+sample_bytes: int  # of a number in it, and of a sample
 
 # natives_sending.cpp
 def outlet(handle: Any, outlet: int, message: tuple[Any, ...]) -> None: ...

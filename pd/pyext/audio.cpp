@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "gil.hpp"
 #include "object.hpp"
@@ -120,18 +121,40 @@ static void silence(Object &o)
     for (t_sample *out : o.out) std::memset(out, 0, static_cast<size_t>(o.block) * sizeof(t_sample));
 }
 
+// Rings hold floats. Where Pd's samples have 64 bits, they go by way of `floats`.
+template <class Sample> static void write_ring(Object &o, const std::vector<Sample *> &in, uint32_t n)
+{
+    const auto channels = static_cast<uint32_t>(in.size());
+    if constexpr (std::is_same_v<Sample, float>) sopi_ring_write(o.in_ring.get(), in.data(), channels, n);
+    else {
+        for (uint32_t c = 0; c < channels; c++)
+            std::transform(in[c], in[c] + n, o.floats[c], [](Sample x) { return static_cast<float>(x); });
+        sopi_ring_write(o.in_ring.get(), o.floats.data(), channels, n);
+    }
+}
+
+template <class Sample> static void read_ring(Object &o, const std::vector<Sample *> &out, uint32_t n, uint64_t ns)
+{
+    const auto channels = static_cast<uint32_t>(out.size());
+    if constexpr (std::is_same_v<Sample, float>) sopi_ring_read(o.out_ring.get(), out.data(), channels, n, ns);
+    else {
+        sopi_ring_read(o.out_ring.get(), o.floats.data(), channels, n, ns);
+        for (uint32_t c = 0; c < channels; c++) std::copy_n(o.floats[c], n, out[c]);
+    }
+}
+
 static void perform_rings(Object &o)
 {
     const uint32_t n = static_cast<uint32_t>(o.block);
     // Pd's in and out vectors may be the same memory: all input is taken before any output is put.
-    if (o.in_ring) sopi_ring_write(o.in_ring.get(), o.in.data(), static_cast<uint32_t>(o.in.size()), n);
+    if (o.in_ring) write_ring(o, o.in, n);
     if (!o.out_ring) {
         silence(o);
         return;
     }
     const uint64_t ns = static_cast<uint64_t>(os::now_ns());
     const uint64_t position = sopi_ring_now(o.out_ring.get());
-    sopi_ring_read(o.out_ring.get(), o.out.data(), static_cast<uint32_t>(o.out.size()), n, ns);
+    read_ring(o, o.out, n, ns);
     if (o.tick_outlet > 0) look_for_ticks(o, position);
 }
 
@@ -187,6 +210,12 @@ void build_dsp(Object &o, t_signal **sp)
         for (int k = 0; k < o.channels; k++) o.out[static_cast<size_t>(k)] = sp[inlets]->s_vec + k * o.block;
     } else
         for (size_t i = 0; i < outlets; i++) o.out[i] = sp[inlets + i]->s_vec;
+    if (sizeof(t_sample) != sizeof(float)) {
+        const size_t most = std::max(o.in.size(), o.out.size()), n = static_cast<size_t>(o.block);
+        o.float_memory.resize(most * n);
+        o.floats.resize(most);
+        for (size_t k = 0; k < most; k++) o.floats[k] = &o.float_memory[k * n];
+    }
     o.rate = static_cast<double>(sp[0]->s_sr);
     if (o.has_ring()) {
         for (const RingRef *ring : {&o.out_ring, &o.in_ring})

@@ -12,6 +12,9 @@
 
 #if defined(__ELF__)
 // deken reads off this name of what precision the Pd is that a file is for. It is wanted by nobody.
+#if PD_FLOATSIZE == 64
+#define class_new class_new64
+#endif
 extern "C" __attribute__((weak)) void class_new();
 extern "C" void (*const volatile sopi_pyext_precision)() = class_new;
 #endif

@@ -8,8 +8,6 @@
 
 #include "handle.hpp"
 
-static_assert(PD_FLOATSIZE == 32, "pyext needs a Pd of single precision");
-
 PyObject *python_text(const char *text);               // new str, with surrogates for what is no UTF-8
 std::string name_of_type(PyObject *o);                // as error lines say it
 PyObject *python_symbol(const t_symbol *s);           // new Symbol

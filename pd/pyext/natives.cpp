@@ -49,7 +49,9 @@ PyObject *make_natives()
     static PyModuleDef module = {
         PyModuleDef_HEAD_INIT, "_pyext", nullptr, -1, sending_methods, nullptr, nullptr, nullptr, nullptr};
     Ref made(PyModule_Create(&module));
-    if (!made || PyModule_AddIntConstant(made, "word_bytes", sizeof(t_word)) != 0) return nullptr;
+    if (!made || PyModule_AddIntConstant(made, "word_bytes", sizeof(t_word)) != 0 ||
+        PyModule_AddIntConstant(made, "sample_bytes", sizeof(t_sample)) != 0)
+        return nullptr;
     for (PyMethodDef *methods : {object_methods, array_methods, system_methods})
         if (PyModule_AddFunctions(made, methods) != 0) return nullptr;
     return made.take();

@@ -35,7 +35,7 @@ PyObject *array_size(PyObject *, PyObject *text)
     return PyLong_FromLong(*frames);
 }
 
-// Pd's thread: the words themselves, float32 at every word_bytes; None for no such array.
+// Pd's thread: the words themselves, a number of sample_bytes at every word_bytes; None for no such array.
 PyObject *array_memory(PyObject *, PyObject *text)
 {
     std::string name;

@@ -45,6 +45,8 @@ struct Object {
     bool multichannel = false; // the signal outlets are the channels of one
     int channels = 0;          // of it that go out
     std::vector<t_sample *> in, out; // Pd's vectors, valid until the next DSP rebuild
+    std::vector<float *> floats;     // as many, where Pd's samples have 64 bits, of
+    std::vector<float> float_memory;
     int block = 0;
     double rate = 0;     // Hz; 0 until DSP was built
     double last_end = 0; // logical time at the end of the last perform

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from pyext_host import Patch, Pd
+from pyext_host import EXTERNAL, Patch, Pd
 
 PD = shutil.which("pd") or "pd"
 BODY = re.compile(r"pyext-\w+-\w+\.so")
@@ -147,6 +148,22 @@ def test_the_loader_wants_nothing_of_python_or_pd_and_the_body_nothing_of_one_py
     body = next(file for file in external.parent.iterdir() if BODY.fullmatch(file.name))
     needs = subprocess.run(["objdump", "-p", body], capture_output=True, text=True, check=True).stdout
     assert "gensym" in wanted(body) and "PyGILState_Ensure" in wanted(body) and "libpython" not in needs
+
+
+@pytest.mark.long
+def test_the_external_compiles_for_a_pd_whose_numbers_have_64_bits_under_the_names_that_it_looks_for(
+    tmp_path: Path,
+) -> None:
+    words = ["make", "-s", "-C", str(EXTERNAL), "FLOATSIZE=64", f"OUT={os.path.relpath(tmp_path, EXTERNAL)}"]
+    words += ["CXXFLAGS=-O0 -Werror", f"PYTHON={os.path.relpath(sys.executable, EXTERNAL)}"]
+    subprocess.run(words, check=True)
+    names = {path.name for path in tmp_path.glob("*.so")}
+    processor = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+    end = f"linux-{processor}-64.so"
+    assert names == {f"sopi.{end}", f"py.{end}", f"pyext-{end}"}
+    for name in names:  # such a Pd lets only those in that ask for this
+        listed = subprocess.run(["nm", "-D", "-u", tmp_path / name], capture_output=True, text=True, check=True).stdout
+        assert re.findall(r"\bclass_new\w*", listed) == ["class_new64"]
 
 
 def pythons() -> list[str]:

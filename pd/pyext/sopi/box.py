@@ -315,7 +315,7 @@ class Box:
         """A numpy array on `memory`, the same one each time, so that equal vectors are the same object."""
         if memory is None:
             return None
-        vector = numpy_module().frombuffer(memory, numpy_module().float32)
+        vector = numpy_module().frombuffer(memory, f"f{_pd.sample_bytes}")
         return self.vectors.setdefault(vector.__array_interface__["data"][0], vector)
 
     # ------------------------------------------------ errors

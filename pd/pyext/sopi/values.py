@@ -102,7 +102,7 @@ class Buffer:
         if data is None:
             raise self._missing()
         if copy is False and dtype not in (None, data.dtype):
-            raise ValueError("an array of Pd is float32: another dtype needs a copy")
+            raise ValueError(f"an array of Pd is {data.dtype}: another dtype needs a copy")
         return data.astype(dtype or data.dtype, copy=bool(copy))
 
     def __del__(self) -> None:
@@ -116,7 +116,7 @@ class Buffer:
             memory = _pd.array_memory(self._name)
             if memory is None:
                 return None
-            return numpy.ndarray(len(memory) // _pd.word_bytes, numpy.float32, memory, 0, _pd.word_bytes)
+            return numpy.ndarray(len(memory) // _pd.word_bytes, f"f{_pd.sample_bytes}", memory, 0, _pd.word_bytes)
         data = _pd.array_read(self._name)
         return None if data is None else numpy.frombuffer(bytearray(data), numpy.float32)
 
