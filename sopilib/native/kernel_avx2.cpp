@@ -44,7 +44,6 @@ inline Floats magnitude(Floats x)
 }
 
 inline __m256i half(const void *p) { return _mm256_loadu_si256(static_cast<const __m256i *>(p)); }
-inline Ints load_ints(const int32_t *p) { return {half(p), half(p + 8)}; }
 inline Ints all_ints(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
 inline Ints add(Ints x, Ints y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
 inline Floats to_floats(Ints x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
@@ -125,7 +124,9 @@ inline Ints peak_i4(Ints sum, Bytes x) { return peak_i8(sum, x); }
 inline __m256i add_pairs(__m256i sum, __m256i unsigned_, __m256i signed_)
 {
     const __m256i pairs = _mm256_maddubs_epi16(unsigned_, signed_);
-    return staying(_mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))));
+    const __m256i fours = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+    asm("vpaddd %1, %0, %0" : "+x"(sum) : "x"(fours)); // in place, see pairs()
+    return sum;
 }
 inline Ints dot(Ints sum, Bytes w, const int8_t *x)
 {
@@ -156,7 +157,9 @@ inline int32_t part_offset(Ints x, Ints y)
 inline Part part_from(int32_t offset) { return all_ints(offset); }
 inline __m256i pairs(__m256i sum, __m256i w, __m256i x)
 {
-    return staying(_mm256_add_epi16(sum, _mm256_maddubs_epi16(w, x)));
+    const __m256i more = _mm256_maddubs_epi16(w, x);
+    asm("vpaddw %1, %0, %0" : "+x"(sum) : "x"(more)); // for the intrinsic GCC moves each sum away and back
+    return sum;
 }
 inline Part part_add(Part part, Bytes w, const int8_t *x)
 {
