@@ -434,6 +434,88 @@ def test_the_menu_has_every_shipped_model_and_its_link_opens_it(browser: Chrome,
     assert "Schoenberg" in by_id(browser, "about").text
 
 
+# ---------------------------------------------------------------- what pre-emphasis does to hiss
+
+TAPPED = """const { Sound } = await import('/docs/play/sound.mjs');
+const { codings, coded } = await import('/docs/play/hiss.mjs');
+const { Coding } = await import('/sopilib/native/wasm/coding.mjs');
+const { readModel } = await import('/sopilib/native/wasm/model.mjs');
+const bytes = async (path) => (await fetch(path)).arrayBuffer();
+const { config } = readModel(new Uint8Array(await bytes(`/models/${name}/${name}.safetensors`)));
+const audio = (await new Sound({}).read(await bytes(`/tests/fixtures/${name}_held_out.flac`), 16000)).slice(0, 32000);
+const ways = codings(config, audio), own = new Coding(config);
+const sounds = [audio, own.decode(own.encode(audio)), coded(audio, ways.without), coded(audio, ways.with)];
+return [...sounds.map((x) => [...x]), [...own.encode(audio)], ways.with.level, ways.with.q_type, ways.with.emphasis]"""
+
+
+@pytest.mark.parametrize("name", ["voice", "drums"])
+def test_what_is_heard_as_coded_is_what_a_desk_gives_of_it(browser: Chrome, host: str, name: str) -> None:
+    browser.get(f"{host}/docs/play/play.css")
+    found = run(browser, f"const name = '{name}'; {TAPPED}")
+    audio, own, without, emphasised = (np.array(x, np.float32) for x in found[:4])
+    model = load(ROOT / "models" / name / f"{name}.safetensors")
+    config = model.config
+    assert found[4] == model.encode(audio).tolist()  # bit for bit
+    np.testing.assert_allclose(own, model.decode(model.encode(audio)), atol=1e-6, rtol=0)
+    quantiser = config.quantiser
+    plain = quantiser.table()[quantiser.encode(audio)]
+    np.testing.assert_allclose(without, plain, atol=1e-6, rtol=0)
+    if config.emphasis:
+        assert emphasised.tolist() == own.tolist()
+    else:
+        assert without.tolist() == own.tolist()
+        level, kind, poles = found[5:]
+        other = Model.random(Config(q_type=kind, emphasis=poles, level=level, dim=2, frame_sizes=[2], mlp_dim=2))
+        np.testing.assert_allclose(emphasised, other.decode(other.encode(audio)), atol=1e-6, rtol=0)
+
+
+def test_the_hiss_is_measured_above_4_kilohertz(page: Chrome) -> None:
+    script = """const { hiss } = await import('/docs/play/hiss.mjs');
+        const tone = (hertz) => Float32Array.from({ length: 32000 }, (_, i) => Math.sin((Math.PI * hertz * i) / 8000));
+        return [1000, 3700, 4300, 7000].map((hertz) => hiss(tone(hertz), 16000))"""
+    low, below, above, high = run(page, script)
+    assert max(low, below) < -40 and abs(above + 3) < 0.2 and abs(high + 3) < 0.05
+
+
+def test_a_recording_is_heard_as_it_is_and_as_coded_and_the_page_says_how_loud_the_hiss_is(
+    browser: Chrome, host: str, tmp_path: Path
+) -> None:
+    opened(browser, host, model="voice")
+    pressed = partial(
+        lambda: [b.get_attribute("id") for b in browser.find_elements(By.CSS_SELECTOR, "[aria-pressed=true]")]
+    )
+    level = partial(lambda: float(by_id(browser, "level").get_attribute("value")))
+    said = partial(lambda: str(by_id(browser, "hiss-text").text))
+    by_id(browser, "play").click()
+    by_id(browser, "hiss-with").send_keys(Keys.ENTER)
+    until(browser, lambda: "Above 4 kHz, 256 levels add noise" in said(), "it says how loud the noise is")
+    assert pressed() == ["hiss-with"]  # and the model is silent
+    until(browser, lambda: level() > -40, "it sounds")
+    noise = [float(x.replace("−", "-")) for x in re.findall(r"(\S+) dB", said())]
+    assert noise[1] < noise[0] - 10 and said().endswith("voice itself is coded with it.")
+    by_id(browser, "hiss-without").send_keys(Keys.SPACE)
+    until(browser, lambda: pressed() == ["hiss-without"], "the other one sounds")
+    by_id(browser, "hiss-without").send_keys(Keys.SPACE)
+    until(browser, lambda: pressed() == [] and level() == -60, "it ends")
+    own = tmp_path / "silence.wav"
+    soundfile.write(own, np.zeros(8000), 16000)
+    by_id(browser, "hiss-file").send_keys(str(own))
+    until(browser, lambda: pressed() == ["hiss-recording"] and "add noise of −120.0 dB" in said(), "it is my own")
+    by_id(browser, "play").click()
+    assert pressed() == ["play"]
+    Select(by_id(browser, "model")).select_by_visible_text("drums")
+    until(browser, lambda: "drums at" in figures(browser) and said() == "", "another model is there")
+    browser.get("about:blank")
+
+
+def test_a_model_of_ones_own_wants_a_sound_file_for_its_hiss(page: Chrome, pd_models_folder: Path) -> None:
+    by_id(page, "own").send_keys(str(pd_models_folder / "other" / "other.safetensors"))
+    until(page, lambda: "other.safetensors at" in figures(page), "the file is there")
+    by_id(page, "hiss-recording").click()
+    until(page, lambda: "choose a sound file" in by_id(page, "line").text, "it says so")
+    assert by_id(page, "hiss-recording").get_attribute("aria-pressed") == "false"
+
+
 # ---------------------------------------------------------------- what goes wrong, and what it does then
 
 AUDIO_THREAD = """globalThis.AudioWorkletProcessor = class {

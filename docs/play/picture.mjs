@@ -9,8 +9,8 @@ export function draw(sound) {
   const picture = new Picture();
   let bins = null, wave = null;
   setInterval(() => {
-    const { analyser, context, playing } = sound;
-    if (!analyser || (!playing && picture.level.value <= picture.level.min)) return;
+    const { analyser, context, looped, playing } = sound;
+    if (!analyser || (!playing && !looped && picture.level.value <= picture.level.min)) return;
     bins ??= new Uint8Array(analyser.frequencyBinCount);
     wave ??= new Float32Array(analyser.fftSize);
     analyser.getByteFrequencyData(bins);

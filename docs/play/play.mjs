@@ -3,6 +3,7 @@
 import { numberText, slider, toggle } from '../../sopilib/osc/page/controls.js';
 import { Bars } from './bars.mjs';
 import { ears } from './ears.mjs';
+import { Hiss } from './hiss.mjs';
 import { draw } from './picture.mjs';
 import { Sound } from './sound.mjs';
 import { wav } from './wav.mjs';
@@ -82,6 +83,7 @@ function showPlay(on) {
 }
 
 async function start(on) {
+  if (on) hiss.stop();
   showPlay(on);
   try {
     await sound.play(on);
@@ -104,6 +106,7 @@ async function keep(on) {
 }
 
 async function hear(name, file) {
+  hiss.stop();
   line(`it hears ${name}`);
   try {
     await sound.prime(await file.arrayBuffer());
@@ -111,7 +114,8 @@ async function hear(name, file) {
     line(`it can't hear ${name}: ${failure.message}`);
   }
 }
-ears({ hear, quiet: () => start(false), line });
+ears({ hear, quiet: () => (hiss.stop(), start(false)), line });
+const hiss = new Hiss({ sound, quiet: () => start(false), line });
 
 $('dice').addEventListener('click', () => seed(String(Math.floor(Math.random() * DICE))));
 $('again').addEventListener('click', () => sound.begin(sound.seed));
@@ -156,6 +160,7 @@ function showModel(model) {
   $('progress').hidden = true;
   Object.assign(about, { model, name: about.coming, spent: { ms: 0, sound: 0 } });
   showMenu(about.name);
+  hiss.change(model, about.name, !$('own-name'));
   const best = model.about.play ?? {}; // how it is best played, as its file says
   for (const name of ['temperature', 'min-p'])
     if (typeof best[name] === 'number' && !asked.has(name)) set(name, held(name, best[name]));

@@ -18,6 +18,7 @@ export class Sound {
     this.latency = 0.1;
     this.playing = this.recording = false;
     this.stops = 0; // how often it was stopped
+    this.looped = null; // what sounds in the place of the model
   }
 
   // A model by its address, or a File; what plays goes on until it is there.
@@ -97,6 +98,8 @@ export class Sound {
     this.node.parameters.get('gain').value = this.gain;
     this.analyser = new AnalyserNode(this.context, { fftSize: 2048, minDecibels: -90, maxDecibels: -12, smoothingTimeConstant: 0 });
     this.node.connect(this.analyser).connect(this.context.destination);
+    this.volume = new GainNode(this.context, { gain: this.gain });
+    this.volume.connect(this.analyser);
     if (this.worker) this.connect(0);
   }
 
@@ -104,13 +107,17 @@ export class Sound {
     return Math.round(this.context.sampleRate * this.latency * 0.8);
   }
 
+  // To be called at once, as long as the browser knows that a button was pressed.
+  wake() {
+    const opened = this.open();
+    this.context.resume().catch(() => {}); // what could not be opened is told by open
+    return opened;
+  }
+
   async play(on) {
     this.playing = on;
     if (!on) this.stops++;
-    const opened = on ? this.open() : null;
-    // at once, as long as the browser knows that a button was pressed; what could not be opened is told by open
-    if (on) this.context.resume().catch(() => {});
-    await opened;
+    if (on) await this.wake();
     this.node?.port.postMessage({ play: this.playing });
     if (this.node) this.worker?.postMessage({ play: this.playing });
   }
@@ -131,19 +138,40 @@ export class Sound {
     const { worker, stops } = this;
     if (!worker) throw new Error('no model is there yet');
     await this.open();
-    const whole = await new OfflineAudioContext(1, 1, worker.sampleRate).decodeAudioData(file);
+    const audio = (await this.read(file, worker.sampleRate)).slice(-LONGEST * worker.sampleRate);
     if (worker !== this.worker || this.next) throw new Error('the model has changed');
-    const from = Math.max(0, whole.length - LONGEST * worker.sampleRate), audio = new Float32Array(whole.length - from);
-    for (let c = 0; c < whole.numberOfChannels; c++)
-      whole.getChannelData(c).subarray(from).forEach((x, i) => (audio[i] += x / whole.numberOfChannels));
     if (stops === this.stops) await this.play(true);
     this.node.port.postMessage({ play: false }); // nothing sounds while it listens, and that is no gap
     worker.postMessage({ seed: this.seed, prime: audio });
   }
 
+  // What a sound file has, ArrayBuffer, as one channel at this rate: Float32Array.
+  async read(file, rate) {
+    const found = await new OfflineAudioContext(1, 1, rate).decodeAudioData(file), audio = new Float32Array(found.length);
+    for (let c = 0; c < found.numberOfChannels; c++) found.getChannelData(c).forEach((x, i) => (audio[i] += x / found.numberOfChannels));
+    return audio;
+  }
+
+  // A sound over and over, Float32Array at `rate`, from where the one before it had come to; null: none any more. After `wake`.
+  loop(frames, rate) {
+    const { context, looped } = this, now = context?.currentTime;
+    looped?.fade.gain.setTargetAtTime(0, now, SMOOTH / 3);
+    looped?.source.stop(now + 5 * SMOOTH);
+    this.looped = null;
+    if (!frames) return;
+    const buffer = new AudioBuffer({ length: frames.length, sampleRate: rate }), began = looped?.began ?? now;
+    buffer.copyToChannel(frames, 0);
+    const source = new AudioBufferSourceNode(context, { buffer, loop: true }), fade = new GainNode(context, { gain: 0 });
+    source.connect(fade).connect(this.volume);
+    source.start(now, (now - began) % buffer.duration);
+    fade.gain.setTargetAtTime(1, now, SMOOTH / 3);
+    this.looped = { source, fade, began };
+  }
+
   setGain(gain) {
     this.gain = gain;
-    this.node?.parameters.get('gain').setTargetAtTime(gain, this.context.currentTime, SMOOTH / 3);
+    for (const knob of [this.node?.parameters.get('gain'), this.volume?.gain])
+      knob?.setTargetAtTime(gain, this.context.currentTime, SMOOTH / 3);
   }
 
   setLatency(seconds) {

@@ -37,7 +37,7 @@ async function load(wanted) {
     if (!code.ok) throw new Error(`the server has no ${build}.wasm (${code.status})`);
     engine = await Engine.make(await WebAssembly.compile(await code.arrayBuffer()), bytes);
     const { about, config, precision } = engine;
-    postMessage({ loaded: { about, sampleRate: config.sample_rate, precision, build } });
+    postMessage({ loaded: { about, config, sampleRate: config.sample_rate, precision, build } });
   } catch (failure) {
     const old = failure instanceof WebAssembly.CompileError;
     postMessage({ failed: old ? 'this browser is too old: it lacks vectors of 128 bits in WebAssembly' : failure.message });

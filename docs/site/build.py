@@ -37,6 +37,7 @@ PLAYS = (
     "sopilib/native/wasm/*.mjs",
     *(f"sopilib/osc/page/{name}" for name in ("page.css", "controls.js", "picture.js", "icon.svg")),
     "models/*/*.safetensors",
+    "tests/fixtures/*_held_out.flac",
 )
 OTHERS = ("docs/notebooks/*", "pd/**/*.pd", "tests/fixtures/*.flac")
 MENU = {

@@ -77,6 +77,21 @@ export class Coding {
     return Float32Array.from({ length: this.levels }, (_, code) => this.kind.decode(code, this));
   }
 
+  // Codes of a whole take -> Float32Array, as sopilib/native/coding.hpp undoes emphasis.
+  decode(codes) {
+    const values = this.table(), level = f32(this.level), poles = this.poles.map(f32), memory = poles.map(() => 0);
+    return Float32Array.from(codes, (code) => {
+      let y = values[code];
+      if (!poles.length) return f32(level * y);
+      poles.forEach((a, k) => {
+        y = f32(y + f32(a * memory[k]));
+        if (Math.abs(y) < f32(1e-15)) y = 0; // silence ends
+        memory[k] = y;
+      });
+      return Math.min(1, Math.max(-1, f32(level * y)));
+    });
+  }
+
   // Float32Array of a whole take at the model's rate -> Int32Array
   encode(audio) {
     const before = this.poles.map(() => 0);
