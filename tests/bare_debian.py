@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,21 +24,29 @@ class Debian:
     suite: str
     python: str
     """The number of its Python, as 3.11."""
+    architecture: str = ""
+    """As Debian calls it, such as arm64, which an emulator can run; empty: that of this machine."""
+
+    @property
+    def name(self) -> str:
+        return "-".join(filter(None, (self.suite, self.architecture)))
 
     @property
     def root(self) -> Path:
-        return FOLDER / self.suite
+        return FOLDER / self.name
 
     def lacks(self) -> str:
         """What keeps it from being made or run here; empty: nothing."""
         if os.geteuid() != 0:
             return "only root may change into another Debian"
-        for program in ("unshare", "chroot", "debootstrap"):
+        for program in ("unshare", "chroot", "debootstrap", *(["arch-test"] if self.architecture else [])):
             if shutil.which(program) is None:
                 return f"there is no {program} here"
         mount = ["unshare", "--mount", "mount", "-t", "proc", "proc", "/proc"]
         if subprocess.run(mount, capture_output=True).returncode:
             return "nothing may be mounted here"
+        if self.architecture and subprocess.run(["arch-test", self.architecture], capture_output=True).returncode:
+            return f"no program for {self.architecture} runs here: apt-get install qemu-user-static binfmt-support"
         if not self.done.exists():
             try:
                 urllib.request.urlopen(f"{SERVER}/dists/{self.suite}/Release", timeout=30).close()
@@ -47,18 +56,32 @@ class Debian:
 
     @property
     def done(self) -> Path:
-        return FOLDER / f"{self.suite}.done"
+        return FOLDER / f"{self.name}.done"
 
     def make(self) -> None:
         """Unpacks it, once for all runs."""
         FOLDER.mkdir(parents=True, exist_ok=True)
-        with FileLock(FOLDER / f"{self.suite}.lock"):
+        with FileLock(FOLDER / f"{self.name}.lock"):
             if not self.done.exists():
                 packages = ",".join((*PACKAGES, f"libpython{self.python}"))
                 words = ["unshare", "--mount", "debootstrap", "--variant=minbase", f"--include={packages}"]
+                words += [f"--arch={self.architecture}"] if self.architecture else []
                 shutil.rmtree(self.root, ignore_errors=True)  # of a run that was broken off
                 subprocess.run([*words, self.suite, self.root, SERVER], check=True, stdout=subprocess.DEVNULL)
                 self.done.touch()
+
+    def install(self, wheel: Path) -> Path:
+        """Puts it and what it needs into root's `venv` and `wheels`, and nothing else -> root's folder."""
+        home = self.root / "root"
+        shutil.rmtree(home)
+        home.mkdir()
+        words = [sys.executable, "-m", "pip", "download", "-q", "--only-binary=:all:", "--python-version", self.python]
+        if self.architecture == "arm64":
+            for system in ("manylinux_2_28", "manylinux2014", "linux"):
+                words += ["--platform", f"{system}_aarch64"]
+        subprocess.run([*words, "-d", home / "wheels", wheel], check=True)
+        self.run("python3 -m venv venv && venv/bin/pip install -q --no-index --find-links wheels sopilib")
+        return home
 
     def run(self, line: str) -> str:
         """What a line of shell prints in it; AssertionError if it fails."""

@@ -28,7 +28,7 @@ BENCH = "tests/bench"
 FUZZED = 600  # s for which each target is fuzzed
 SHORTEST = 20  # s for which it is worth it
 AROUND = 15  # s that it takes beside that
-LONGER = {"tests/test_installed.py": 500}
+LONGER = {"tests/test_installed.py": 500, "tests/test_installed_on_arm.py": 300}
 """s of the files with long tests that take more than a minute."""
 SECONDS = "{seconds}"  # in a command: how long it shall last
 REPORT = ROOT / "build" / "long.xml"  # what pytest writes of a piece
@@ -48,7 +48,7 @@ def python(name: str, seconds: float, *words: str) -> Piece:
 
 def pieces() -> list[Piece]:
     """In the order in which they run: what finds faults first, benches last."""
-    tests = [(file, LONGER.get(file, 60)) for file in files_with_long_tests()]
+    tests = sorted(((file, LONGER.get(file, 60)) for file in files_with_long_tests()), key=lambda test: test[1])
     words = ["-m", "pytest", "-m", "long", f"--junitxml={REPORT}"]
     found = [python(f"tests: {file}", seconds, *words, file) for file, seconds in tests]
     for sanitizer in ("address,undefined", "thread"):

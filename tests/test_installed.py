@@ -216,12 +216,7 @@ def test_in_a_bare_debian_the_wheel_plays_and_without_libpython_one_line_names_i
     if lacking := debian.lacks():
         pytest.skip(f"the wheel in a bare Debian: {lacking}")
     debian.make()
-    home = debian.root / "root"
-    shutil.rmtree(home)
-    home.mkdir()
-    download = [sys.executable, "-m", "pip", "download", "-q", "--only-binary=:all:", "--python-version", debian.python]
-    subprocess.run([*download, "-d", home / "wheels", wheel], check=True)
-    debian.run("python3 -m venv venv && venv/bin/pip install -q --no-index --find-links wheels sopilib")
+    home = debian.install(wheel)
     render = "venv/bin/sopi play --render {}.wav --seconds 1"
     debian.run(render.format("a"))
     assert soundfile.read(home / "a.wav")[0].std() > 1e-4
