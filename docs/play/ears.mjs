@@ -30,14 +30,19 @@ export function ears({ hear, quiet, line }) {
   });
 }
 
-// Records until its `stop` is called, which gives what was heard to `done`.
+// Records until its `stop` is called, which gives what was heard to `done`. There is something of it once this resolves, so that
+// it can be decoded however short the button is pressed.
 async function microphone(done) {
   const stream = await navigator.mediaDevices.getUserMedia(AS_IT_IS), recorder = new MediaRecorder(stream), parts = [];
-  recorder.ondataavailable = ({ data }) => parts.push(data);
   recorder.onstop = () => {
     for (const track of stream.getTracks()) track.stop();
     done(new Blob(parts));
   };
-  recorder.start();
-  return recorder;
+  return new Promise((begun) => {
+    recorder.ondataavailable = ({ data }) => {
+      parts.push(data);
+      if (data.size) begun(recorder);
+    };
+    recorder.start(100); // ms from one piece to the next
+  });
 }
