@@ -47,7 +47,7 @@ warnings:
 tidy:
 	@$(MAKE) --no-print-directory -C tests/native tidy TIDY="$(CURDIR)/.venv/bin/clang-tidy" PYTHON="$(CURDIR)/.venv/bin/python"
 	@$(MAKE) --no-print-directory -C pd/pyext tidy TIDY="$(CURDIR)/.venv/bin/clang-tidy" PYTHON="$(CURDIR)/.venv/bin/python"
-cross: setup-cross wheel-arm64
+cross: setup-cross
 	@$(MAKE) --no-print-directory -j$(JOBS) -C tests/native cross PYTHON="$(CURDIR)/.venv/bin/python"
 	@$(MAKE) --no-print-directory -j$(JOBS) -C pd/pyext cross PYTHON="$(CURDIR)/.venv/bin/python"
 
